@@ -1,0 +1,138 @@
+/**
+ * What crosses Redis: names of keys, the job, and the events that workers report to the one collector.
+ */
+import { z } from "zod";
+
+/** Kind of machine a run needs; one BullMQ queue each. */
+export const CAPABILITIES = ["cpu", "cuda"] as const;
+export type Capability = (typeof CAPABILITIES)[number];
+
+export const queueName = (capability: Capability): string => `musweep-${capability}`;
+/** Hash: run id → what the worker needs beside the job (see dispatchSchema). Jobs themselves stay small. */
+export const DISPATCH_KEY = "musweep:dispatch";
+/** Stream of worker events, trimmed by the collector once applied. */
+export const EVENT_STREAM = "musweep:events";
+/** Random id of the event stream: a new one means a new Redis, whose entry ids must not be compared with the old. */
+export const STREAM_ID_KEY = "musweep:stream-id";
+/** Pub/sub channel on which the orchestrator asks workers to cancel a run (message: run id). */
+export const CANCEL_CHANNEL = "musweep:cancel";
+/** Key with a time to live, one per live worker: its heartbeat as JSON. */
+export const workerKey = (worker: string): string => `musweep:worker:${worker}`;
+
+export const jobSchema = z.strictObject({
+  run: z.string(),
+  /** How many times the orchestrator has put this run on the queue. With the pick-up count it makes the attempt number. */
+  dispatch: z.int().positive(),
+});
+export type Job = z.infer<typeof jobSchema>;
+
+/**
+ * The attempt number that fences writes: later pick-ups, and later dispatches above all, win.
+ * @param pickups BullMQ's attemptsStarted, from 1
+ */
+export const attemptNumber = (dispatch: number, pickups: number): number =>
+  dispatch * 1000 + Math.min(pickups, 999);
+
+export const dispatchSchema = z.strictObject({
+  plan: z.string(),
+  keep_weights: z.boolean(),
+});
+export type Dispatch = z.infer<typeof dispatchSchema>;
+
+export const heartbeatSchema = z.strictObject({
+  worker: z.string(),
+  host: z.string(),
+  pid: z.int(),
+  capability: z.enum(CAPABILITIES),
+  slots: z.int(),
+  engine: z.string(),
+  version: z.string(),
+  started_at: z.number(),
+  at: z.number(),
+  running: z.array(
+    z.strictObject({
+      run: z.string(),
+      step: z.int(),
+      steps: z.int(),
+      tokens_per_second: z.number(),
+    }),
+  ),
+});
+export type Heartbeat = z.infer<typeof heartbeatSchema>;
+
+const metricPoint = z.strictObject({
+  step: z.int(),
+  train_loss: z.number().nullable(),
+  validation_loss: z.number().nullable(),
+  gradient_norm: z.number().nullable(),
+  tokens_per_second: z.number().nullable(),
+});
+export type MetricPoint = z.infer<typeof metricPoint>;
+
+export const workerEventBody = z.discriminatedUnion("type", [
+  z.strictObject({ type: z.literal("claimed") }),
+  z.strictObject({
+    type: z.literal("started"),
+    engine: z.string(),
+    engine_version: z.string(),
+    device: z.string(),
+    resumed_from_step: z.int(),
+    parameters: z.int(),
+    nonzero_parameters: z.int(),
+    notes: z.array(z.string()),
+  }),
+  z.strictObject({ type: z.literal("metrics"), points: z.array(metricPoint) }),
+  z.strictObject({ type: z.literal("checkpoint"), step: z.int(), path: z.string() }),
+  z.strictObject({
+    type: z.literal("finished"),
+    step: z.int(),
+    train_loss: z.number(),
+    validation_loss: z.number(),
+    tokens: z.int(),
+    flops: z.number(),
+    seconds: z.number(),
+    weights_path: z.string().nullable(),
+    log_tail: z.string(),
+  }),
+  z.strictObject({
+    type: z.literal("diverged"),
+    step: z.int(),
+    last_finite_loss: z.number().nullable(),
+    reason: z.enum(["non-finite", "above-initial"]),
+    tokens: z.int(),
+    flops: z.number(),
+    seconds: z.number(),
+    log_tail: z.string(),
+  }),
+  z.strictObject({
+    type: z.literal("failed"),
+    code: z.string(),
+    message: z.string(),
+    /** No further attempt follows by itself. */
+    final: z.boolean(),
+    log_tail: z.string(),
+  }),
+  /** Given back unfinished because the worker is stopping (reason shutdown) or the run was cancelled. */
+  z.strictObject({
+    type: z.literal("released"),
+    step: z.int(),
+    reason: z.enum(["shutdown", "cancelled"]),
+    checkpoint: z.string().nullable(),
+  }),
+]);
+export type WorkerEventBody = z.infer<typeof workerEventBody>;
+
+export const workerEventSchema = z.strictObject({
+  run: z.string(),
+  attempt: z.int().positive(),
+  /** Random per attempt: tells apart two workers that, after Redis lost its state, count to the same attempt number. */
+  token: z.string(),
+  /** From 1 within the attempt; an event is applied once. */
+  sequence: z.int().positive(),
+  /** Unix time, milliseconds, at the worker. */
+  at: z.number(),
+  worker: z.string(),
+  host: z.string(),
+  body: workerEventBody,
+});
+export type WorkerEvent = z.infer<typeof workerEventSchema>;
