@@ -1,0 +1,133 @@
+/**
+ * The shapes of the analysis: one learning-rate curve in, one optimum out, and what is concluded from several optima.
+ * Everything here is plain data, so it can be stored, sent and shown as it is. Learning rates are log2 of the base
+ * rate η (before multipliers), differences of them are octaves; losses are nats per token. Method: docs/method.md.
+ */
+
+export type SeedResult = {
+  seed: number;
+  /** Final validation loss; null when the run diverged. */
+  loss: number | null;
+  /** Training broke down at this rate: a result, never a failure. */
+  diverged: boolean;
+};
+
+export type CurvePoint = {
+  log2_lr: number;
+  seeds: SeedResult[];
+  /** Planned runs here that have no result: pending, failed or cancelled. */
+  missing: number;
+};
+
+/** Loss against log2 η for one parameterization, width, density, …; points in any order, each rate once. */
+export type CurveInput = { points: CurvePoint[] };
+
+/** Seed noise of runs, relative to the loss (0.005 is 0.5%), as measured on other curves of the same sweep. */
+export type Noise = {
+  /** Standard deviation of what differs from rate to rate within a seed. */
+  sd: number;
+  /** Degrees of freedom behind it. */
+  df: number;
+};
+
+export const OPTIMUM_FLAGS = [
+  /** The 95% interval lies between the lowest and the highest rate that trained: the only flag with an estimate. */
+  "bracketed",
+  /** The optimum may lie below every rate tried; `log2_lr_high` bounds it from above. */
+  "at low edge",
+  /** The optimum may lie above every rate tried; `log2_lr_low` bounds it from below. */
+  "at high edge",
+  /** As at high edge, but the next rate up diverges: `log2_lr_low` and `log2_lr_high` bound it, no estimate. */
+  "edge is divergence",
+  /** Fewer than three rates trained. */
+  "too few points",
+  /** The noise hides where the minimum is. */
+  "too noisy",
+  /** A planned rate beside the best has no result yet, or the grid has none at all. */
+  "incomplete",
+] as const;
+export type OptimumFlag = (typeof OPTIMUM_FLAGS)[number];
+
+export type Optimum = {
+  flag: OptimumFlag;
+  /** log2 of the best base learning rate; null unless bracketed. */
+  log2_lr: number | null;
+  /** 95% interval when bracketed, otherwise the bound the flag speaks of; null: unbounded on that side. */
+  log2_lr_low: number | null;
+  log2_lr_high: number | null;
+  /** The same at 90%, which the equivalence test uses. */
+  log2_lr_low_90: number | null;
+  log2_lr_high_90: number | null;
+  /** Expected loss over seeds at the optimum, with its 95% interval; null unless bracketed. */
+  loss: number | null;
+  loss_low: number | null;
+  loss_high: number | null;
+  /** Rates whose loss is within 0.5% of the best, log2; null unless bracketed. */
+  valley_low: number | null;
+  valley_high: number | null;
+  /** Lowest log2 η at which a seed diverged; null: none did. */
+  stability_edge: number | null;
+  /** Best rate of the grid and the mean loss there: always known once one rate trained. Its loss is a bound from above. */
+  grid_log2_lr: number | null;
+  grid_loss: number | null;
+  /** Distinct seeds with a finite loss, rates with one, and planned runs of the whole curve without a result. */
+  seeds: number;
+  points: number;
+  missing: number;
+};
+
+/** A quantity in the same state as the optima behind it: an estimate with interval, or a bound, or unknown. */
+export type Bounded = {
+  /** null: only bounds are known. */
+  estimate: number | null;
+  /** 95%; null: unbounded on that side. */
+  low: number | null;
+  high: number | null;
+};
+
+/** log2 η*(cell) − log2 η*(base), octaves. */
+export type Drift = Bounded & { low_90: number | null; high_90: number | null };
+
+export type Regret = {
+  /**
+   * known: nats and per_cent hold. diverges: the base's rate diverges in this cell. outside: the base's rate lies outside
+   * the cell's grid, so the values bound the regret from below (a rate farther out costs more). unknown: no base optimum, or a hole.
+   */
+  state: "known" | "diverges" | "outside" | "unknown";
+  /** Loss at the base's rate minus the loss at the cell's own optimum. When the cell is not bracketed: minus its best grid loss, a bound from below. */
+  nats: Bounded;
+  per_cent: Bounded;
+};
+
+/** One cell of a transfer question: an axis value (sparsity, width) with its curve. */
+export type Cell = {
+  width: number;
+  density: number;
+  curve: CurveInput;
+  optimum: Optimum;
+};
+
+export type Exponents = {
+  /** log2 η* = intercept + width·log2(width) + density·log2(density); null where the cells do not vary. */
+  intercept: Bounded;
+  width: Bounded | null;
+  density: Bounded | null;
+  /** Bracketed cells used, and cells left out because they are only bounds. */
+  used: number;
+  left_out: number;
+};
+
+export type CellVerdict = "transfers" | "drifts" | "inconclusive";
+
+export type Verdict = {
+  verdict: CellVerdict;
+  /** Octaves. */
+  margin: number;
+  cells: { cell: Cell; drift: Drift; verdict: CellVerdict; regret: Regret }[];
+  /** Smallest margin, octaves, within which the drift of every cell is shown to lie; null when some drift is unbounded. */
+  within: number | null;
+  /** Seeds per rate to add to the undecided cells and the base; null when decided, or when seeds alone would not decide. */
+  more_seeds: number | null;
+  /** One plain sentence without the parameterization's name, such as "drifts +3.1 octaves, …". */
+  sentence: string;
+};
