@@ -1,0 +1,205 @@
+/**
+ * The tables and views of schema/migrations/ as drizzle sees them. The SQL files are the truth (they carry the checks,
+ * indexes and comments); a test holds a freshly migrated database against these declarations.
+ */
+import { integer, primaryKey, real, sqliteTable, sqliteView, text } from "drizzle-orm/sqlite-core";
+
+export const RUN_STATES = [
+  "pending",
+  "queued",
+  "running",
+  "finished",
+  "diverged",
+  "failed",
+  "cancelled",
+] as const;
+export type RunState = (typeof RUN_STATES)[number];
+
+export const sweeps = sqliteTable("sweeps", {
+  id: integer("id").primaryKey(),
+  name: text("name").notNull(),
+  file: text("file").notNull(),
+  revision: integer("revision").notNull().default(1),
+  data_hash: text("data_hash").notNull(),
+  state: text("state", { enum: ["active", "cancelled"] })
+    .notNull()
+    .default("active"),
+  submitted_at: integer("submitted_at").notNull(),
+});
+
+export const phases = sqliteTable("phases", {
+  id: integer("id").primaryKey(),
+  sweep_id: integer("sweep_id").notNull(),
+  name: text("name").notNull(),
+  position: integer("position").notNull(),
+});
+
+export const runs = sqliteTable("runs", {
+  id: text("id").primaryKey(),
+  plan: text("plan").notNull(),
+  capability: text("capability", { enum: ["cpu", "cuda"] }).notNull(),
+  state: text("state", { enum: RUN_STATES }).notNull().default("pending"),
+  keep_weights: integer("keep_weights", { mode: "boolean" }).notNull().default(false),
+  dispatch: integer("dispatch").notNull().default(0),
+  attempt: integer("attempt").notNull().default(0),
+  step: integer("step").notNull().default(0),
+  steps: integer("steps").notNull(),
+  train_loss: real("train_loss"),
+  validation_loss: real("validation_loss"),
+  last_finite_loss: real("last_finite_loss"),
+  divergence: text("divergence", { enum: ["non-finite", "above-initial"] }),
+  tokens: integer("tokens"),
+  flops: real("flops"),
+  seconds: real("seconds"),
+  parameters: integer("parameters"),
+  nonzero_parameters: integer("nonzero_parameters"),
+  host: text("host"),
+  engine: text("engine"),
+  error: text("error"),
+  weights_path: text("weights_path"),
+  created_at: integer("created_at").notNull(),
+  updated_at: integer("updated_at").notNull(),
+});
+
+export const cells = sqliteTable("cells", {
+  id: integer("id").primaryKey(),
+  phase_id: integer("phase_id").notNull(),
+  run_id: text("run_id").notNull(),
+  position: integer("position").notNull(),
+  curve: text("curve").notNull(),
+  parameterization: text("parameterization").notNull(),
+  width: integer("width").notNull(),
+  layers: integer("layers").notNull(),
+  sparsity: real("sparsity").notNull(),
+  learning_rate: real("learning_rate").notNull(),
+  seed: integer("seed").notNull(),
+  coordinates: text("coordinates").notNull(),
+});
+
+export const attempts = sqliteTable(
+  "attempts",
+  {
+    run_id: text("run_id").notNull(),
+    attempt: integer("attempt").notNull(),
+    token: text("token").notNull(),
+    sequence: integer("sequence").notNull(),
+    worker: text("worker").notNull(),
+    host: text("host").notNull(),
+    engine: text("engine"),
+    device: text("device"),
+    started_at: integer("started_at").notNull(),
+    ended_at: integer("ended_at"),
+    outcome: text("outcome", { enum: ["finished", "diverged", "failed", "released", "cancelled", "lost"] }),
+    resumed_from_step: integer("resumed_from_step"),
+    code: text("code"),
+    error: text("error"),
+    notes: text("notes"),
+    log_tail: text("log_tail"),
+    checkpoint: text("checkpoint"),
+  },
+  (t) => [primaryKey({ columns: [t.run_id, t.attempt] })],
+);
+
+export const metrics = sqliteTable(
+  "metrics",
+  {
+    run_id: text("run_id").notNull(),
+    step: integer("step").notNull(),
+    attempt: integer("attempt").notNull(),
+    train_loss: real("train_loss"),
+    validation_loss: real("validation_loss"),
+    gradient_norm: real("gradient_norm"),
+    tokens_per_second: real("tokens_per_second"),
+  },
+  (t) => [primaryKey({ columns: [t.run_id, t.step] })],
+);
+
+export const curveOptima = sqliteTable(
+  "curve_optima",
+  {
+    phase_id: integer("phase_id").notNull(),
+    curve: text("curve").notNull(),
+    parameterization: text("parameterization").notNull(),
+    width: integer("width").notNull(),
+    layers: integer("layers").notNull(),
+    sparsity: real("sparsity").notNull(),
+    position: integer("position").notNull(),
+    flag: text("flag").notNull(),
+    log2_lr: real("log2_lr"),
+    log2_lr_low: real("log2_lr_low"),
+    log2_lr_high: real("log2_lr_high"),
+    loss: real("loss"),
+    loss_low: real("loss_low"),
+    loss_high: real("loss_high"),
+    valley_low: real("valley_low"),
+    valley_high: real("valley_high"),
+    stability_edge: real("stability_edge"),
+    best_log2_lr: real("best_log2_lr"),
+    best_loss: real("best_loss"),
+    learning_rates: integer("learning_rates").notNull(),
+    seeds: integer("seeds").notNull(),
+    missing: integer("missing").notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.phase_id, t.curve] })],
+);
+
+export const settings = sqliteTable("settings", {
+  key: text("key").primaryKey(),
+  value: text("value").notNull(),
+});
+
+export const runResults = sqliteView("run_results", {
+  sweep: text("sweep").notNull(),
+  phase: text("phase").notNull(),
+  parameterization: text("parameterization").notNull(),
+  width: integer("width").notNull(),
+  layers: integer("layers").notNull(),
+  sparsity: real("sparsity").notNull(),
+  density: real("density").notNull(),
+  learning_rate: real("learning_rate").notNull(),
+  log2_lr: real("log2_lr").notNull(),
+  seed: integer("seed").notNull(),
+  outcome: text("outcome", { enum: RUN_STATES }).notNull(),
+  val_loss: real("val_loss"),
+  train_loss: real("train_loss"),
+  last_finite_loss: real("last_finite_loss"),
+  step: integer("step").notNull(),
+  tokens: integer("tokens"),
+  flops: real("flops"),
+  seconds: real("seconds"),
+  host: text("host"),
+  engine: text("engine"),
+  attempts: integer("attempts").notNull(),
+  parameters: integer("parameters"),
+  nonzero_parameters: integer("nonzero_parameters"),
+  error: text("error"),
+  run: text("run").notNull(),
+  curve: text("curve").notNull(),
+  coordinates: text("coordinates").notNull(),
+}).existing();
+
+export const optima = sqliteView("optima", {
+  sweep: text("sweep").notNull(),
+  phase: text("phase").notNull(),
+  parameterization: text("parameterization").notNull(),
+  width: integer("width").notNull(),
+  layers: integer("layers").notNull(),
+  sparsity: real("sparsity").notNull(),
+  density: real("density").notNull(),
+  flag: text("flag").notNull(),
+  log2_lr: real("log2_lr"),
+  log2_lr_low: real("log2_lr_low"),
+  log2_lr_high: real("log2_lr_high"),
+  loss: real("loss"),
+  loss_low: real("loss_low"),
+  loss_high: real("loss_high"),
+  valley_low: real("valley_low"),
+  valley_high: real("valley_high"),
+  stability_edge: real("stability_edge"),
+  best_log2_lr: real("best_log2_lr"),
+  best_loss: real("best_loss"),
+  learning_rates: integer("learning_rates").notNull(),
+  seeds: integer("seeds").notNull(),
+  missing: integer("missing").notNull(),
+  curve: text("curve").notNull(),
+}).existing();

@@ -1,0 +1,54 @@
+/**
+ * Reports one attempt's events to the collector, through the Redis stream. Metric points are gathered for a second so that
+ * a fast trainer does not become one stream entry per step; every other event sends what was gathered first.
+ */
+import type { Redis } from "ioredis";
+import { EVENT_STREAM, type MetricPoint, type WorkerEvent, type WorkerEventBody } from "../schema/queue.ts";
+
+const FLUSH_MS = 1000;
+
+export class Reporter {
+  readonly #redis: Redis;
+  readonly #identity: Omit<WorkerEvent, "sequence" | "at" | "body">;
+  #sequence = 0;
+  #points: MetricPoint[] = [];
+  #timer: NodeJS.Timeout | undefined;
+  /** Sends in order; a later event waits for the earlier one's acknowledgement. */
+  #sent: Promise<unknown> = Promise.resolve();
+
+  constructor(redis: Redis, identity: Omit<WorkerEvent, "sequence" | "at" | "body">) {
+    this.#redis = redis;
+    this.#identity = identity;
+  }
+
+  point(point: Partial<MetricPoint> & { step: number }): void {
+    this.#points.push({
+      train_loss: null,
+      validation_loss: null,
+      gradient_norm: null,
+      tokens_per_second: null,
+      ...point,
+    });
+    this.#timer ??= setTimeout(() => this.#flush(), FLUSH_MS);
+  }
+
+  /** Resolves when Redis has the event and all before it. */
+  async report(body: WorkerEventBody): Promise<void> {
+    this.#flush();
+    this.#send(body);
+    await this.#sent;
+  }
+
+  #flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#points.length === 0) return;
+    this.#send({ type: "metrics", points: this.#points });
+    this.#points = [];
+  }
+
+  #send(body: WorkerEventBody): void {
+    const event: WorkerEvent = { ...this.#identity, sequence: ++this.#sequence, at: Date.now(), body };
+    this.#sent = this.#sent.then(() => this.#redis.xadd(EVENT_STREAM, "*", "event", JSON.stringify(event)));
+  }
+}
