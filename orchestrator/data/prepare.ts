@@ -1,0 +1,172 @@
+/**
+ * Prepares a data set: tokenizes a source once into <cache directory>/<hash>/ (layout in schema/data.ts) and finds it
+ * again at once. A data set appears whole, by a rename, or not at all; processes that prepare the same one at the same
+ * time end with the same directory. Prose in docs/data.md.
+ */
+import { createHash, randomBytes } from "node:crypto";
+import { mkdir, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { hostname } from "node:os";
+import path from "node:path";
+import { z } from "zod";
+import { DATA_FILES, type DataMeta, dataMetaSchema } from "../../schema/data.ts";
+import { canonicalJson } from "../../schema/plan.ts";
+import { encodeSource } from "./encode.ts";
+import { badData, cacheError } from "./errors.ts";
+import { filesOf, hashSource, readJson, writeAtomically } from "./source_identity.ts";
+import type { DataSpec } from "./spec.ts";
+import { bytesPerToken, dtypeOf, hashFiles } from "./write_tokens.ts";
+
+/** Raised whenever a rule changes that decides which tokens come out: what was indexed under the old rules is passed over. */
+const RULES_VERSION = 1;
+
+export interface PrepareProgress {
+  /** Bytes read from disk, of `total_bytes`. */
+  read_bytes: number;
+  total_bytes: number;
+}
+
+export interface PrepareOptions {
+  /** Holds every data set of the state directory; made when missing. */
+  cacheDirectory: string;
+  /** Called while tokenizing; not called when the data set is found in the cache. */
+  onProgress?: ((progress: PrepareProgress) => void) | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+const indexSchema = z.strictObject({ hash: z.string() });
+
+function describe(spec: DataSpec): string {
+  if (spec.kind === "corpus") return spec.corpus;
+  const name = path.basename(spec.path);
+  return spec.kind === "jsonl" ? `${name} (field ${spec.field})` : name;
+}
+
+/** Everything that decides the tokens, without the places where the source lies. */
+function indexKey(spec: DataSpec, source: string): string {
+  const { kind, validation_fraction } = spec;
+  const rules =
+    kind === "tokens"
+      ? {
+          tokenizer: spec.tokenizer_name,
+          vocab_size: spec.vocab_size,
+          held_out_file: spec.validation_path !== undefined,
+        }
+      : { tokenizer: spec.tokenizer, ...(kind === "jsonl" ? { field: spec.field } : {}) };
+  // The raw bytes are hashed, so how they are packed belongs to the key.
+  const packing =
+    kind === "corpus"
+      ? []
+      : (kind === "tokens" ? [spec.path, spec.validation_path] : [spec.path]).map(
+          (file) => /\.(gz|zst)$/.exec(file ?? "")?.[1] ?? "plain",
+        );
+  const key = canonicalJson({ version: RULES_VERSION, kind, source, packing, validation_fraction, ...rules });
+  return createHash("sha256").update(key).digest("hex").slice(0, 32);
+}
+
+/** The data set in `directory`, or null when its description or one of its files is missing, damaged or cut short. */
+export async function readDataMeta(directory: string): Promise<DataMeta | null> {
+  const meta = await readJson(path.join(directory, DATA_FILES.meta), dataMetaSchema);
+  if (meta === null || meta.hash !== path.basename(directory)) return null;
+  const sizes = [
+    [DATA_FILES.train, meta.train_tokens],
+    [DATA_FILES.validation, meta.validation_tokens],
+  ] as const;
+  for (const [name, tokens] of sizes) {
+    const info = await stat(path.join(directory, name)).catch(() => null);
+    if (info?.size !== tokens * bytesPerToken(meta.dtype)) return null;
+  }
+  return meta;
+}
+
+const TEMPORARY = /^\.preparing-(.*)-(\d+)-[0-9a-f]+$/;
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+/** Removes what killed processes of this host left behind. */
+async function removeStaleTemporaries(cache: string): Promise<void> {
+  for (const name of await readdir(cache)) {
+    const [, host, pid] = TEMPORARY.exec(name) ?? [];
+    if (host === hostname() && !isRunning(Number(pid))) {
+      await rm(path.join(cache, name), { recursive: true, force: true });
+    }
+  }
+}
+
+/** Moves a finished directory to its place; where a sound one is already there, that one stays. */
+async function install(temporary: string, cache: string, meta: DataMeta): Promise<DataMeta> {
+  const target = path.join(cache, meta.hash);
+  for (;;) {
+    try {
+      await rename(temporary, target);
+      return meta;
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code;
+      if (code !== "ENOTEMPTY" && code !== "EEXIST") throw error;
+      const existing = await readDataMeta(target);
+      if (existing !== null) return existing;
+      // Damaged: out of the way by a rename, so that nobody sees a directory half removed.
+      const aside = `${temporary}0`;
+      await rename(target, aside);
+      await rm(aside, { recursive: true, force: true });
+    }
+  }
+}
+
+async function build(spec: DataSpec, options: PrepareOptions): Promise<DataMeta> {
+  const { cacheDirectory: cache, onProgress, signal } = options;
+  await removeStaleTemporaries(cache);
+  const files = await filesOf(spec);
+  const total_bytes = (await Promise.all(files.map((file) => stat(file)))).reduce((sum, info) => sum + info.size, 0);
+  const onRead = onProgress && ((read_bytes: number) => onProgress({ read_bytes, total_bytes }));
+  const temporary = path.join(
+    cache,
+    `.preparing-${hostname()}-${process.pid}-${randomBytes(6).toString("hex")}`,
+  );
+  await mkdir(temporary);
+  try {
+    const encoded = await encodeSource(spec, temporary, { signal, onRead });
+    const dtype = dtypeOf(encoded.vocab_size);
+    const hash = await hashFiles(
+      `${encoded.tokenizer}\n${encoded.vocab_size}`,
+      [DATA_FILES.train, DATA_FILES.validation].map((name) => path.join(temporary, name)),
+    );
+    const meta: DataMeta = { version: 1, hash, source: describe(spec), dtype, ...encoded };
+    await writeFile(path.join(temporary, DATA_FILES.meta), `${JSON.stringify(meta, null, 2)}\n`);
+    signal?.throwIfAborted();
+    return await install(temporary, cache, meta);
+  } finally {
+    await rm(temporary, { recursive: true, force: true });
+  }
+}
+
+/**
+ * @returns the description of the data set, which lies in <cacheDirectory>/<hash>/
+ * @throws MusweepError (usage) for a bad file or setting, (unavailable) for a missing file or an unwritable cache
+ * @throws the signal's reason when aborted; nothing is left behind
+ */
+export async function prepareData(spec: DataSpec, options: PrepareOptions): Promise<DataMeta> {
+  const { cacheDirectory: cache, signal } = options;
+  if (!(spec.validation_fraction > 0 && spec.validation_fraction <= 0.5)) {
+    throw badData(`The validation fraction ${spec.validation_fraction} is not above 0 and at most 0.5`);
+  }
+  try {
+    await mkdir(cache, { recursive: true });
+    const source = await hashSource(spec, path.join(cache, "sources"), { signal });
+    const entry = path.join(cache, "index", `${indexKey(spec, source)}.json`);
+    const indexed = await readJson(entry, indexSchema);
+    const known = indexed && (await readDataMeta(path.join(cache, indexed.hash)));
+    if (known) return known;
+    const meta = await build(spec, options);
+    await writeAtomically(entry, `${JSON.stringify({ hash: meta.hash })}\n`);
+    return meta;
+  } catch (error) {
+    throw cacheError(cache, error);
+  }
+}
