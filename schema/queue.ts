@@ -8,7 +8,7 @@ export const CAPABILITIES = ["cpu", "cuda"] as const;
 export type Capability = (typeof CAPABILITIES)[number];
 
 export const queueName = (capability: Capability): string => `musweep-${capability}`;
-/** Hash: run id → what the worker needs beside the job (see dispatchSchema). Jobs themselves stay small. */
+/** Hash: job id → what the worker needs beside the job (see dispatchSchema). Jobs themselves stay small. */
 export const DISPATCH_KEY = "musweep:dispatch";
 /** Stream of worker events, trimmed by the collector once applied. */
 export const EVENT_STREAM = "musweep:events";
@@ -26,12 +26,17 @@ export const jobSchema = z.strictObject({
 });
 export type Job = z.infer<typeof jobSchema>;
 
+export const jobId = (run: string, dispatch: number): string => `${run}-${dispatch}`;
+
 /**
  * The attempt number that fences writes: later pick-ups, and later dispatches above all, win.
  * @param pickups BullMQ's attemptsStarted, from 1
  */
 export const attemptNumber = (dispatch: number, pickups: number): number =>
   dispatch * 1000 + Math.min(pickups, 999);
+
+/** The dispatch that an attempt number belongs to. */
+export const dispatchOf = (attempt: number): number => Math.floor(attempt / 1000);
 
 export const dispatchSchema = z.strictObject({
   plan: z.string(),

@@ -15,6 +15,7 @@ import {
   dispatchSchema,
   type Heartbeat,
   type Job,
+  jobId,
   jobSchema,
   queueName,
   workerKey,
@@ -60,8 +61,8 @@ export async function startWorker(config: WorkerConfig, log: Logger): Promise<Ru
       worker: name,
       host: hostname(),
     });
-    const stored = await redis.hget(DISPATCH_KEY, run);
-    // The collector drops a run's dispatch once its result is in: nothing is left to do.
+    const stored = await redis.hget(DISPATCH_KEY, jobId(run, dispatch));
+    // The collector drops a dispatch once its run has ended: nothing is left to do.
     if (stored === null) return;
     const { plan: planText, keep_weights } = dispatchSchema.parse(JSON.parse(stored));
     const plan = planSchema.parse(JSON.parse(planText));

@@ -25,11 +25,14 @@ CREATE TABLE runs (
   capability       TEXT    NOT NULL,
   state            TEXT    NOT NULL DEFAULT 'pending'
                    CHECK (state IN ('pending', 'queued', 'running', 'finished', 'diverged', 'failed', 'cancelled')),
+  ordinal          INTEGER NOT NULL,         -- order of training: that of submission
   keep_weights     INTEGER NOT NULL DEFAULT 0,
+  on_queue         INTEGER NOT NULL DEFAULT 0, -- 1 while a job for it may exist in Redis
   dispatch         INTEGER NOT NULL DEFAULT 0, -- times put on the queue
   attempt          INTEGER NOT NULL DEFAULT 0, -- the only attempt that may write (fencing); 0: none yet
   step             INTEGER NOT NULL DEFAULT 0,
   steps            INTEGER NOT NULL,
+  planned_flops    REAL    NOT NULL,         -- of the whole run, for progress and time left
   train_loss       REAL,
   validation_loss  REAL,
   last_finite_loss REAL,                     -- diverged runs only
@@ -47,7 +50,9 @@ CREATE TABLE runs (
   updated_at       INTEGER NOT NULL
 ) WITHOUT ROWID;
 
-CREATE INDEX runs_by_state ON runs (state, created_at, id);
+CREATE INDEX runs_by_state ON runs (state, capability, ordinal);
+CREATE INDEX runs_on_queue ON runs (id) WHERE on_queue = 1;
+CREATE INDEX runs_by_ordinal ON runs (ordinal);
 
 -- A grid point of a sweep's phase. Several may share one run: SμPar and μP at density 1 are the same training.
 CREATE TABLE cells (

@@ -1,0 +1,115 @@
+/**
+ * The one collector: reads worker events from the Redis stream in order and applies them to SQLite. How far it has come is
+ * stored in the same transaction as what it applied, so nothing counts twice and nothing is lost, whenever it is killed.
+ */
+import { randomUUID } from "node:crypto";
+import type { Logger } from "pino";
+import { DISPATCH_KEY, dispatchOf, EVENT_STREAM, jobId, STREAM_ID_KEY, type WorkerEvent, workerEventSchema } from "../../schema/queue.ts";
+import { connectRedis } from "../../schema/redis.ts";
+import { eventApplier } from "../database/apply-event.ts";
+import type { Database } from "../database/open.ts";
+import { refreshRuns } from "../database/optima.ts";
+
+const BATCH = 500;
+const BLOCK_MS = 500;
+
+export interface Collector {
+  /** Resolves when everything that was in the stream at the time of the call has been applied. */
+  caughtUp(): Promise<void>;
+  close(): Promise<void>;
+}
+
+type Entry = [id: string, fields: string[]];
+
+const ENDS = new Set(["finished", "diverged", "failed", "released"]);
+
+/** Resolves once everything that was in the stream has been applied; then goes on in the background. */
+export async function startCollector(db: Database, redisUrl: string, log: Logger): Promise<Collector> {
+  const redis = connectRedis(redisUrl);
+  const blocking = connectRedis(redisUrl);
+  const applier = eventApplier(db.sqlite);
+  await redis.set(STREAM_ID_KEY, randomUUID(), "NX");
+  const cursorKey = `stream:${await redis.get(STREAM_ID_KEY)}`;
+  const saveCursor = db.sqlite.prepare(
+    "INSERT INTO settings (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+  );
+  let cursor =
+    db.sqlite.prepare<[string], { value: string }>("SELECT value FROM settings WHERE key = ?").get(cursorKey)?.value ??
+    "0-0";
+
+  const applyBatch = db.sqlite.transaction((entries: Entry[]): string[] => {
+    const ended: string[] = [];
+    const touched: string[] = [];
+    for (const [id, fields] of entries) {
+      const event = parse(fields);
+      if (!event) {
+        log.error({ id }, "an entry of the event stream is no worker event; skipped");
+        continue;
+      }
+      const result = applier.apply(event);
+      if (result === "fenced") log.info({ run: event.run, attempt: event.attempt, type: event.body.type }, "late event of a superseded attempt ignored");
+      if (result !== "applied" || !ENDS.has(event.body.type)) continue;
+      touched.push(event.run);
+      if (event.body.type !== "failed" || event.body.final) ended.push(jobId(event.run, dispatchOf(event.attempt)));
+    }
+    refreshRuns(db.sqlite, touched);
+    saveCursor.run(cursorKey, entries.at(-1)![0]);
+    return ended;
+  });
+
+  async function apply(entries: Entry[]): Promise<void> {
+    const ended = applyBatch.immediate(entries);
+    cursor = entries.at(-1)![0];
+    const done = redis.pipeline();
+    if (ended.length > 0) done.hdel(DISPATCH_KEY, ...ended);
+    done.xtrim(EVENT_STREAM, "MINID", cursor);
+    await done.exec();
+  }
+
+  /** One at a time: the loop below and a caller that wants to be caught up must not apply the same entries at once. */
+  let turn: Promise<void> = Promise.resolve();
+  const drained = (): Promise<void> => (turn = turn.catch(() => undefined).then(drain));
+
+  async function drain(): Promise<void> {
+    while (true) {
+      const entries = (await redis.xrange(EVENT_STREAM, `(${cursor}`, "+", "COUNT", BATCH)) as Entry[];
+      if (entries.length === 0) return;
+      await apply(entries);
+    }
+  }
+  await drained();
+
+  let closed = false;
+  const loop = (async () => {
+    while (!closed) {
+      try {
+        await blocking.xread("COUNT", 1, "BLOCK", BLOCK_MS, "STREAMS", EVENT_STREAM, cursor);
+        await drained();
+      } catch (error) {
+        if (closed) return;
+        log.error(error, "collector");
+        await new Promise((resolve) => setTimeout(resolve, BLOCK_MS));
+      }
+    }
+  })();
+
+  return {
+    caughtUp: drained,
+    async close() {
+      closed = true;
+      await loop;
+      await drained();
+      redis.disconnect();
+      blocking.disconnect();
+    },
+  };
+}
+
+/** Fields are ["event", json]. */
+function parse(fields: string[]): WorkerEvent | undefined {
+  try {
+    return workerEventSchema.parse(JSON.parse(fields[1] ?? ""));
+  } catch {
+    return undefined;
+  }
+}

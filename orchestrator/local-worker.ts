@@ -1,0 +1,45 @@
+/** Starts a worker as a process of its own: the orchestrator knows workers only by their configuration. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { openSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import type { WorkerConfig } from "../schema/worker.ts";
+
+/** The command line of a file under workers/, from source (through tsx) and from dist/ alike. */
+export function workerProgram(name: string): string[] {
+  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
+  const file = fileURLToPath(new URL(`../workers/${name}.${extension}`, import.meta.url));
+  return extension === "ts" ? ["--import", "tsx", file] : [file];
+}
+
+export interface LocalWorker {
+  /** Resolves with the exit code (null: a signal) when the process has ended, whoever ended it. */
+  readonly ended: Promise<number | null>;
+  /** Asks it to checkpoint, give its runs back, and end. */
+  stop(): Promise<void>;
+  kill(): void;
+}
+
+/**
+ * @param logFile where its log goes; undefined: this process's standard error
+ */
+export function startLocalWorker(config: WorkerConfig, logFile: string | undefined): LocalWorker {
+  const stderr = logFile === undefined ? "inherit" : openSync(logFile, "a");
+  const child: ChildProcess = spawn(process.execPath, [...workerProgram("main"), JSON.stringify(config)], {
+    // Its own group: Ctrl-C in a terminal must reach this process alone, which then stops the worker in order.
+    detached: true,
+    stdio: ["pipe", "ignore", stderr],
+  });
+  child.stdin!.on("error", () => undefined);
+  const ended = once(child, "close").then(([code]) => code as number | null);
+  return {
+    ended,
+    async stop() {
+      child.kill("SIGTERM");
+      await ended;
+    },
+    kill() {
+      child.kill("SIGKILL");
+    },
+  };
+}

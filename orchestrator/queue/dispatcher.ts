@@ -1,0 +1,224 @@
+/**
+ * Moves runs between SQLite and the queue: puts pending runs on it, a bounded number at a time; takes cancelled ones off;
+ * and, at start and every so often, finds the runs whose job Redis no longer has and makes them pending again.
+ */
+import { Queue } from "bullmq";
+import type { Redis } from "ioredis";
+import type { Logger } from "pino";
+import {
+  CANCEL_CHANNEL,
+  CAPABILITIES,
+  type Capability,
+  DISPATCH_KEY,
+  type Dispatch,
+  type Job,
+  jobId,
+  queueName,
+} from "../../schema/queue.ts";
+import { connectRedis } from "../../schema/redis.ts";
+import type { Collector } from "../collector/collector.ts";
+import type { Database } from "../database/open.ts";
+import { refreshRuns } from "../database/optima.ts";
+import { runTitle } from "./title.ts";
+
+/** Jobs kept waiting in Redis: enough for any fleet, small enough that a lost Redis costs nothing. */
+const WAITING_TARGET = 2000;
+const LOOP_MS = 250;
+const RECONCILE_MS = 15_000;
+const RECONCILE_PAGE = 500;
+/** Tries at a run whose trainer fails; a lost worker's run does not count against these. */
+export const ATTEMPTS_PER_DISPATCH = 2;
+
+export interface Dispatcher {
+  /** Runs one pass of everything now, reconciliation included. */
+  tick(): Promise<void>;
+  close(): Promise<void>;
+}
+
+interface QueuedRow {
+  id: string;
+  dispatch: number;
+  attempt: number;
+  capability: Capability;
+}
+
+interface PendingRow {
+  id: string;
+  plan: string;
+  dispatch: number;
+  keep_weights: number;
+}
+
+export function startDispatcher(
+  db: Database,
+  redisUrl: string,
+  log: Logger,
+  collector: Pick<Collector, "caughtUp">,
+): Dispatcher {
+  const redis: Redis = connectRedis(redisUrl);
+  const queues = new Map<Capability, Queue<Job>>(
+    CAPABILITIES.map((c) => [c, new Queue<Job>(queueName(c), { connection: connectRedis(redisUrl) })]),
+  );
+  let lastReconcile = 0;
+
+  async function enqueue(capability: Capability, queue: Queue<Job>): Promise<void> {
+    const room = WAITING_TARGET - (await queue.getWaitingCount());
+    if (room <= 0) return;
+    const rows = takePending(db, capability, room);
+    if (rows.length === 0) return;
+    const dispatches = rows.map((row): [string, string] => {
+      const dispatch: Dispatch = { plan: row.plan, keep_weights: row.keep_weights === 1 };
+      return [jobId(row.id, row.dispatch), JSON.stringify(dispatch)];
+    });
+    await redis.hset(DISPATCH_KEY, Object.fromEntries(dispatches));
+    await queue.addBulk(
+      rows.map((row) => ({
+        name: runTitle(db, row.id),
+        data: { run: row.id, dispatch: row.dispatch },
+        opts: { jobId: jobId(row.id, row.dispatch), attempts: ATTEMPTS_PER_DISPATCH },
+      })),
+    );
+    log.debug({ capability, runs: rows.length }, "runs put on the queue");
+  }
+
+  /** Takes cancelled runs' jobs off the queue; one that a worker holds is asked for until the worker lets go. */
+  async function withdraw(): Promise<void> {
+    const rows = db.sqlite
+      .prepare<[], { id: string; dispatch: number; capability: Capability }>(
+        "SELECT id, dispatch, capability FROM runs WHERE on_queue = 1 AND state = 'cancelled' LIMIT 1000",
+      )
+      .all();
+    for (const { id, dispatch, capability } of rows) {
+      const job = await queues.get(capability)!.getJob(jobId(id, dispatch));
+      const held = job ? await job.isActive() : false;
+      if (held) {
+        await redis.publish(CANCEL_CHANNEL, id);
+        continue;
+      }
+      try {
+        await job?.remove();
+      } catch {
+        // A worker took it this moment: the next pass asks the worker.
+        continue;
+      }
+      await redis.hdel(DISPATCH_KEY, jobId(id, dispatch));
+      db.sqlite.prepare("UPDATE runs SET on_queue = 0 WHERE id = ? AND state = 'cancelled'").run(id);
+    }
+  }
+
+  /** Holds every run that should have a job against Redis, a page at a time. */
+  async function reconcile(): Promise<void> {
+    const page = db.sqlite.prepare<[string], QueuedRow>(
+      `SELECT id, dispatch, capability, attempt FROM runs
+       WHERE on_queue = 1 AND state IN ('queued', 'running') AND id > ? ORDER BY id LIMIT ${RECONCILE_PAGE}`,
+    );
+    let after = "";
+    while (true) {
+      const rows = page.all(after);
+      if (rows.length === 0) return;
+      after = rows.at(-1)!.id;
+      const gaveUp: QueuedRow[] = [];
+      const lost: QueuedRow[] = [];
+      for (const row of rows) {
+        const state = await queues.get(row.capability)!.getJobState(jobId(row.id, row.dispatch));
+        if (state === "failed") gaveUp.push(row);
+        else if (state === "unknown" || state === "completed") lost.push(row);
+      }
+      if (gaveUp.length + lost.length === 0) continue;
+      // A worker reports before its job ends, so what it said is in the stream: apply it before judging.
+      await collector.caughtUp();
+      gaveUp.forEach(giveUp);
+      lost.forEach(putBack);
+    }
+  }
+
+  /** The job is gone, or is done without a result having arrived: train it again. */
+  function putBack(row: QueuedRow): void {
+    const changed = db.sqlite
+      .prepare(
+        `UPDATE runs SET state = 'pending', on_queue = 0, updated_at = @now
+         WHERE id = @id AND dispatch = @dispatch AND attempt = @attempt AND state IN ('queued', 'running')`,
+      )
+      .run({ ...row, now: Date.now() }).changes;
+    if (changed > 0) log.warn({ run: row.id }, "its job was lost from the queue: queued again");
+  }
+
+  /** BullMQ gave the job up without the worker's word: its workers died again and again. */
+  function giveUp(row: QueuedRow): void {
+    const message = "given up: every worker that took this run was lost (killed, or out of memory)";
+    db.sqlite
+      .transaction(() => {
+        const changed = db.sqlite
+          .prepare(
+            `UPDATE runs SET state = 'failed', on_queue = 0, error = @message, updated_at = @now
+             WHERE id = @id AND dispatch = @dispatch AND attempt = @attempt AND state IN ('queued', 'running')`,
+          )
+          .run({ ...row, message, now: Date.now() }).changes;
+        if (changed === 0) return;
+        db.sqlite
+          .prepare("UPDATE attempts SET outcome = 'lost', ended_at = ?, error = ? WHERE run_id = ? AND outcome IS NULL")
+          .run(Date.now(), message, row.id);
+        refreshRuns(db.sqlite, [row.id]);
+        log.warn({ run: row.id }, message);
+      })
+      .immediate();
+  }
+
+  async function tick(): Promise<void> {
+    await withdraw();
+    if (Date.now() - lastReconcile >= RECONCILE_MS) {
+      await reconcile();
+      lastReconcile = Date.now();
+    }
+    for (const [capability, queue] of queues) await enqueue(capability, queue);
+  }
+
+  let closed = false;
+  let wake: () => void = () => undefined;
+  const loop = (async () => {
+    while (!closed) {
+      try {
+        await tick();
+      } catch (error) {
+        if (!closed) log.error(error, "dispatcher");
+      }
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+        setTimeout(resolve, LOOP_MS);
+      });
+    }
+  })();
+
+  return {
+    tick: async () => {
+      lastReconcile = 0;
+      await tick();
+    },
+    async close() {
+      closed = true;
+      wake();
+      await loop;
+      await Promise.all([...queues.values()].map((queue) => queue.close()));
+      redis.disconnect();
+    },
+  };
+}
+
+/** Marks the next pending runs as queued, in training order, and returns them with their new dispatch numbers. */
+function takePending(db: Database, capability: Capability, limit: number): PendingRow[] {
+  return db.sqlite
+    .transaction(() => {
+      const rows = db.sqlite
+        .prepare<[string, number], PendingRow>(
+          `SELECT id, plan, dispatch + 1 AS dispatch, keep_weights FROM runs
+           WHERE state = 'pending' AND capability = ? ORDER BY ordinal LIMIT ?`,
+        )
+        .all(capability, Math.min(limit, RECONCILE_PAGE));
+      const mark = db.sqlite.prepare(
+        "UPDATE runs SET state = 'queued', on_queue = 1, dispatch = ?, updated_at = ? WHERE id = ?",
+      );
+      for (const row of rows) mark.run(row.dispatch, Date.now(), row.id);
+      return rows;
+    })
+    .immediate();
+}

@@ -1,0 +1,54 @@
+/**
+ * The running orchestrator: lock, database, Redis, collector, dispatcher, opened in that order and closed in reverse. Both
+ * `run` and `serve` are this plus what they show.
+ */
+import type { Logger } from "pino";
+import { type Collector, startCollector } from "./collector/collector.ts";
+import { type Database, openDatabase } from "./database/open.ts";
+import { type Dispatcher, startDispatcher } from "./queue/dispatcher.ts";
+import { openRedis } from "./redis/open-redis.ts";
+import { lockState, type StateDirectory } from "./state.ts";
+
+export interface Service {
+  readonly db: Database;
+  readonly redis: { readonly url: string; readonly private: boolean; readonly describe: string };
+  /** Stops putting runs on the queue; what workers report is still collected. */
+  stopDispatching(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export async function startService(
+  state: StateDirectory,
+  options: { redisUrl: string | undefined; log: Logger; signal?: AbortSignal },
+): Promise<Service> {
+  const { log } = options;
+  const closers: (() => void | Promise<void>)[] = [];
+  const close = async (): Promise<void> => {
+    for (const closer of closers.splice(0).reverse()) await closer();
+  };
+  try {
+    closers.push(lockState(state));
+    const db = openDatabase(state.database);
+    closers.push(() => db.close());
+    const redis = await openRedis({
+      directory: state.redis,
+      ...(options.redisUrl === undefined ? {} : { url: options.redisUrl }),
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+    });
+    closers.push(() => redis.close());
+    const collector: Collector = await startCollector(db, redis.url, log);
+    closers.push(() => collector.close());
+    const dispatcher: Dispatcher = startDispatcher(db, redis.url, log, collector);
+    let dispatching = true;
+    const stopDispatching = async (): Promise<void> => {
+      if (!dispatching) return;
+      dispatching = false;
+      await dispatcher.close();
+    };
+    closers.push(stopDispatching);
+    return { db, redis, stopDispatching, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}

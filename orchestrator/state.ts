@@ -1,0 +1,83 @@
+/**
+ * The state directory (--dir, default ./.musweep): where everything of one musweep lies, and the lock that keeps two
+ * orchestrators from collecting into the same database.
+ */
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { MusweepError } from "../schema/errors.ts";
+
+export interface StateDirectory {
+  readonly root: string;
+  readonly database: string;
+  /** Tokenized data sets, by content hash. */
+  readonly data: string;
+  readonly checkpoints: string;
+  readonly weights: string;
+  readonly logs: string;
+  /** The private Redis. */
+  readonly redis: string;
+  readonly lock: string;
+  /** Address of the running server, for submit and status. */
+  readonly server: string;
+}
+
+export function stateDirectory(dir: string): StateDirectory {
+  const root = resolve(dir);
+  const at = (name: string): string => join(root, name);
+  return {
+    root,
+    database: at("musweep.db"),
+    data: at("data"),
+    checkpoints: at("checkpoints"),
+    weights: at("weights"),
+    logs: at("logs"),
+    redis: at("redis"),
+    lock: at("orchestrator.lock"),
+    server: at("server.json"),
+  };
+}
+
+/** Process id of the orchestrator that holds the directory, or undefined. */
+export function lockHolder(state: StateDirectory): number | undefined {
+  let pid: number;
+  try {
+    pid = Number(readFileSync(state.lock, "utf8"));
+  } catch {
+    return undefined;
+  }
+  return Number.isInteger(pid) && pid > 0 && isAlive(pid) ? pid : undefined;
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+/**
+ * Takes the directory for this process.
+ * @returns the release
+ * @throws MusweepError (conflict) when another live orchestrator holds it
+ */
+export function lockState(state: StateDirectory): () => void {
+  mkdirSync(state.root, { recursive: true });
+  while (true) {
+    try {
+      writeFileSync(state.lock, String(process.pid), { flag: "wx" });
+      return () => rmSync(state.lock, { force: true });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    }
+    const holder = lockHolder(state);
+    if (holder !== undefined) {
+      throw new MusweepError("state-locked", `${state.root} is in use by another musweep (process ${holder})`, {
+        kind: "conflict",
+        remedy: "Submit to it with `musweep submit`, stop it first, or use another --dir.",
+      });
+    }
+    rmSync(state.lock, { force: true });
+  }
+}
