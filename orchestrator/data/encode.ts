@@ -195,7 +195,7 @@ export async function encodeSource(
 ): Promise<Encoded> {
   const encoded = await encode(spec, directory, options);
   const { train_tokens, validation_tokens } = encoded;
-  if (train_tokens + validation_tokens === 0) throw badData(`${placeOf(spec)}: the file is empty`);
+  if (train_tokens + validation_tokens === 0) throw badData(`${placeOf(spec)}: there is no text in the file`);
   // One prediction needs two tokens.
   for (const [split, tokens] of [
     ["training", train_tokens],

@@ -123,7 +123,12 @@ async function build(spec: DataSpec, options: PrepareOptions): Promise<DataMeta>
   const { cacheDirectory: cache, onProgress, signal } = options;
   await removeStaleTemporaries(cache);
   const files = await filesOf(spec);
-  const total_bytes = (await Promise.all(files.map((file) => stat(file)))).reduce((sum, info) => sum + info.size, 0);
+  let total_bytes = 0;
+  for (const file of files) {
+    const { size } = await stat(file);
+    if (size === 0) throw badData(`${file}: the file is empty`);
+    total_bytes += size;
+  }
   const onRead = onProgress && ((read_bytes: number) => onProgress({ read_bytes, total_bytes }));
   const temporary = path.join(
     cache,
