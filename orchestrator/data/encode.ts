@@ -2,11 +2,12 @@
  * From a source to train.bin and validation.bin in a given directory. Documents are held out whole, spread over the
  * source; a text without documents and a token file give up their tail. Either way training reads no held-out token.
  */
+import { stat } from "node:fs/promises";
 import path from "node:path";
 import { DATA_FILES } from "../../schema/data.ts";
 import { badData } from "./errors.ts";
 import { type Bytes, type ReadOptions, readBytes, readCorpus, readJsonLines } from "./read_source.ts";
-import type { DataSpec } from "./spec.ts";
+import { type DataSpec, isJsonLines, placeOf, type TextSource, type TokenSource } from "./spec.ts";
 import { loadTokenizer, type TextEncoding } from "./tokenizers.ts";
 import { bytesPerToken, dtypeOf, splitTail, type Tokens, TokenWriter } from "./write_tokens.ts";
 
@@ -19,11 +20,6 @@ export interface Encoded {
   text_bytes: number | null;
 }
 
-type TextSpec = Extract<DataSpec, { tokenizer: unknown }>;
-type TokenSpec = Extract<DataSpec, { kind: "tokens" }>;
-
-const placeOf = (spec: DataSpec): string => (spec.kind === "corpus" ? spec.corpus : spec.path);
-
 async function closeAll(writers: readonly TokenWriter[]): Promise<void> {
   for (const writer of writers) await writer.close();
 }
@@ -33,7 +29,7 @@ async function closeAll(writers: readonly TokenWriter[]): Promise<void> {
  * deterministic, evenly spread, of the wished size whatever the lengths, and the first document is always for training.
  */
 async function encodeDocuments(
-  spec: TextSpec,
+  spec: TextSource,
   documents: AsyncIterable<Bytes>,
   encoding: TextEncoding,
   directory: string,
@@ -96,20 +92,20 @@ async function encodeTail(
 }
 
 async function encodeText(
-  spec: Extract<DataSpec, { kind: "text" }>,
+  spec: Extract<TextSource, { file: string }>,
   encoding: TextEncoding,
   directory: string,
   options: ReadOptions,
 ): Promise<Encoded> {
   let total = 0;
   async function* counted(): AsyncGenerator<Bytes> {
-    for await (const chunk of readBytes(spec.path, options)) {
+    for await (const chunk of readBytes(spec.file, options)) {
       total += chunk.length;
       yield chunk;
     }
   }
   const [train_tokens, validation_tokens] = await encodeTail(
-    encoding.encodeStream(counted(), spec.path),
+    encoding.encodeStream(counted(), spec.file),
     encoding.vocabSize,
     spec.validation_fraction,
     directory,
@@ -125,8 +121,8 @@ async function encodeText(
 }
 
 /** The ids of a token file, each checked against the vocabulary. */
-async function* readTokens(file: string, vocabSize: number, options: ReadOptions): AsyncGenerator<Tokens> {
-  const dtype = dtypeOf(vocabSize);
+async function* readTokens(file: string, spec: TokenSource, options: ReadOptions): AsyncGenerator<Tokens> {
+  const { dtype, vocab_size } = spec;
   const size = bytesPerToken(dtype);
   let rest: Bytes = new Uint8Array(0);
   let position = 0;
@@ -137,10 +133,10 @@ async function* readTokens(file: string, vocabSize: number, options: ReadOptions
     const tokens = dtype === "uint16" ? new Uint16Array(count) : new Uint32Array(count);
     for (let i = 0; i < count; i += 1) {
       const token = dtype === "uint16" ? view.getUint16(i * size, true) : view.getUint32(i * size, true);
-      if (token >= vocabSize) {
+      if (token >= vocab_size) {
         throw badData(
-          `${file}: token ${position + i} is ${token}, outside the vocabulary of ${vocabSize}`,
-          `The file must hold ${dtype} ids below vocab_size, little-endian, without a header.`,
+          `${file}: token ${position + i} is ${token}, outside the vocabulary of ${vocab_size}`,
+          `The file must hold little-endian ${dtype} ids below vocab_size and no header; check vocab_size and dtype.`,
         );
       }
       tokens[i] = token;
@@ -152,33 +148,50 @@ async function* readTokens(file: string, vocabSize: number, options: ReadOptions
   if (rest.length > 0) {
     throw badData(
       `${file}: ends in the middle of a token (its length is no multiple of ${size} bytes)`,
-      `With vocab_size ${vocabSize} the file must hold ${dtype} ids.`,
+      `The file must hold ${dtype} ids and nothing else; check dtype.`,
     );
   }
 }
 
-async function copyTokens(source: string, target: string, vocabSize: number, options: ReadOptions) {
-  const writer = await TokenWriter.create(target, dtypeOf(vocabSize));
+async function copyTokens(
+  file: string,
+  target: string,
+  spec: TokenSource,
+  options: ReadOptions,
+): Promise<number> {
+  const writer = await TokenWriter.create(target, dtypeOf(spec.vocab_size));
   try {
-    for await (const tokens of readTokens(source, vocabSize, options)) await writer.write(tokens);
+    for await (const tokens of readTokens(file, spec, options)) await writer.write(tokens);
   } finally {
     await writer.close();
   }
   return writer.count;
 }
 
-async function encodeTokens(spec: TokenSpec, directory: string, options: ReadOptions): Promise<Encoded> {
+async function encodeTokens(spec: TokenSource, directory: string, options: ReadOptions): Promise<Encoded> {
   const { vocab_size } = spec;
-  const base = { tokenizer: spec.tokenizer_name, vocab_size, text_bytes: null };
-  if (spec.validation_path !== undefined) {
-    const train = path.join(directory, DATA_FILES.train);
-    const validation = path.join(directory, DATA_FILES.validation);
-    const train_tokens = await copyTokens(spec.path, train, vocab_size, options);
-    const validation_tokens = await copyTokens(spec.validation_path, validation, vocab_size, options);
+  if (spec.dtype === "uint16" && vocab_size > 1 << 16) {
+    throw badData(
+      `${spec.tokens}: uint16 ids cannot reach a vocab_size of ${vocab_size}`,
+      "Set dtype: uint32, or correct vocab_size.",
+    );
+  }
+  const base = { tokenizer: "tokens", vocab_size, text_bytes: null };
+  if (spec.validation_tokens !== undefined) {
+    const [train, validation] = [DATA_FILES.train, DATA_FILES.validation].map((name) =>
+      path.join(directory, name),
+    );
+    const train_tokens = await copyTokens(spec.tokens, train!, spec, options);
+    const { size } = await stat(spec.tokens);
+    const onRead = options.onRead && ((bytes: number) => options.onRead?.(size + bytes));
+    const validation_tokens = await copyTokens(spec.validation_tokens, validation!, spec, {
+      ...options,
+      onRead,
+    });
     return { ...base, train_tokens, validation_tokens };
   }
   const [train_tokens, validation_tokens] = await encodeTail(
-    readTokens(spec.path, vocab_size, options),
+    readTokens(spec.tokens, spec, options),
     vocab_size,
     spec.validation_fraction,
     directory,
@@ -212,24 +225,10 @@ export async function encodeSource(
 }
 
 async function encode(spec: DataSpec, directory: string, options: ReadOptions): Promise<Encoded> {
-  switch (spec.kind) {
-    case "corpus":
-      return encodeDocuments(
-        spec,
-        readCorpus(spec.corpus, options),
-        await loadTokenizer(spec.tokenizer),
-        directory,
-      );
-    case "jsonl":
-      return encodeDocuments(
-        spec,
-        readJsonLines(spec.path, spec.field, options),
-        await loadTokenizer(spec.tokenizer),
-        directory,
-      );
-    case "text":
-      return encodeText(spec, await loadTokenizer(spec.tokenizer), directory, options);
-    case "tokens":
-      return encodeTokens(spec, directory, options);
-  }
+  if ("tokens" in spec) return encodeTokens(spec, directory, options);
+  const encoding = await loadTokenizer(spec.tokenizer);
+  if ("corpus" in spec) return encodeDocuments(spec, readCorpus(spec.corpus, options), encoding, directory);
+  return isJsonLines(spec.file)
+    ? encodeDocuments(spec, readJsonLines(spec.file, spec.field, options), encoding, directory)
+    : encodeText(spec, encoding, directory, options);
 }

@@ -13,7 +13,7 @@ import { canonicalJson } from "../../schema/plan.ts";
 import { encodeSource } from "./encode.ts";
 import { badData, cacheError } from "./errors.ts";
 import { filesOf, hashSource, readJson, writeAtomically } from "./source_identity.ts";
-import type { DataSpec } from "./spec.ts";
+import { type DataSpec, isJsonLines, pathsOf, placeOf, resolvePaths } from "./spec.ts";
 import { bytesPerToken, dtypeOf, hashFiles } from "./write_tokens.ts";
 
 /** Raised whenever a rule changes that decides which tokens come out: what was indexed under the old rules is passed over. */
@@ -28,6 +28,8 @@ export interface PrepareProgress {
 export interface PrepareOptions {
   /** Holds every data set of the state directory; made when missing. */
   cacheDirectory: string;
+  /** What relative paths in the spec are relative to: the sweep file's directory. Default: the working directory. */
+  baseDirectory?: string | undefined;
   /** Called while tokenizing; not called when the data set is found in the cache. */
   onProgress?: ((progress: PrepareProgress) => void) | undefined;
   signal?: AbortSignal | undefined;
@@ -36,30 +38,22 @@ export interface PrepareOptions {
 const indexSchema = z.strictObject({ hash: z.string() });
 
 function describe(spec: DataSpec): string {
-  if (spec.kind === "corpus") return spec.corpus;
-  const name = path.basename(spec.path);
-  return spec.kind === "jsonl" ? `${name} (field ${spec.field})` : name;
+  if ("corpus" in spec) return spec.corpus;
+  const name = path.basename(placeOf(spec));
+  return "file" in spec && isJsonLines(spec.file) ? `${name} (field ${spec.field})` : name;
 }
 
 /** Everything that decides the tokens, without the places where the source lies. */
 function indexKey(spec: DataSpec, source: string): string {
-  const { kind, validation_fraction } = spec;
   const rules =
-    kind === "tokens"
-      ? {
-          tokenizer: spec.tokenizer_name,
-          vocab_size: spec.vocab_size,
-          held_out_file: spec.validation_path !== undefined,
-        }
-      : { tokenizer: spec.tokenizer, ...(kind === "jsonl" ? { field: spec.field } : {}) };
-  // The raw bytes are hashed, so how they are packed belongs to the key.
-  const packing =
-    kind === "corpus"
-      ? []
-      : (kind === "tokens" ? [spec.path, spec.validation_path] : [spec.path]).map(
-          (file) => /\.(gz|zst)$/.exec(file ?? "")?.[1] ?? "plain",
-        );
-  const key = canonicalJson({ version: RULES_VERSION, kind, source, packing, validation_fraction, ...rules });
+    "corpus" in spec
+      ? { ...spec }
+      : "file" in spec
+        ? { ...spec, file: isJsonLines(spec.file) ? "jsonl" : "text" }
+        : { ...spec, tokens: "tokens", validation_tokens: spec.validation_tokens !== undefined };
+  // The bytes are hashed as they lie on disk, so how they are packed belongs to the key.
+  const packing = pathsOf(spec).map((file) => /\.(gz|zst)$/.exec(file)?.[1] ?? "plain");
+  const key = canonicalJson({ version: RULES_VERSION, source, packing, rules });
   return createHash("sha256").update(key).digest("hex").slice(0, 32);
 }
 
@@ -156,15 +150,13 @@ async function build(spec: DataSpec, options: PrepareOptions): Promise<DataMeta>
  * @throws MusweepError (usage) for a bad file or setting, (unavailable) for a missing file or an unwritable cache
  * @throws the signal's reason when aborted; nothing is left behind
  */
-export async function prepareData(spec: DataSpec, options: PrepareOptions): Promise<DataMeta> {
-  const { cacheDirectory: cache, signal } = options;
-  if (!(spec.validation_fraction > 0 && spec.validation_fraction <= 0.5)) {
-    throw badData(`The validation fraction ${spec.validation_fraction} is not above 0 and at most 0.5`);
-  }
+export async function prepareData(source: DataSpec, options: PrepareOptions): Promise<DataMeta> {
+  const { cacheDirectory: cache, baseDirectory = process.cwd(), signal } = options;
+  const spec = resolvePaths(source, baseDirectory);
   try {
     await mkdir(cache, { recursive: true });
-    const source = await hashSource(spec, path.join(cache, "sources"), { signal });
-    const entry = path.join(cache, "index", `${indexKey(spec, source)}.json`);
+    const contents = await hashSource(spec, path.join(cache, "sources"), { signal });
+    const entry = path.join(cache, "index", `${indexKey(spec, contents)}.json`);
     const indexed = await readJson(entry, indexSchema);
     const known = indexed && (await readDataMeta(path.join(cache, indexed.hash)));
     if (known) return known;

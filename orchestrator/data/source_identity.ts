@@ -8,7 +8,7 @@ import path from "node:path";
 import { z } from "zod";
 import { readError } from "./errors.ts";
 import { corpusFiles, type ReadOptions } from "./read_source.ts";
-import type { DataSpec } from "./spec.ts";
+import { type DataSpec, pathsOf } from "./spec.ts";
 import { hashFiles } from "./write_tokens.ts";
 
 const rememberedSchema = z.strictObject({ stamp: z.string(), hash: z.string() });
@@ -16,12 +16,9 @@ const rememberedSchema = z.strictObject({ stamp: z.string(), hash: z.string() })
 /** A file changed this shortly ago may change again within the clock's tick without a new time: not remembered. */
 const RACY_MS = 2000;
 
-export const filesOf = async (spec: DataSpec): Promise<string[]> => {
-  if (spec.kind === "corpus") return corpusFiles(spec.corpus);
-  return spec.kind === "tokens" && spec.validation_path !== undefined
-    ? [spec.path, spec.validation_path]
-    : [spec.path];
-};
+/** Every file that the source is read from. */
+export const filesOf = async (spec: DataSpec): Promise<string[]> =>
+  "corpus" in spec ? corpusFiles(spec.corpus) : pathsOf(spec);
 
 /** Writes a small file so that a reader sees the old one or the new one, never a part. */
 export async function writeAtomically(file: string, text: string): Promise<void> {
@@ -64,7 +61,7 @@ async function hashOne(file: string, memory: string, signal: AbortSignal | undef
  */
 export async function hashSource(spec: DataSpec, memory: string, { signal }: ReadOptions): Promise<string> {
   const files = await filesOf(spec);
-  if (spec.kind === "corpus") return hashFiles(spec.corpus, files);
+  if ("corpus" in spec) return hashFiles(spec.corpus, files);
   const hashes: string[] = [];
   for (const file of files) hashes.push(await hashOne(file, memory, signal));
   return hashes.join("+");

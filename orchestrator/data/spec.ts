@@ -1,29 +1,33 @@
-/**
- * What to prepare: the resolved form of a sweep file's data section. Paths are absolute or relative to the working
- * directory; the sweep loader resolves them against the sweep file first.
- */
-export const CORPORA = ["state-of-the-union", "moby-dick"] as const;
-export type Corpus = (typeof CORPORA)[number];
+/** The data section of a sweep file as data preparation sees it, and the questions it asks of one. */
+import path from "node:path";
+import type { SweepData } from "../../schema/sweep.ts";
 
-export const TOKENIZERS = ["bytes", "gpt2"] as const;
-export type Tokenizer = (typeof TOKENIZERS)[number];
+export type DataSpec = SweepData;
+export type TextSource = Extract<DataSpec, { tokenizer: unknown }>;
+export type TokenSource = Extract<DataSpec, { tokens: unknown }>;
+export type Corpus = Extract<DataSpec, { corpus: unknown }>["corpus"];
+export type Tokenizer = TextSource["tokenizer"];
 
-export type DataSpec =
-  /** Text that ships with musweep's dependencies: needs no download. */
-  | { kind: "corpus"; corpus: Corpus; tokenizer: Tokenizer; validation_fraction: number }
-  /** One plain text, without documents: .txt, or .txt.gz, .txt.zst. */
-  | { kind: "text"; path: string; tokenizer: Tokenizer; validation_fraction: number }
-  /** One JSON object a line, the document's text in `field`: .jsonl, or .jsonl.gz, .jsonl.zst. */
-  | { kind: "jsonl"; path: string; field: string; tokenizer: Tokenizer; validation_fraction: number }
-  /**
-   * Flat little-endian token ids as nanoGPT writes them: uint16, or uint32 where the vocabulary is larger than 65,536.
-   * Without a validation file the tail of the training file is held out.
-   */
-  | {
-      kind: "tokens";
-      path: string;
-      validation_path?: string;
-      tokenizer_name: string;
-      vocab_size: number;
-      validation_fraction: number;
-    };
+/** The same source with absolute paths. */
+export function resolvePaths(spec: DataSpec, base: string): DataSpec {
+  if ("file" in spec) return { ...spec, file: path.resolve(base, spec.file) };
+  if (!("tokens" in spec)) return spec;
+  const { validation_tokens } = spec;
+  return {
+    ...spec,
+    tokens: path.resolve(base, spec.tokens),
+    ...(validation_tokens === undefined ? {} : { validation_tokens: path.resolve(base, validation_tokens) }),
+  };
+}
+
+/** The user's files, none for a shipped corpus. */
+export function pathsOf(spec: DataSpec): string[] {
+  if ("corpus" in spec) return [];
+  if ("file" in spec) return [spec.file];
+  return spec.validation_tokens === undefined ? [spec.tokens] : [spec.tokens, spec.validation_tokens];
+}
+
+/** How messages name the source. */
+export const placeOf = (spec: DataSpec): string => ("corpus" in spec ? spec.corpus : pathsOf(spec)[0]!);
+
+export const isJsonLines = (file: string): boolean => /\.jsonl(\.(gz|zst))?$/.test(file);

@@ -13,8 +13,8 @@ import type { DataSpec } from "../../../orchestrator/data/spec.ts";
 import { numberedLines, readSplit, scratch, ZSTD_FIXTURE } from "./helpers.ts";
 
 const text = (file: string, tokenizer: "bytes" | "gpt2" = "bytes", validation_fraction = 0.1): DataSpec => ({
-  kind: "text",
-  path: file,
+  file,
+  field: "text",
   tokenizer,
   validation_fraction,
 });
@@ -82,7 +82,7 @@ describe("a plain text", () => {
     const file = path.join(cache, "a.jsonl");
     await writeFile(file, `${JSON.stringify({ text: sentence })}\n`.repeat(4));
     const meta = await prepareData(
-      { kind: "jsonl", path: file, field: "text", tokenizer: "gpt2", validation_fraction: 0.5 },
+      { file, field: "text", tokenizer: "gpt2", validation_fraction: 0.5 },
       { cacheDirectory: cache },
     );
     const document = [...ids, 50256];
@@ -96,7 +96,7 @@ describe("documents", () => {
   it("are held out whole and spread over the corpus, and none is on both sides", async () => {
     const cache = await scratch();
     const meta = await prepareData(
-      { kind: "corpus", corpus: "state-of-the-union", tokenizer: "bytes", validation_fraction: 0.05 },
+      { corpus: "state-of-the-union", tokenizer: "bytes", validation_fraction: 0.05 },
       { cacheDirectory: cache },
     );
     const documentsOf = async (split: "train" | "validation") =>
@@ -123,7 +123,7 @@ describe("documents", () => {
   it("of Moby Dick are its chapters, in order", async () => {
     const cache = await scratch();
     const meta = await prepareData(
-      { kind: "corpus", corpus: "moby-dick", tokenizer: "bytes", validation_fraction: 0.05 },
+      { corpus: "moby-dick", tokenizer: "bytes", validation_fraction: 0.05 },
       { cacheDirectory: cache },
     );
     const train = Buffer.from(await readSplit(cache, meta, "train"))
@@ -143,7 +143,7 @@ describe("documents", () => {
     const lines = ["one", "two", "three", "four"].map((word) => JSON.stringify({ id: 1, body: `${word} é` }));
     await writeFile(file, lines.join("\r\n\n"));
     const meta = await prepareData(
-      { kind: "jsonl", path: file, field: "body", tokenizer: "bytes", validation_fraction: 0.3 },
+      { file, field: "body", tokenizer: "bytes", validation_fraction: 0.3 },
       { cacheDirectory: cache },
     );
     expect(Buffer.from(await readSplit(cache, meta, "train")).toString("utf8")).toBe(
@@ -162,12 +162,12 @@ describe("token files", () => {
     const file = path.join(cache, "a.bin");
     await write16(file, ids(0, 1000));
     const meta = await prepareData(
-      { kind: "tokens", path: file, tokenizer_name: "mine", vocab_size: 1000, validation_fraction: 0.1 },
+      { tokens: file, dtype: "uint16", vocab_size: 1000, validation_fraction: 0.1 },
       { cacheDirectory: cache },
     );
     expect(await readSplit(cache, meta, "train")).toEqual(ids(0, 900));
     expect(await readSplit(cache, meta, "validation")).toEqual(ids(900, 100));
-    expect(meta).toMatchObject({ tokenizer: "mine", vocab_size: 1000, dtype: "uint16", text_bytes: null });
+    expect(meta).toMatchObject({ tokenizer: "tokens", vocab_size: 1000, dtype: "uint16", text_bytes: null });
   });
 
   it("may name their own validation file", async () => {
@@ -177,11 +177,10 @@ describe("token files", () => {
     await write16(validation, ids(50, 10));
     const meta = await prepareData(
       {
-        kind: "tokens",
-        path: train,
-        validation_path: validation,
-        tokenizer_name: "mine",
+        tokens: train,
+        validation_tokens: validation,
         vocab_size: 60,
+        dtype: "uint16",
         validation_fraction: 0.1,
       },
       { cacheDirectory: cache },
@@ -190,16 +189,15 @@ describe("token files", () => {
     expect(await readSplit(cache, meta, "validation")).toEqual(ids(50, 10));
   });
 
-  it("of a vocabulary above 65,536 are uint32", async () => {
+  it("may be uint32, for vocabularies above 65,536", async () => {
     const cache = await scratch();
     const file = path.join(cache, "a.bin");
     await writeFile(file, Buffer.from(Uint32Array.from(ids(100_000, 20)).buffer));
     const meta = await prepareData(
       {
-        kind: "tokens",
-        path: file,
-        tokenizer_name: "llama-3",
+        tokens: file,
         vocab_size: 128_256,
+        dtype: "uint32",
         validation_fraction: 0.5,
       },
       { cacheDirectory: cache },
@@ -255,6 +253,13 @@ describe("the cache", () => {
     const second = await count(text(file), cache);
     expect(second.seen).toEqual([]);
     expect(second.meta).toEqual(first.meta);
+  });
+
+  it("reads a relative path from the directory it is told", async () => {
+    const cache = await scratch();
+    await writeFile(path.join(cache, "a.txt"), numberedLines(2000));
+    const relative = await prepareData(text("./a.txt"), { cacheDirectory: cache, baseDirectory: cache });
+    expect(relative).toEqual(await prepareData(text(path.join(cache, "a.txt")), { cacheDirectory: cache }));
   });
 
   it("gives a copied source the same data set, and a changed one another, even when its size and time are the same", async () => {
