@@ -6,10 +6,10 @@ import { stat } from "node:fs/promises";
 import path from "node:path";
 import { DATA_FILES } from "../../schema/data.ts";
 import { badData } from "./errors.ts";
-import { type Bytes, type ReadOptions, readBytes, readCorpus, readJsonLines } from "./read_source.ts";
+import { type Bytes, type ReadOptions, readBytes, readCorpus, readJsonLines } from "./read-source.ts";
 import { type DataSpec, isJsonLines, placeOf, type TextSource, type TokenSource } from "./spec.ts";
 import { loadTokenizer, type TextEncoding } from "./tokenizers.ts";
-import { bytesPerToken, dtypeOf, splitTail, type Tokens, TokenWriter } from "./write_tokens.ts";
+import { bytesPerToken, dtypeOf, splitTail, type Tokens, TokenWriter } from "./write-tokens.ts";
 
 export interface Encoded {
   tokenizer: string;

@@ -12,9 +12,9 @@ import { DATA_FILES, type DataMeta, dataMetaSchema } from "../../schema/data.ts"
 import { canonicalJson } from "../../schema/plan.ts";
 import { encodeSource } from "./encode.ts";
 import { badData, cacheError } from "./errors.ts";
-import { filesOf, hashSource, readJson, writeAtomically } from "./source_identity.ts";
+import { filesOf, hashSource, readJson, writeAtomically } from "./source-identity.ts";
 import { type DataSpec, isJsonLines, pathsOf, placeOf, resolvePaths } from "./spec.ts";
-import { bytesPerToken, dtypeOf, hashFiles } from "./write_tokens.ts";
+import { bytesPerToken, dtypeOf, hashFiles } from "./write-tokens.ts";
 
 /** Raised whenever a rule changes that decides which tokens come out: what was indexed under the old rules is passed over. */
 const RULES_VERSION = 1;

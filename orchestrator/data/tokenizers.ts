@@ -4,7 +4,7 @@
  */
 import { isUtf8 } from "node:buffer";
 import { badData } from "./errors.ts";
-import type { Bytes } from "./read_source.ts";
+import type { Bytes } from "./read-source.ts";
 import type { Tokenizer } from "./spec.ts";
 
 export interface TextEncoding {

@@ -33,4 +33,4 @@ export function numberedLines(bytes: number): string {
 }
 
 /** numberedLines(300_000) packed by the zstd program: two blocks and more. */
-export const ZSTD_FIXTURE = fileURLToPath(new URL("./fixtures/numbered_lines.txt.zst", import.meta.url));
+export const ZSTD_FIXTURE = fileURLToPath(new URL("./fixtures/numbered-lines.txt.zst", import.meta.url));

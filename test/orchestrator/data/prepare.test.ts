@@ -8,7 +8,7 @@ import { gzipSync } from "node:zlib";
 import { encode } from "gpt-tokenizer/encoding/r50k_base";
 import { describe, expect, it } from "vitest";
 import { type PrepareProgress, prepareData } from "../../../orchestrator/data/prepare.ts";
-import { corpusFiles } from "../../../orchestrator/data/read_source.ts";
+import { corpusFiles } from "../../../orchestrator/data/read-source.ts";
 import type { DataSpec } from "../../../orchestrator/data/spec.ts";
 import { numberedLines, readSplit, scratch, ZSTD_FIXTURE } from "./helpers.ts";
 
@@ -333,7 +333,7 @@ describe("the cache", () => {
     await writeFile(file, numberedLines(40_000_000));
     const directory = path.join(cache, "cache");
     const child = fork(
-      fileURLToPath(new URL("./fixtures/prepare_data.ts", import.meta.url)),
+      fileURLToPath(new URL("./fixtures/prepare-data.ts", import.meta.url)),
       [file, directory],
       {
         execArgv: ["--import", "tsx"],

@@ -7,9 +7,9 @@ import { mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
 import { readError } from "./errors.ts";
-import { corpusFiles, type ReadOptions } from "./read_source.ts";
+import { corpusFiles, type ReadOptions } from "./read-source.ts";
 import { type DataSpec, pathsOf } from "./spec.ts";
-import { hashFiles } from "./write_tokens.ts";
+import { hashFiles } from "./write-tokens.ts";
 
 const rememberedSchema = z.strictObject({ stamp: z.string(), hash: z.string() });
 
