@@ -1,0 +1,108 @@
+/**
+ * A run's checkpoints: everything that the next step depends on, in a directory of its own. The last two are kept; a damaged
+ * one is passed over. Masks and data order are not stored: they follow from the plan's seed.
+ */
+import { readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+import type { LossState } from "./divergence.ts";
+import { type NamedTensor, readSafetensors, writeSafetensors } from "./safetensors.ts";
+
+export interface Progress {
+  /** Steps done. */
+  readonly step: number;
+  /** Wall-clock seconds of training and evaluation so far, over all attempts. */
+  readonly seconds: number;
+  readonly loss: LossState;
+}
+
+const FORMAT = "musweep-checkpoint-1";
+const KEPT = 2;
+const NAME = /^step-(\d{9})\.safetensors$/;
+
+const metadataSchema = z.object({
+  format: z.literal(FORMAT),
+  run: z.string(),
+  engine: z.string(),
+  step: z.coerce.number().int().positive(),
+  seconds: z.coerce.number().nonnegative(),
+  loss: z.string(),
+});
+const lossSchema = z.strictObject({
+  initial: z.number().nullable(),
+  lastFinite: z.number().nullable(),
+  stepsAbove: z.int().nonnegative(),
+});
+
+/** Newest first; none when the directory does not exist. */
+function listCheckpoints(directory: string): string[] {
+  let files: string[];
+  try {
+    files = readdirSync(directory);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw error;
+  }
+  return files
+    .filter((f) => NAME.test(f))
+    .sort()
+    .reverse();
+}
+
+/**
+ * Writes a checkpoint and removes all but the last two.
+ * @param run id of the plan, runIdOf(plan)
+ * @param engine whose arithmetic the state continues, such as "onnx"
+ */
+export function saveCheckpoint(
+  directory: string,
+  run: string,
+  engine: string,
+  progress: Progress,
+  tensors: readonly NamedTensor[],
+): { path: string; bytes: number } {
+  const path = join(directory, `step-${String(progress.step).padStart(9, "0")}.safetensors`);
+  const bytes = writeSafetensors(path, tensors, {
+    format: FORMAT,
+    run,
+    engine,
+    step: String(progress.step),
+    seconds: String(progress.seconds),
+    loss: JSON.stringify(progress.loss),
+  });
+  for (const old of listCheckpoints(directory).slice(KEPT)) rmSync(join(directory, old), { force: true });
+  // What a killed process left half-written; a directory belongs to one run, which one trainer trains at a time.
+  for (const file of readdirSync(directory))
+    if (file.endsWith(".tmp")) rmSync(join(directory, file), { force: true });
+  return { path, bytes };
+}
+
+/**
+ * Reads the newest valid checkpoint of this plan and engine into the arrays of `tensors`.
+ * @returns null when there is none, the arrays then being undefined; and a note for each one that was passed over
+ */
+export function loadCheckpoint(
+  directory: string,
+  run: string,
+  engine: string,
+  tensors: readonly NamedTensor[],
+): { progress: Progress | null; notes: string[] } {
+  const notes: string[] = [];
+  for (const file of listCheckpoints(directory)) {
+    try {
+      const metadata = metadataSchema.parse(readSafetensors(join(directory, file), tensors));
+      if (metadata.run !== run) throw new Error(`it belongs to ${metadata.run}`);
+      if (metadata.engine !== engine) throw new Error(`engine ${metadata.engine} wrote it`);
+      const loss = lossSchema.parse(JSON.parse(metadata.loss));
+      return { progress: { step: metadata.step, seconds: metadata.seconds, loss }, notes };
+    } catch (error) {
+      notes.push(`Checkpoint ${file} was passed over: ${(error as Error).message}.`);
+    }
+  }
+  return { progress: null, notes };
+}
+
+/** Removes a run's checkpoints, when it has ended. */
+export function removeCheckpoints(directory: string): void {
+  for (const file of listCheckpoints(directory)) rmSync(join(directory, file), { force: true });
+}

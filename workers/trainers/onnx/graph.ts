@@ -1,0 +1,221 @@
+/**
+ * Builds an ONNX graph value by value, with every shape known while building: a shape that does not fit is a bug here,
+ * found at once, and the memory that a run needs can be stated before it starts.
+ *
+ * Sizes have one alphabet in this folder: B sequences per pass, T tokens per sequence, N = B·T, C d_model, H heads,
+ * D d_head, F d_ffn, V vocabulary, L layers.
+ */
+import type { AttributeValue, ElementType, Graph, GraphNode, GraphTensor } from "./encode.ts";
+
+/** A tensor in the graph: an input, a constant, or the output of a node. */
+export interface Value {
+  readonly shape: readonly number[];
+  readonly type: ElementType;
+}
+
+export const sizeOf = (shape: readonly number[]): number => shape.reduce((product, d) => product * d, 1);
+const BYTES = { float32: 4, int32: 4, int64: 8 } as const;
+const bytesOf = (v: Value): number => sizeOf(v.shape) * BYTES[v.type];
+
+interface Node {
+  readonly op: string;
+  readonly domain: string;
+  readonly inputs: readonly Value[];
+  readonly outputs: readonly Value[];
+  readonly attributes: Readonly<Record<string, AttributeValue>>;
+}
+
+interface NodeOptions {
+  readonly attributes?: Readonly<Record<string, AttributeValue>>;
+  readonly domain?: string;
+  readonly type?: ElementType;
+}
+
+interface MatMulOptions {
+  /** Swap the last two axes of a, of b. */
+  readonly transA?: boolean;
+  readonly transB?: boolean;
+  readonly alpha?: number;
+}
+
+function broadcast(a: readonly number[], b: readonly number[]): number[] {
+  const rank = Math.max(a.length, b.length);
+  return Array.from({ length: rank }, (_, i) => {
+    const da = a[a.length - rank + i] ?? 1;
+    const db = b[b.length - rank + i] ?? 1;
+    if (da !== db && da !== 1 && db !== 1) throw new Error(`shapes [${a}] and [${b}] do not broadcast`);
+    return Math.max(da, db);
+  });
+}
+
+export class GraphBuilder {
+  readonly #nodes: Node[] = [];
+  readonly #inputs = new Map<string, Value>();
+  readonly #outputs = new Map<string, Value>();
+  readonly #constants = new Map<string, { value: Value; bytes: Uint8Array }>();
+
+  /** A tensor that the caller hands to every run under this name. */
+  input(name: string, shape: readonly number[], type: ElementType = "float32"): Value {
+    if (this.#inputs.has(name)) throw new Error(`input ${name} exists already`);
+    const value: Value = { shape, type };
+    this.#inputs.set(name, value);
+    return value;
+  }
+
+  /** Makes a value readable after a run, under this name. */
+  output(name: string, value: Value): void {
+    if (this.#outputs.has(name)) throw new Error(`output ${name} exists already`);
+    this.#outputs.set(name, value);
+  }
+
+  /** Small integers: axes, shapes, split sizes. Equal constants are stored once. */
+  integers(values: readonly number[]): Value {
+    return this.#constant([values.length], "int64", BigInt64Array.from(values, BigInt));
+  }
+
+  /** A float32 constant of any small shape. */
+  floats(shape: readonly number[], values: readonly number[]): Value {
+    return this.#constant(shape, "float32", Float32Array.from(values));
+  }
+
+  #constant(shape: readonly number[], type: ElementType, data: BigInt64Array | Float32Array): Value {
+    const bytes = new Uint8Array(data.buffer);
+    const key = `${type}[${shape}]${Buffer.from(bytes).toString("base64")}`;
+    const known = this.#constants.get(key);
+    if (known !== undefined) return known.value;
+    const value: Value = { shape, type };
+    this.#constants.set(key, { value, bytes });
+    return value;
+  }
+
+  /** A node with one output. */
+  node(op: string, inputs: readonly Value[], shape: readonly number[], options: NodeOptions = {}): Value {
+    return this.nodes(op, inputs, [shape], options)[0]!;
+  }
+
+  /** A node with several outputs, all of one type. */
+  nodes(
+    op: string,
+    inputs: readonly Value[],
+    shapes: readonly (readonly number[])[],
+    options: NodeOptions = {},
+  ): Value[] {
+    const outputs = shapes.map((shape): Value => ({ shape, type: options.type ?? "float32" }));
+    const { domain = "", attributes = {} } = options;
+    this.#nodes.push({ op, domain, inputs, outputs, attributes });
+    return outputs;
+  }
+
+  #elementwise(op: string, a: Value, b: Value): Value {
+    return this.node(op, [a, b], broadcast(a.shape, b.shape));
+  }
+  add = (a: Value, b: Value): Value => this.#elementwise("Add", a, b);
+  sub = (a: Value, b: Value): Value => this.#elementwise("Sub", a, b);
+  mul = (a: Value, b: Value): Value => this.#elementwise("Mul", a, b);
+  div = (a: Value, b: Value): Value => this.#elementwise("Div", a, b);
+  min = (a: Value, b: Value): Value => this.#elementwise("Min", a, b);
+  unary = (op: "Sqrt" | "Sigmoid" | "Log" | "Neg" | "Exp", x: Value): Value => this.node(op, [x], x.shape);
+  /** x times a constant; x itself for 1. */
+  scale = (x: Value, factor: number): Value => (factor === 1 ? x : this.mul(x, this.floats([1], [factor])));
+
+  /** Over one axis, which stays with length 1. */
+  reduce(op: "ReduceSum" | "ReduceMean" | "ReduceMax" | "ReduceSumSquare", x: Value, axis: number): Value {
+    const at = axis < 0 ? x.shape.length + axis : axis;
+    const shape = x.shape.map((d, i) => (i === at ? 1 : d));
+    return this.node(op, [x, this.integers([at])], shape, { attributes: { keepdims: 1 } });
+  }
+
+  reshape(x: Value, shape: readonly number[]): Value {
+    if (sizeOf(shape) !== sizeOf(x.shape)) throw new Error(`cannot reshape [${x.shape}] to [${shape}]`);
+    return this.node("Reshape", [x, this.integers(shape)], shape, { type: x.type });
+  }
+
+  transpose(x: Value, permutation: readonly number[]): Value {
+    const shape = permutation.map((axis) => x.shape[axis]!);
+    return this.node("Transpose", [x], shape, { attributes: { perm: { ints: permutation } } });
+  }
+
+  /** Pieces of the given lengths along one axis. */
+  split(x: Value, lengths: readonly number[], axis: number): Value[] {
+    if (lengths.length === 1) return [x];
+    const shapes = lengths.map((length) => x.shape.map((d, i) => (i === axis ? length : d)));
+    return this.nodes("Split", [x, this.integers(lengths)], shapes, { attributes: { axis } });
+  }
+
+  concat(parts: readonly Value[], axis: number): Value {
+    if (parts.length === 1) return parts[0]!;
+    const total = parts.reduce((sum, p) => sum + p.shape[axis]!, 0);
+    const shape = parts[0]!.shape.map((d, i) => (i === axis ? total : d));
+    return this.node("Concat", parts, shape, { attributes: { axis } });
+  }
+
+  /** alpha · a·b over the last two axes; a transposed operand costs nothing, ONNX Runtime's FusedMatMul reads it in place. */
+  matmul(a: Value, b: Value, { transA = false, transB = false, alpha = 1 }: MatMulOptions = {}): Value {
+    const [rows, inner] = transA ? [a.shape.at(-1)!, a.shape.at(-2)!] : [a.shape.at(-2)!, a.shape.at(-1)!];
+    const [innerB, columns] = transB
+      ? [b.shape.at(-1)!, b.shape.at(-2)!]
+      : [b.shape.at(-2)!, b.shape.at(-1)!];
+    if (inner !== innerB) throw new Error(`cannot multiply [${a.shape}] by [${b.shape}]`);
+    const shape = [...broadcast(a.shape.slice(0, -2), b.shape.slice(0, -2)), rows, columns];
+    if (!transA && !transB && alpha === 1) return this.node("MatMul", [a, b], shape);
+    return this.node("FusedMatMul", [a, b], shape, {
+      domain: "com.microsoft",
+      attributes: { transA: Number(transA), transB: Number(transB), alpha: { float: alpha } },
+    });
+  }
+
+  /** The finished graph, ready to be encoded. */
+  finish(): Graph {
+    const names = new Map<Value, string>();
+    for (const [name, value] of this.#inputs) names.set(value, name);
+    for (const [name, value] of this.#outputs) names.set(value, name);
+    const nameOf = (value: Value): string => {
+      const known = names.get(value);
+      if (known !== undefined) return known;
+      const name = `v${names.size}`;
+      names.set(value, name);
+      return name;
+    };
+    const tensor = ([name, value]: [string, Value]): GraphTensor => ({ name, ...value });
+    return {
+      inputs: [...this.#inputs].map(tensor),
+      outputs: [...this.#outputs].map(tensor),
+      constants: [...this.#constants.values()].map(({ value, bytes }) => ({
+        name: nameOf(value),
+        ...value,
+        bytes,
+      })),
+      nodes: this.#nodes.map(
+        (n): GraphNode => ({ ...n, inputs: n.inputs.map(nameOf), outputs: n.outputs.map(nameOf) }),
+      ),
+    };
+  }
+
+  /**
+   * The most bytes of intermediate tensors alive at once, when nodes run in order and each tensor is freed after its last
+   * use. Inputs and outputs belong to the caller and are not counted.
+   */
+  peakBytes(): number {
+    const lastUse = new Map<Value, number>();
+    this.#nodes.forEach((n, i) => {
+      for (const v of n.inputs) lastUse.set(v, i);
+    });
+    const outside = new Set<Value>([
+      ...this.#inputs.values(),
+      ...this.#outputs.values(),
+      ...[...this.#constants.values()].map((c) => c.value),
+    ]);
+    let alive = 0;
+    let peak = 0;
+    this.#nodes.forEach((n, i) => {
+      const made = n.outputs.filter((v) => !outside.has(v));
+      alive += made.reduce((sum, v) => sum + bytesOf(v), 0);
+      peak = Math.max(peak, alive);
+      for (const v of [...new Set(n.inputs), ...made]) {
+        if (outside.has(v)) continue;
+        if ((lastUse.get(v) ?? i) <= i) alive -= bytesOf(v);
+      }
+    });
+    return peak;
+  }
+}

@@ -1,0 +1,248 @@
+/**
+ * The language model and the graphs that train it: pre-norm decoder blocks with causal attention and SwiGLU, forward and
+ * backward in one graph. Which graph a plan needs follows from shapes, forward multipliers and which groups are masked;
+ * learning rates, decays and schedules are inputs.
+ */
+import type { Plan } from "../../../schema/plan.ts";
+import { type TensorSpec, tensorSpecs } from "../tensors.ts";
+import { GraphBuilder, type Value } from "./graph.ts";
+import { adamw, scalarCount } from "./operations/adamw.ts";
+import { alibiSlopes, attention, attentionBias, queryBlocks } from "./operations/attention.ts";
+import { crossEntropy } from "./operations/cross_entropy.ts";
+import { embed } from "./operations/embedding.ts";
+import { linear, unembed } from "./operations/linear.ts";
+import { layerNorm, rmsNorm } from "./operations/norm.ts";
+import type { Operation } from "./operations/operation.ts";
+import { swiglu } from "./operations/swiglu.ts";
+
+/** Names of graph inputs and outputs. A "new" output may be written over the input it replaces. */
+export const names = {
+  inputs: "inputs",
+  targets: "targets",
+  scalars: "scalars",
+  loss: "loss",
+  norm: "gradient_norm",
+  bias: (block: number): string => `attention_bias/${block}`,
+  weight: (tensor: string): string => `weight/${tensor}`,
+  first: (tensor: string): string => `first/${tensor}`,
+  second: (tensor: string): string => `second/${tensor}`,
+  mask: (tensor: string): string => `mask/${tensor}`,
+  sum: (tensor: string): string => `gradient_sum/${tensor}`,
+  updated: (input: string): string => `new/${input}`,
+};
+
+interface Model {
+  /** Mean nats per token of each sequence, [B]. */
+  readonly loss: Value;
+  /** Gradients by tensor name, of the loss summed over all B·T tokens; masks not applied. */
+  backward(): Map<string, Value>;
+}
+
+/** What each query block adds to its scores: positions and the causal mask. */
+export function attentionBiases(plan: Plan): Float32Array[] {
+  const heads = plan.shape.d_model / plan.shape.d_head;
+  const slopes = plan.shape.positions === "alibi" ? alibiSlopes(heads) : new Array<number>(heads).fill(0);
+  let start = 0;
+  return queryBlocks(plan.shape.sequence_length).map((length) => {
+    const bias = attentionBias(slopes, start, length);
+    start += length;
+    return bias;
+  });
+}
+
+/** Numbers in all attention biases together. */
+export function attentionBiasElements(plan: Plan): number {
+  let end = 0;
+  const scores = queryBlocks(plan.shape.sequence_length).reduce((sum, length) => {
+    end += length;
+    return sum + length * end;
+  }, 0);
+  return (plan.shape.d_model / plan.shape.d_head) * scores;
+}
+
+/** The model on B sequences, with its weights, tokens and biases as graph inputs. */
+function model(g: GraphBuilder, plan: Plan, sequences: number, weights: ReadonlyMap<string, Value>): Model {
+  const { layers, d_model, d_head, sequence_length: t, norm_eps, tied_embeddings } = plan.shape;
+  const { embedding_multiplier, attention_scale, logits_multiplier } = plan.forward;
+  const heads = d_model / d_head;
+  const n = sequences * t;
+  const inputs = g.input(names.inputs, [n], "int32");
+  const targets = g.input(names.targets, [n], "int32");
+  const blocks = queryBlocks(t);
+  let end = 0;
+  const biases = blocks.map((length, i) => g.input(names.bias(i), [heads, length, (end += length)]));
+  const shape = { sequences, length: t, heads, scale: attention_scale, blocks };
+
+  const weight = (name: string): Value => weights.get(name)!;
+  const gradients = new Map<string, Value>();
+
+  const norm = (x: Value, name: string): Operation<Value> => {
+    const gain = weight(`${name}.gain`);
+    if (plan.shape.norm === "rmsnorm") {
+      const op = rmsNorm(g, x, gain, norm_eps);
+      return {
+        out: op.out,
+        backward: (dy) => {
+          const { dx, dGain } = op.backward(dy);
+          gradients.set(`${name}.gain`, dGain);
+          return dx;
+        },
+      };
+    }
+    const op = layerNorm(g, x, gain, weight(`${name}.bias`), norm_eps);
+    return {
+      out: op.out,
+      backward: (dy) => {
+        const { dx, dGain, dBias } = op.backward(dy);
+        gradients.set(`${name}.gain`, dGain);
+        gradients.set(`${name}.bias`, dBias);
+        return dx;
+      },
+    };
+  };
+
+  const project = (x: Value, name: string): Operation<Value> => {
+    const op = linear(g, x, weight(name));
+    return {
+      out: op.out,
+      backward: (dy) => {
+        const { dx, dw } = op.backward(dy);
+        gradients.set(name, dw);
+        return dx;
+      },
+    };
+  };
+
+  /** x + attention(norm(x)) */
+  const attentionBlock = (x: Value, prefix: string): Operation<Value> => {
+    const normed = norm(x, `${prefix}attention_norm`);
+    const q = project(normed.out, `${prefix}attention_query`);
+    const k = project(normed.out, `${prefix}attention_key`);
+    const v = project(normed.out, `${prefix}attention_value`);
+    const mixed = attention(g, q.out, k.out, v.out, biases, shape);
+    const projected = project(mixed.out, `${prefix}attention_output`);
+    return {
+      out: g.add(x, projected.out),
+      backward: (dOut) => {
+        const { dq, dk, dv } = mixed.backward(projected.backward(dOut));
+        const dNormed = g.add(g.add(q.backward(dq), k.backward(dk)), v.backward(dv));
+        return g.add(dOut, normed.backward(dNormed));
+      },
+    };
+  };
+
+  /** x + down(silu(gate(norm(x))) ∘ up(norm(x))) */
+  const feedForwardBlock = (x: Value, prefix: string): Operation<Value> => {
+    const normed = norm(x, `${prefix}ffn_norm`);
+    const gate = project(normed.out, `${prefix}ffn_gate`);
+    const up = project(normed.out, `${prefix}ffn_up`);
+    const gated = swiglu(g, gate.out, up.out);
+    const down = project(gated.out, `${prefix}ffn_down`);
+    return {
+      out: g.add(x, down.out),
+      backward: (dOut) => {
+        const { dGate, dUp } = gated.backward(down.backward(dOut));
+        return g.add(dOut, normed.backward(g.add(gate.backward(dGate), up.backward(dUp))));
+      },
+    };
+  };
+
+  const embedded = embed(g, inputs, weight("embedding"), embedding_multiplier);
+  const chain: Operation<Value>[] = [];
+  const push = (op: Operation<Value>): Value => {
+    chain.push(op);
+    return op.out;
+  };
+  let x = embedded.out; // [N, C]
+  for (let l = 0; l < layers; l++) {
+    x = push(attentionBlock(x, `blocks.${l}.`));
+    x = push(feedForwardBlock(x, `blocks.${l}.`));
+  }
+  x = push(norm(x, "final_norm"));
+  const output = tied_embeddings ? "embedding" : "unembedding";
+  const logits = unembed(g, x, weight(output), logits_multiplier); // [N, V]
+  const nats = crossEntropy(g, logits.out, targets);
+  const perSequence = g.reduce("ReduceMean", g.reshape(nats.out, [sequences, t]), 1);
+  return {
+    loss: g.reshape(perSequence, [sequences]),
+    backward: () => {
+      const { dx, dw } = logits.backward(nats.backward());
+      let dOut = dx;
+      for (const op of chain.toReversed()) dOut = op.backward(dOut);
+      gradients.set("embedding", embedded.backward(dOut, tied_embeddings ? dw : null));
+      if (!tied_embeddings) gradients.set("unembedding", dw);
+      return gradients;
+    },
+  };
+}
+
+const weightInputs = (g: GraphBuilder, specs: readonly TensorSpec[]): Map<string, Value> =>
+  new Map(specs.map((s) => [s.name, g.input(names.weight(s.name), s.shape)]));
+
+/** Adds mask, clip and AdamW to a graph that has the gradients. */
+function update(
+  g: GraphBuilder,
+  plan: Plan,
+  specs: readonly TensorSpec[],
+  weights: ReadonlyMap<string, Value>,
+  gradients: ReadonlyMap<string, Value>,
+): void {
+  const parameters = specs.map((s) => {
+    const gradient = gradients.get(s.name)!;
+    return {
+      group: s.group,
+      weight: weights.get(s.name)!,
+      first: g.input(names.first(s.name), s.shape),
+      second: g.input(names.second(s.name), s.shape),
+      gradient: s.masked ? g.mul(gradient, g.input(names.mask(s.name), s.shape)) : gradient,
+    };
+  });
+  const { updated, norm } = adamw(g, plan, parameters, g.input(names.scalars, [scalarCount(plan)]));
+  g.output(names.norm, norm);
+  specs.forEach((s, i) => {
+    g.output(names.updated(names.weight(s.name)), updated[i]!.weight);
+    g.output(names.updated(names.first(s.name)), updated[i]!.first);
+    g.output(names.updated(names.second(s.name)), updated[i]!.second);
+  });
+}
+
+/** Validation loss of `sequences` sequences. */
+export function evaluationGraph(plan: Plan, sequences: number): GraphBuilder {
+  const g = new GraphBuilder();
+  g.output(names.loss, model(g, plan, sequences, weightInputs(g, tensorSpecs(plan))).loss);
+  return g;
+}
+
+/** A whole optimizer step on a batch that fits one pass. */
+export function trainingGraph(plan: Plan, sequences: number): GraphBuilder {
+  const g = new GraphBuilder();
+  const specs = tensorSpecs(plan);
+  const weights = weightInputs(g, specs);
+  const { loss, backward } = model(g, plan, sequences, weights);
+  g.output(names.loss, loss);
+  update(g, plan, specs, weights, backward());
+  return g;
+}
+
+/** One micro-batch: loss, and its gradients added to the sums so far. */
+export function gradientGraph(plan: Plan, sequences: number): GraphBuilder {
+  const g = new GraphBuilder();
+  const specs = tensorSpecs(plan);
+  const { loss, backward } = model(g, plan, sequences, weightInputs(g, specs));
+  g.output(names.loss, loss);
+  const gradients = backward();
+  for (const s of specs) {
+    const sum = g.input(names.sum(s.name), s.shape);
+    g.output(names.updated(names.sum(s.name)), g.add(sum, gradients.get(s.name)!));
+  }
+  return g;
+}
+
+/** The optimizer step that follows the micro-batches of a batch. */
+export function updateGraph(plan: Plan): GraphBuilder {
+  const g = new GraphBuilder();
+  const specs = tensorSpecs(plan);
+  const sums = new Map(specs.map((s) => [s.name, g.input(names.sum(s.name), s.shape)]));
+  update(g, plan, specs, weightInputs(g, specs), sums);
+  return g;
+}

@@ -1,0 +1,152 @@
+/**
+ * Causal multi-head attention. Queries are taken in blocks: block i needs only the keys up to its own end, so nearly half
+ * of the scores of a long sequence are never computed.
+ */
+import type { GraphBuilder, Value } from "../graph.ts";
+import type { Operation } from "./operation.ts";
+
+export interface AttentionShape {
+  readonly sequences: number; // B
+  readonly length: number; // T
+  readonly heads: number; // H
+  /** softmax(scale · q·k + bias) */
+  readonly scale: number;
+  /** Lengths of the query blocks; they add up to T. */
+  readonly blocks: readonly number[];
+}
+
+interface AttentionGradients {
+  readonly dq: Value;
+  readonly dk: Value;
+  readonly dv: Value;
+}
+
+/** From this length on, blocks pay for their overhead. */
+const BLOCKED_FROM = 512;
+const BLOCK = 128;
+
+/** Query block lengths for sequences of T tokens. */
+export function queryBlocks(length: number): number[] {
+  if (length < BLOCKED_FROM) return [length];
+  const blocks = new Array<number>(Math.ceil(length / BLOCK)).fill(BLOCK);
+  blocks[blocks.length - 1] = length - BLOCK * (blocks.length - 1);
+  return blocks;
+}
+
+/**
+ * q, k, v [N, C] → out [N, C]; head h is columns h·D … (h+1)·D − 1.
+ * @param biases per block, [H, block length, end of the block]: positions and the causal mask, see attentionBias
+ */
+export function attention(
+  g: GraphBuilder,
+  q: Value,
+  k: Value,
+  v: Value,
+  biases: readonly Value[],
+  { sequences: b, length: t, heads: h, scale, blocks }: AttentionShape,
+): Operation<AttentionGradients> {
+  const c = q.shape[1]!;
+  const d = c / h;
+  const perHead = (x: Value): Value => g.transpose(g.reshape(x, [b, t, h, d]), [0, 2, 1, 3]); // [B, H, T, D]
+  const merged = (x: Value): Value => g.reshape(g.transpose(x, [0, 2, 1, 3]), [b * t, c]);
+  const [qs, ks, vs] = [perHead(q), perHead(k), perHead(v)];
+  const queries = g.split(qs, blocks, 2);
+  let end = 0;
+  const parts = blocks.map((length, i) => {
+    const start = end;
+    end += length;
+    const upTo = (x: Value): Value => (end === t ? x : g.split(x, [end, t - end], 2)[0]!);
+    const [keys, values] = [upTo(ks), upTo(vs)]; // [B, H, end, D]
+    const scores = g.add(g.matmul(queries[i]!, keys, { transB: true, alpha: scale }), biases[i]!);
+    const weights = g.node("Softmax", [scores], scores.shape, { attributes: { axis: -1 } }); // P [B, H, length, end]
+    return { start, length, keys, values, weights, out: g.matmul(weights, values) };
+  });
+  return {
+    out: merged(
+      g.concat(
+        parts.map((p) => p.out),
+        2,
+      ),
+    ),
+    backward: (dOut) => {
+      const dOuts = g.split(perHead(dOut), blocks, 2);
+      const gradients = parts.map((p, i) => {
+        const dO = dOuts[i]!; // [B, H, length, D]
+        // Softmax: dS = P ∘ (dP − rowsum(P ∘ dP)), and rowsum(P ∘ dP) = rowsum(dO ∘ O).
+        const dWeights = g.matmul(dO, p.values, { transB: true });
+        const rowSum = g.reduce("ReduceSum", g.mul(dO, p.out), -1);
+        const dScores = g.mul(g.sub(dWeights, rowSum), p.weights);
+        return {
+          dq: g.matmul(dScores, p.keys, { alpha: scale }),
+          dk: g.matmul(dScores, queries[i]!, { transA: true, alpha: scale }), // [B, H, end, D]
+          dv: g.matmul(p.weights, dO, { transA: true }),
+        };
+      });
+      return {
+        dq: merged(
+          g.concat(
+            gradients.map((x) => x.dq),
+            2,
+          ),
+        ),
+        dk: merged(
+          sumOfPrefixes(
+            g,
+            gradients.map((x) => x.dk),
+            blocks,
+          ),
+        ),
+        dv: merged(
+          sumOfPrefixes(
+            g,
+            gradients.map((x) => x.dv),
+            blocks,
+          ),
+        ),
+      };
+    },
+  };
+}
+
+/** Σ of tensors that cover the first block, the first two, … all of T along axis 2. */
+function sumOfPrefixes(g: GraphBuilder, prefixes: readonly Value[], blocks: readonly number[]): Value {
+  const finished: Value[] = [];
+  let sum = prefixes.at(-1)!;
+  for (let i = prefixes.length - 2; i >= 0; i--) {
+    const [head, tail] = g.split(sum, [prefixes[i]!.shape[2]!, blocks[i + 1]!], 2);
+    finished.unshift(tail!);
+    sum = g.add(head!, prefixes[i]!);
+  }
+  return g.concat([sum, ...finished], 2);
+}
+
+/** Large enough that exp(score + bias) is exactly 0; −∞ would make NaN of a row without any key. */
+const MASKED = -1e9;
+
+/**
+ * Positions and causal mask of one query block: bias[h][i][j] = −slope_h·(start + i − j) for keys j ≤ start + i, else MASKED.
+ * @param slopes one per head; zeros without positions
+ * @returns [H, length, start + length] in row-major order
+ */
+export function attentionBias(slopes: readonly number[], start: number, length: number): Float32Array {
+  const end = start + length;
+  const bias = new Float32Array(slopes.length * length * end).fill(MASKED);
+  slopes.forEach((slope, h) => {
+    for (let i = 0; i < length; i++) {
+      const row = (h * length + i) * end;
+      for (let j = 0; j <= start + i; j++) bias[row + j] = -slope * (start + i - j);
+    }
+  });
+  return bias;
+}
+
+/**
+ * ALiBi's slopes (Press, Smith, Lewis, arXiv 2108.12409): 2^(−8/n), 2^(−16/n), … for n heads a power of two; otherwise those
+ * of the next smaller power of two, then every other one of the next larger.
+ */
+export function alibiSlopes(heads: number): number[] {
+  const powers = (n: number): number[] => Array.from({ length: n }, (_, i) => 2 ** ((-8 * (i + 1)) / n));
+  const below = 2 ** Math.floor(Math.log2(heads));
+  const between = powers(2 * below).filter((_, i) => i % 2 === 0);
+  return [...powers(below), ...between.slice(0, heads - below)];
+}

@@ -1,0 +1,248 @@
+/**
+ * One run from its command to its last event: resume or start, train, evaluate, checkpoint, notice divergence. Everything
+ * here that depends on the clock (checkpoints, reported speed) leaves the numbers alone.
+ */
+import { flopsPerToken, parameterCount, tokenCount, trainingFlops } from "../../../schema/cost.ts";
+import { MusweepError } from "../../../schema/errors.ts";
+import { runIdOf } from "../../../schema/plan.ts";
+import type { RunCommand, TrainerEvent } from "../../../schema/protocol.ts";
+import { loadCheckpoint, removeCheckpoints, saveCheckpoint } from "../checkpoint.ts";
+import { DataSource } from "../data.ts";
+import { initialLossState, type LossState, observeLoss, type Verdict } from "../divergence.ts";
+import { writeSafetensors } from "../safetensors.ts";
+import { Engine } from "./engine.ts";
+import { estimateMemory } from "./memory.ts";
+import type { ProgramCache } from "./program.ts";
+
+export const ENGINE = "onnx";
+
+/** What the worker has asked of the running run. */
+export type Interruption = "stop" | "cancel" | null;
+
+const finiteOrNull = (x: number): number | null => (Number.isFinite(x) ? x : null);
+
+/**
+ * Trains one run and emits its events, up to and including the one that ends it.
+ * @param interruption asked between steps
+ * @throws MusweepError whose code becomes that of a `failed` event
+ */
+export async function trainRun(
+  command: RunCommand,
+  programs: ProgramCache,
+  emit: (event: TrainerEvent) => void,
+  interruption: () => Interruption,
+): Promise<void> {
+  const { plan } = command;
+  const memory = estimateMemory(plan);
+  if (command.memory_limit_bytes !== null && memory > command.memory_limit_bytes)
+    throw new MusweepError(
+      "memory",
+      `The run needs about ${mebibytes(memory)} MiB; this trainer may use ${mebibytes(command.memory_limit_bytes)} MiB.`,
+      { kind: "unavailable", remedy: "Set a smaller micro_batch_size, or give the worker more memory." },
+    );
+  const data = new DataSource(plan, command.data_directory);
+  try {
+    const engine = await Engine.create(plan, data, programs);
+    await new Run(command, engine, emit, interruption).train(memory);
+  } finally {
+    data.close();
+  }
+}
+
+const mebibytes = (bytes: number): number => Math.ceil(bytes / 2 ** 20);
+
+class Run {
+  readonly #command: RunCommand;
+  readonly #engine: Engine;
+  readonly #emit: (event: TrainerEvent) => void;
+  readonly #interruption: () => Interruption;
+  #step = 0;
+  #loss: LossState = initialLossState;
+  /** Seconds of earlier attempts, and when this one began. */
+  #secondsBefore = 0;
+  #startedAt = performance.now();
+
+  constructor(
+    command: RunCommand,
+    engine: Engine,
+    emit: (event: TrainerEvent) => void,
+    interruption: () => Interruption,
+  ) {
+    this.#command = command;
+    this.#engine = engine;
+    this.#emit = emit;
+    this.#interruption = interruption;
+  }
+
+  async train(estimatedMemory: number): Promise<void> {
+    const { plan, checkpoint, run } = this.#command;
+    const notes = this.#resumeOrStart();
+    this.#emit({
+      type: "started",
+      run,
+      resumed_from_step: this.#step,
+      parameters: parameterCount(plan),
+      nonzero_parameters: this.#engine.existingParameters(),
+      estimated_memory_bytes: estimatedMemory,
+      notes,
+    });
+    this.#startedAt = performance.now();
+    let checkpointedAt = this.#startedAt;
+    const reporter = new SpeedMeter(this.#step);
+
+    while (this.#step < plan.steps) {
+      const asked = this.#interruption();
+      if (asked !== null) return this.#stop(asked);
+
+      const { loss, gradientNorm } = await this.#engine.step(this.#step + 1);
+      this.#step++;
+      const observed = observeLoss(this.#loss, loss, plan.divergence.patience_steps);
+      this.#loss = observed.state;
+      if (Number.isFinite(loss) && this.#reports())
+        this.#emit({
+          type: "step",
+          run,
+          step: this.#step,
+          train_loss: loss,
+          gradient_norm: finiteOrNull(gradientNorm),
+          tokens_per_second: reporter.rate(this.#step, plan.batch_size * plan.shape.sequence_length),
+        });
+      if (observed.verdict !== "training") return this.#diverge(observed.verdict);
+
+      const every = plan.evaluation.every_steps;
+      if (every !== null && this.#step % every === 0 && this.#step < plan.steps) await this.#evaluate();
+      if (checkpoint !== null && this.#step < plan.steps) {
+        if (performance.now() - checkpointedAt < checkpoint.every_seconds * 1000) continue;
+        this.#checkpoint(checkpoint.directory);
+        checkpointedAt = performance.now();
+      }
+    }
+    await this.#finish();
+  }
+
+  /** @returns what the attempt's record should say about it */
+  #resumeOrStart(): string[] {
+    const { plan, checkpoint } = this.#command;
+    if (checkpoint !== null) {
+      const tensors = this.#engine.stateTensors();
+      const { progress, notes } = loadCheckpoint(checkpoint.directory, runIdOf(plan), ENGINE, tensors);
+      if (progress !== null) {
+        this.#step = progress.step;
+        this.#loss = progress.loss;
+        this.#secondsBefore = progress.seconds;
+        return notes;
+      }
+      this.#engine.initialize();
+      return notes;
+    }
+    this.#engine.initialize();
+    return [];
+  }
+
+  #reports(): boolean {
+    const { plan, report_every_steps: every } = this.#command;
+    return this.#step === 1 || this.#step === plan.steps || this.#step % every === 0;
+  }
+
+  #seconds(): number {
+    return this.#secondsBefore + (performance.now() - this.#startedAt) / 1000;
+  }
+
+  async #evaluate(): Promise<number> {
+    const loss = await this.#engine.evaluate();
+    this.#emit({
+      type: "evaluation",
+      run: this.#command.run,
+      step: this.#step,
+      validation_loss: finiteOrNull(loss),
+    });
+    return loss;
+  }
+
+  #checkpoint(directory: string): string {
+    const progress = { step: this.#step, seconds: this.#seconds(), loss: this.#loss };
+    const saved = saveCheckpoint(
+      directory,
+      runIdOf(this.#command.plan),
+      ENGINE,
+      progress,
+      this.#engine.stateTensors(),
+    );
+    this.#emit({ type: "checkpoint", run: this.#command.run, step: this.#step, ...saved });
+    return saved.path;
+  }
+
+  #stop(asked: "stop" | "cancel"): void {
+    const { checkpoint, run } = this.#command;
+    const saved = asked === "stop" && checkpoint !== null && this.#step > 0;
+    const path = saved ? this.#checkpoint(checkpoint.directory) : null;
+    this.#emit({ type: "stopped", run, step: this.#step, checkpoint: path });
+  }
+
+  #diverge(reason: Exclude<Verdict, "training">): void {
+    const { plan, run } = this.#command;
+    const tokens = this.#step * plan.batch_size * plan.shape.sequence_length;
+    const seconds = this.#seconds();
+    this.#emit({
+      type: "diverged",
+      run,
+      step: this.#step,
+      last_finite_loss: this.#loss.lastFinite,
+      reason,
+      tokens,
+      flops: tokens * flopsPerToken(plan),
+      seconds,
+    });
+    this.#removeCheckpoints();
+  }
+
+  async #finish(): Promise<void> {
+    const { plan, run, weights_path } = this.#command;
+    const validationLoss = await this.#evaluate();
+    const trainLoss = this.#loss.lastFinite;
+    if (!Number.isFinite(validationLoss) || trainLoss === null) return this.#diverge("non-finite");
+    const seconds = this.#seconds();
+    if (weights_path !== null)
+      writeSafetensors(weights_path, this.#engine.weightTensors(), {
+        format: "pt",
+        run: runIdOf(plan),
+        step: String(this.#step),
+      });
+    this.#emit({
+      type: "finished",
+      run,
+      step: this.#step,
+      train_loss: trainLoss,
+      validation_loss: validationLoss,
+      tokens: tokenCount(plan),
+      flops: trainingFlops(plan),
+      seconds,
+      weights_path,
+    });
+    this.#removeCheckpoints();
+  }
+
+  /** A run that has ended needs none; should its last event be lost, training again gives the same numbers. */
+  #removeCheckpoints(): void {
+    const { checkpoint } = this.#command;
+    if (checkpoint !== null) removeCheckpoints(checkpoint.directory);
+  }
+}
+
+/** Tokens per second since the last report. */
+class SpeedMeter {
+  #step: number;
+  #at = performance.now();
+
+  constructor(step: number) {
+    this.#step = step;
+  }
+
+  rate(step: number, tokensPerStep: number): number {
+    const now = performance.now();
+    const rate = ((step - this.#step) * tokensPerStep * 1000) / Math.max(now - this.#at, 1e-3);
+    this.#step = step;
+    this.#at = now;
+    return rate;
+  }
+}
