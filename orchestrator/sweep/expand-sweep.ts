@@ -1,0 +1,123 @@
+/**
+ * A sweep in, its runs out, one at a time: the grid is never held as a whole.
+ */
+import { MusweepError } from "../../schema/errors.ts";
+import {
+  HYPERPARAMETER_NAMES,
+  type HyperparameterName,
+  type Hyperparameters,
+} from "../../schema/hyperparameters.ts";
+import { canonicalJson, type Plan, runIdOf } from "../../schema/plan.ts";
+import type { SweepFile } from "../../schema/sweep.ts";
+import { type DataIdentity, resolvePlan } from "../parameterization/resolve-plan.ts";
+import type { Settings } from "../parameterization/settings.ts";
+import { declaredPoints, product } from "./check-sweep.ts";
+import { readGrids } from "./grids.ts";
+import { fileValues, type PartialSettings, partialSettings } from "./settings-of.ts";
+
+/** Every run has these; an axis over anything else adds its own name. */
+const ALWAYS = ["parameterization", "width", "sparsity", "layers", "learning_rate", "seed"] as const;
+
+/** Where a run stands in its sweep: every axis of the sweep and the six that every run has, resolved. */
+export type Coordinates = Pick<Hyperparameters, (typeof ALWAYS)[number]> & {
+  [K in HyperparameterName]?: Hyperparameters[K] | null;
+};
+
+export interface Cell {
+  coordinates: Coordinates;
+  /** Names the loss-against-learning-rate curve: canonical JSON of the coordinates without learning_rate and seed. */
+  curve: string;
+  plan: Plan;
+  /** Content hash of the plan. Two cells can be one run: SμPar is μP at density 1. */
+  run: string;
+  keep_weights: boolean;
+}
+
+export interface Counts {
+  /** Points as the axes declare them. */
+  points: number;
+  /** Points that another one equals; they are left out. */
+  duplicates: number;
+  /** points − duplicates: the cells. */
+  cells: number;
+}
+
+export interface Expansion {
+  /** What the sweep varies. */
+  axes: readonly HyperparameterName[];
+  /** A fresh walk over the cells: all curves of the first seed, then of the next. */
+  cells(): Generator<Cell>;
+  counts(): Counts;
+}
+
+/** @param sweep as parseSweep returns it; @param data the tokenized data that its runs train on */
+export function expandSweep(sweep: SweepFile, data: DataIdentity): Expansion {
+  const { grids, findings } = readGrids(sweep.axes);
+  if (findings[0] !== undefined)
+    throw new MusweepError("sweep-file", findings[0].message, {
+      kind: "usage",
+      remedy: "Read the file with parseSweep.",
+    });
+  const varied = new Set(grids.flatMap((grid) => grid.dimensions.flatMap((d) => d.names)));
+  const axes = HYPERPARAMETER_NAMES.filter((name) => varied.has(name));
+  const names = [...new Set<HyperparameterName>([...ALWAYS, ...axes])];
+  const file = fileValues(sweep);
+
+  function* points(): Generator<{ coordinates: Coordinates; settings: PartialSettings }> {
+    // Within a grid the dimensions hold no duplicates, so only several grids can meet.
+    const seen = grids.length > 1 ? new Set<string>() : null;
+    for (const grid of grids)
+      for (const point of product(grid.dimensions)) {
+        const settings = partialSettings(sweep, file, point.values);
+        const coordinates = Object.fromEntries(
+          names.map((name) => [name, settings[name as keyof PartialSettings] ?? null]),
+        ) as Coordinates;
+        if (seen !== null) {
+          const key = canonicalJson(coordinates);
+          if (seen.has(key)) continue;
+          seen.add(key);
+        }
+        yield { coordinates, settings };
+      }
+  }
+
+  return {
+    axes,
+    *cells() {
+      for (const { coordinates, settings } of points()) {
+        const plan = resolvePlan(complete(settings), data);
+        yield {
+          coordinates,
+          curve: curveOf(coordinates),
+          plan,
+          run: runIdOf(plan),
+          keep_weights: sweep.keep_weights,
+        };
+      }
+    },
+    counts() {
+      const declared = declaredPoints(grids);
+      let cells = 0;
+      if (grids.length > 1) for (const _ of points()) cells++;
+      else cells = grids.flatMap((g) => g.dimensions).reduce((n, d) => n * d.points.length, 1);
+      return { points: declared, duplicates: declared - cells, cells };
+    },
+  };
+}
+
+export function curveOf(coordinates: Coordinates): string {
+  const { learning_rate: _rate, seed: _seed, ...rest } = coordinates;
+  return canonicalJson(rest);
+}
+
+/** parseSweep has seen to it that nothing is missing. */
+function complete(settings: PartialSettings): Settings {
+  const missing = Object.entries(settings).find(([, value]) => value === undefined);
+  if (missing !== undefined || settings.parameterization === undefined)
+    throw new MusweepError("sweep-file", `${missing?.[0] ?? "parameterization"} is missing`, {
+      kind: "usage",
+      remedy: "Read the file with parseSweep.",
+    });
+  const { tokens: _tokens, warmup_fraction: _fraction, ...rest } = settings;
+  return rest as Settings;
+}

@@ -1,0 +1,171 @@
+/**
+ * From what the schema says about a value to findings that a person can act on: one per mistake, with what was expected
+ * and the nearest valid name.
+ */
+import { z } from "zod";
+import { didYouMean, type Finding, type Path } from "./problems.ts";
+
+type Issue = z.core.$ZodIssue;
+type Schema = z.core.$ZodType;
+
+export interface Explained extends Finding {
+  /** What to take away so that the rest of the file can still be checked. */
+  remove: Path;
+}
+
+/** @param value what was parsed, with `reportInput` set */
+export function explainIssues(schema: Schema, value: unknown, issues: readonly Issue[]): Explained[] {
+  return issues.flatMap((issue) => explain(schema, value, issue, []));
+}
+
+function explain(root: Schema, value: unknown, issue: Issue, prefix: Path): Explained[] {
+  const path = [...prefix, ...(issue.path as (string | number)[])];
+  const input = valueAt(value, issue.path as Path);
+  const here = (message: string): Explained[] => [{ path, message, remove: path }];
+  switch (issue.code) {
+    case "unrecognized_keys": {
+      const schema = schemaAt(root, issue.path as Path);
+      const valid = schema instanceof z.ZodObject ? Object.keys(schema.shape) : [];
+      return issue.keys.map((key) => ({
+        path: [...path, key],
+        atKey: true,
+        message: `unknown key ${JSON.stringify(key)}${didYouMean(key, valid) || `; expected one of ${valid.join(", ")}`}`,
+        remove: [...path, key],
+      }));
+    }
+    case "invalid_union": {
+      const schema = schemaAt(root, issue.path as Path);
+      if (!(schema instanceof z.ZodUnion)) return here(issue.message);
+      const options = schema.options as readonly Schema[];
+      const closest = closestOption(issue.errors, input);
+      if (closest === null && hasOwnMessage(issue)) return here(`${issue.message}; got ${show(input)}`);
+      if (closest === null && input === undefined) return missing(path, options.map(shapeOf).join(", or "));
+      if (closest === null) return here(`expected ${options.map(shapeOf).join(", or ")}; got ${show(input)}`);
+      return (issue.errors[closest] ?? []).flatMap((inner) =>
+        explain(options[closest] as Schema, input, inner, path),
+      );
+    }
+    case "invalid_type":
+      if (input === undefined && path.length > 0) return missing(path, expectedType(root, issue));
+      return here(`expected ${expectedType(root, issue)}; got ${show(input)}`);
+    case "invalid_value": {
+      if (input === undefined) return missing(path, issue.values.map(String).join(", "));
+      if (hasOwnMessage(issue)) return here(issue.message);
+      const valid = issue.values.map(String);
+      const near = typeof input === "string" ? didYouMean(input, valid) : "";
+      return here(`expected ${valid.join(", ")}; got ${show(input)}${near}`);
+    }
+    case "too_small":
+      if (issue.origin === "array")
+        return here(`expected at least ${issue.minimum} value; the list is empty`);
+      return here(
+        `expected ${issue.inclusive ? "at least" : "more than"} ${issue.minimum}; got ${show(input)}`,
+      );
+    case "too_big":
+      return here(
+        `expected ${issue.inclusive ? "at most" : "less than"} ${issue.maximum}; got ${show(input)}`,
+      );
+    default:
+      return here(`${issue.message}; got ${show(input)}`);
+  }
+}
+
+/** Said at the section that should hold the key. */
+const missing = (path: Path, expected: string): Explained[] => [
+  {
+    path: path.slice(0, -1),
+    atKey: true,
+    message: `${JSON.stringify(path.at(-1))} is missing; expected ${expected}`,
+    remove: path.slice(0, -1),
+  },
+];
+
+/** Whether the schema words this message itself; zod's own begin with "Invalid". */
+const hasOwnMessage = (issue: Issue): boolean => !issue.message.startsWith("Invalid");
+
+/**
+ * The option of a union that was probably meant: one whose outer shape fits, with the fewest unknown and missing keys.
+ * Null when none has the right outer shape.
+ */
+function closestOption(errors: readonly (readonly Issue[])[], input: unknown): number | null {
+  const cost = (issues: readonly Issue[]): number =>
+    issues.reduce((sum, issue) => {
+      if (issue.path.length === 0 && issue.code !== "unrecognized_keys" && issue.code !== "too_small")
+        return Number.POSITIVE_INFINITY;
+      if (issue.code === "unrecognized_keys") return sum + 100 * issue.keys.length;
+      const missing = issue.code === "invalid_type" && valueAt(input, issue.path as Path) === undefined;
+      return sum + (missing ? 100 : 1);
+    }, 0);
+  // A single number out of range is an error of the number, not a wrong shape.
+  const ofScalar = errors.findIndex(
+    (issues) =>
+      typeof input !== "object" && issues.every((i) => i.code !== "invalid_type" && i.path.length === 0),
+  );
+  if (ofScalar >= 0) return ofScalar;
+  const costs = errors.map(cost);
+  const least = Math.min(...costs);
+  return Number.isFinite(least) ? costs.indexOf(least) : null;
+}
+
+/** Strips what only wraps a schema: optional, default, nullable. */
+function unwrap(schema: Schema): Schema {
+  if (
+    schema instanceof z.ZodOptional ||
+    schema instanceof z.ZodDefault ||
+    schema instanceof z.ZodPrefault ||
+    schema instanceof z.ZodNullable
+  )
+    return unwrap(schema.def.innerType);
+  return schema;
+}
+
+/** The schema at a path that holds no union before its end; zod reports what lies behind a union as nested issues. */
+function schemaAt(root: Schema, path: Path): Schema {
+  return path.reduce<Schema>((schema, part) => {
+    if (schema instanceof z.ZodObject)
+      return unwrap((schema.shape as Record<string, Schema>)[part] ?? schema);
+    return schema instanceof z.ZodArray ? unwrap(schema.element as Schema) : schema;
+  }, unwrap(root));
+}
+
+function valueAt(value: unknown, path: Path): unknown {
+  return path.reduce<unknown>(
+    (at, part) =>
+      at !== null && typeof at === "object" ? (at as Record<string | number, unknown>)[part] : undefined,
+    value,
+  );
+}
+
+function shapeOf(schema: Schema): string {
+  const inner = unwrap(schema);
+  if (inner instanceof z.ZodArray) return `a list of such values`;
+  if (inner instanceof z.ZodObject) return `{${Object.keys(inner.shape).join(", ")}}`;
+  if (inner instanceof z.ZodEnum) return inner.options.map(String).join(", ");
+  if (inner instanceof z.ZodNumber) return inner.isInt ? "a whole number" : "a number";
+  if (inner instanceof z.ZodBoolean) return "true or false";
+  return "another value";
+}
+
+/** A whole-number schema first says that it expected a number. */
+function expectedType(root: Schema, issue: z.core.$ZodIssueInvalidType): string {
+  const schema = schemaAt(root, issue.path as Path);
+  return schema instanceof z.ZodNumber ? shapeOf(schema) : typeName(issue.expected);
+}
+
+const typeName = (expected: string): string =>
+  ({
+    int: "a whole number",
+    number: "a number",
+    string: "text",
+    boolean: "true or false",
+    array: "a list",
+    object: "a map of keys",
+    record: "a map of keys",
+  })[expected] ?? expected;
+
+function show(value: unknown): string {
+  if (value === null || value === undefined) return "nothing";
+  if (Array.isArray(value)) return "a list";
+  if (typeof value === "object") return `{${Object.keys(value).join(", ")}}`;
+  return typeof value === "string" ? `the text ${JSON.stringify(value)}` : String(value);
+}

@@ -1,0 +1,27 @@
+/** A run's place in its sweep as people read it: `SμPar d128 s0.9375 lr 2^-8 seed 1`. */
+import { RULES } from "../parameterization/rules.ts";
+import type { Coordinates } from "./expand-sweep.ts";
+
+export const parameterizationTitle = (name: Coordinates["parameterization"]): string => RULES[name].title;
+
+/**
+ * @param coordinates layers are shown only when `layers` says so, since most sweeps have one depth
+ */
+export function titleOf(coordinates: Coordinates, options: { layers?: boolean } = {}): string {
+  const { parameterization, width, sparsity, layers, learning_rate, seed, ...others } = coordinates;
+  return [
+    parameterizationTitle(parameterization),
+    `d${width}`,
+    ...(options.layers === true ? [`L${layers}`] : []),
+    `s${sparsity}`,
+    ...Object.entries(others).map(([name, value]) => `${name} ${value}`),
+    `lr ${showRate(learning_rate)}`,
+    `seed ${seed}`,
+  ].join(" ");
+}
+
+/** As a power of two, with two digits where it is none: 2^-8, 2^-5.95. */
+function showRate(rate: number): string {
+  const log2 = Math.log2(rate);
+  return `2^${Number.isInteger(log2) ? log2 : log2.toFixed(2)}`;
+}

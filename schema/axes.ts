@@ -1,0 +1,174 @@
+/**
+ * Axes: the values over which a sweep varies a hyperparameter, as a value, a list, or a range; tied together in rows; or
+ * drawn at random. Only shapes here; their meaning is in orchestrator/sweep/.
+ */
+import { z } from "zod";
+import { HYPERPARAMETERS as h } from "./hyperparameters.ts";
+
+/** Points a range or a random draw may have at most; a sweep's total is limited when it is read. */
+export const MAX_AXIS_POINTS = 100_000;
+
+const exponents = z
+  .strictObject({
+    from: z.number().min(-1000).max(1000).describe("First exponent."),
+    to: z.number().min(-1000).max(1000).describe("Last exponent, included when a step falls on it."),
+    step: z.number().positive().default(1).describe("Distance of two exponents, octaves."),
+  })
+  .describe("Exponents of two.");
+
+const logRange = z
+  .strictObject({ log2: exponents })
+  .describe("Exact powers of two: {log2: {from: -3, to: -1}} is 1/8, 1/4, 1/2.");
+const multiples = z
+  .strictObject({
+    multiples_of: z.number().positive().describe("The value at exponent 0."),
+    log2: exponents,
+  })
+  .describe("One value times powers of two: {multiples_of: 1.62e-2, log2: {from: -3, to: 3}}.");
+const linearRange = z
+  .strictObject({
+    linear: z.strictObject({
+      from: z.number(),
+      to: z.number().describe("Included when a step falls on it."),
+      step: z.number().positive(),
+    }),
+  })
+  .describe("Evenly spaced values.");
+const seedCount = z
+  .strictObject({
+    count: z.int().positive().max(10_000).describe("How many seeds."),
+    first: z.int().nonnegative().default(1).describe("The first of them."),
+  })
+  .describe("Consecutive seeds: {count: 3} is 1, 2, 3.");
+
+export const rangeSchema = z.union([logRange, multiples, linearRange]);
+export type Range = z.output<typeof rangeSchema> | z.output<typeof seedCount>;
+
+const list = <T extends z.ZodType>(value: T) => z.array(value).min(1);
+const choices = <T extends z.ZodType>(value: T) =>
+  z.union([value, list(value)]).describe(`${value.description}\n\nOne value or a list.`);
+const numbers = <T extends z.ZodType>(value: T) =>
+  z
+    .union([value, list(value), ...rangeSchema.options])
+    .describe(`${value.description}\n\nOne value, a list, or a range.`);
+
+const axisShape = {
+  parameterization: choices(h.parameterization),
+  width: numbers(h.width),
+  sparsity: numbers(h.sparsity),
+  density: numbers(h.density),
+  learning_rate: numbers(h.learning_rate),
+  seed: z
+    .union([list(h.seed), seedCount], {
+      error: "expected a list of seeds such as [1, 2], or {count: 3} for three of them",
+    })
+    .describe(`${h.seed.description}\n\nA list, or {count: 3} for three seeds.`),
+  init_std: numbers(h.init_std),
+  alpha_input: numbers(h.alpha_input),
+  alpha_output: numbers(h.alpha_output),
+  weight_decay: numbers(h.weight_decay),
+  decay_mode: choices(h.decay_mode),
+  layers: numbers(h.layers),
+  d_head: numbers(h.d_head),
+  ffn_width: numbers(h.ffn_width),
+  sequence_length: numbers(h.sequence_length),
+  norm: choices(h.norm),
+  norm_eps: numbers(h.norm_eps),
+  positions: choices(h.positions),
+  tied_embeddings: choices(h.tied_embeddings),
+  mask: choices(h.mask),
+  steps: numbers(h.steps),
+  tokens: numbers(h.tokens),
+  batch_size: numbers(h.batch_size),
+  warmup_steps: numbers(h.warmup_steps),
+  warmup_fraction: numbers(h.warmup_fraction),
+  schedule: choices(h.schedule),
+  final_fraction: numbers(h.final_fraction),
+  beta1: numbers(h.beta1),
+  beta2: numbers(h.beta2),
+  eps: numbers(h.eps),
+  clip_norm: numbers(h.clip_norm),
+  base_width: numbers(h.base_width),
+};
+
+const bounds = z.strictObject({ from: z.number(), to: z.number() });
+const positiveBounds = z.strictObject({ from: z.number().positive(), to: z.number().positive() });
+const uniform = z
+  .strictObject({ uniform: bounds })
+  .describe("Every value between from and to equally likely.");
+const logUniform = z
+  .strictObject({ log_uniform: positiveBounds })
+  .describe("Every octave between from and to equally likely.");
+
+const choice = <T extends z.ZodType>(value: T) =>
+  z.strictObject({ choice: list(value) }).describe("Each listed value equally likely.");
+const continuous = <T extends z.ZodType>(value: T) => z.union([logUniform, uniform, choice(value)]);
+
+/** Real-valued hyperparameters have densities to draw from; the rest are drawn from a list. */
+const distributionShape = {
+  parameterization: choice(h.parameterization),
+  width: choice(h.width),
+  sparsity: continuous(h.sparsity),
+  density: continuous(h.density),
+  learning_rate: continuous(h.learning_rate),
+  seed: choice(h.seed),
+  init_std: continuous(h.init_std),
+  alpha_input: continuous(h.alpha_input),
+  alpha_output: continuous(h.alpha_output),
+  weight_decay: continuous(h.weight_decay),
+  decay_mode: choice(h.decay_mode),
+  layers: choice(h.layers),
+  d_head: choice(h.d_head),
+  ffn_width: choice(h.ffn_width),
+  sequence_length: choice(h.sequence_length),
+  norm: choice(h.norm),
+  norm_eps: continuous(h.norm_eps),
+  positions: choice(h.positions),
+  tied_embeddings: choice(h.tied_embeddings),
+  mask: choice(h.mask),
+  steps: choice(h.steps),
+  tokens: choice(h.tokens),
+  batch_size: choice(h.batch_size),
+  warmup_steps: choice(h.warmup_steps),
+  warmup_fraction: continuous(h.warmup_fraction),
+  schedule: choice(h.schedule),
+  final_fraction: continuous(h.final_fraction),
+  beta1: continuous(h.beta1),
+  beta2: continuous(h.beta2),
+  eps: continuous(h.eps),
+  clip_norm: continuous(h.clip_norm),
+  base_width: choice(h.base_width),
+};
+
+export const gridSchema = z
+  .strictObject({
+    ...z.strictObject(axisShape).partial().shape,
+    together: z
+      .array(z.strictObject(h).partial())
+      .min(1)
+      .optional()
+      .describe(
+        "Hyperparameters varied in step: a list of rows, each giving a value to the same names, such as {width: 768, sparsity: 0}, {width: 1088, sparsity: 0.5}.",
+      ),
+    random: z
+      .strictObject({
+        n: z.int().positive().max(MAX_AXIS_POINTS).describe("How many points are drawn."),
+        seed: z
+          .int()
+          .nonnegative()
+          .default(1)
+          .describe("Of the drawing; the same seed gives the same points, and a larger n only adds points."),
+        distributions: z
+          .strictObject(distributionShape)
+          .partial()
+          .describe("Per hyperparameter: {log_uniform: {from, to}}, {uniform: {from, to}} or {choice: […]}."),
+      })
+      .optional()
+      .describe("Points drawn at random; each is crossed with every other axis of the grid."),
+  })
+  .describe("One grid: every combination of its axes.");
+export type GridFile = z.output<typeof gridSchema>;
+
+export const axesSchema = z
+  .union([gridSchema, z.array(gridSchema).min(1)])
+  .describe("What the sweep varies: one grid, or a list of grids whose union is trained.");
