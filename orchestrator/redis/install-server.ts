@@ -1,0 +1,106 @@
+/**
+ * Installing a Redis server where none is: with apt as root or through passwordless sudo, or with brew. Nothing asks a
+ * question. The system service that Debian's package brings is switched off again: musweep starts its own server.
+ */
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { MusweepError } from "../../schema/errors.ts";
+import { findProgram, findServer, MINIMUM_VERSION, type ServerProgram } from "./find-server.ts";
+
+export interface InstallOptions {
+  /** Told once, before anything is installed. */
+  onInstall?: ((what: string) => void) | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+interface Ended {
+  ok: boolean;
+  output: string;
+}
+
+function run(command: readonly string[], signal?: AbortSignal): Promise<Ended> {
+  const [program, ...args] = command;
+  const env = {
+    ...process.env,
+    DEBIAN_FRONTEND: "noninteractive",
+    NONINTERACTIVE: "1",
+    HOMEBREW_NO_AUTO_UPDATE: "1",
+  };
+  return new Promise((resolve, reject) => {
+    const child = spawn(program!, args, { env, stdio: ["ignore", "pipe", "pipe"], signal });
+    let output = "";
+    const collect = (chunk: Buffer): void => {
+      output = (output + chunk.toString()).slice(-4000);
+    };
+    child.stdout.on("data", collect);
+    child.stderr.on("data", collect);
+    child.on("error", (error) =>
+      signal?.aborted ? reject(signal.reason) : resolve({ ok: false, output: error.message }),
+    );
+    child.on("close", (code) => resolve({ ok: code === 0, output }));
+  });
+}
+
+/** How to run something as root without being asked: nothing in front, `sudo -n`, or not at all. */
+async function asRoot(): Promise<readonly string[] | undefined> {
+  if (process.getuid?.() === 0) return [];
+  const sudo = await findProgram("sudo");
+  if (sudo === undefined) return undefined;
+  return (await run([sudo, "-n", "true"])).ok ? [sudo, "-n"] : undefined;
+}
+
+const missing = (reason: string): MusweepError =>
+  new MusweepError("redis-missing", reason, {
+    kind: "unavailable",
+    remedy:
+      "Install one (Debian, Ubuntu: sudo apt-get install redis-server; macOS: brew install redis), " +
+      "or set REDIS_URL to a Redis that is yours to use.",
+  });
+
+async function installWithApt(prefix: readonly string[], signal: AbortSignal | undefined): Promise<Ended> {
+  const apt = [...prefix, "apt-get", "-o", "DPkg::Lock::Timeout=120"];
+  const install = [...apt, "install", "-y", "-q", "--no-install-recommends", "redis-server"];
+  const first = await run(install, signal);
+  if (first.ok) return first;
+  // A fresh machine has no package lists, or old ones.
+  await run([...apt, "update", "-q"], signal);
+  return run(install, signal);
+}
+
+async function switchOffService(prefix: readonly string[]): Promise<void> {
+  if (existsSync("/run/systemd/system")) {
+    await run([...prefix, "systemctl", "disable", "--now", "redis-server.service"]);
+  }
+}
+
+/**
+ * @returns a server program that is new enough, installed now if there was none
+ * @throws MusweepError (unavailable) saying what to install
+ */
+export async function ensureServer(options: InstallOptions = {}): Promise<ServerProgram> {
+  const { onInstall, signal } = options;
+  const { server, tooOld } = await findServer();
+  if (server !== undefined) return server;
+  if (tooOld !== undefined) {
+    throw missing(
+      `${tooOld.path} is version ${tooOld.version}; musweep needs Redis ${MINIMUM_VERSION} or newer`,
+    );
+  }
+  const nothing = "No redis-server or valkey-server on this machine";
+  let ended: Ended | undefined;
+  const root = (await findProgram("apt-get")) === undefined ? undefined : await asRoot();
+  if (root !== undefined) {
+    onInstall?.("redis-server with apt-get");
+    ended = await installWithApt(root, signal);
+    if (ended.ok) await switchOffService(root);
+  } else {
+    const brew = await findProgram("brew");
+    if (brew === undefined) throw missing(`${nothing}, and no way to install one without asking`);
+    onInstall?.("redis with brew");
+    ended = await run([brew, "install", "redis"], signal);
+  }
+  const installed = (await findServer()).server;
+  if (installed !== undefined) return installed;
+  const tail = ended.output.trim().split("\n").slice(-3).join("\n");
+  throw missing(`${nothing}, and installing one did not work:\n${tail}`);
+}

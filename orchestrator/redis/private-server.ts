@@ -1,0 +1,216 @@
+/**
+ * A Redis server that belongs to one musweep process. It listens on a unix socket that only this user can open, keeps an
+ * append-only file in its directory, and runs in a session of its own, so Ctrl-C in the terminal does not reach it: it is
+ * stopped by close(), after everything that needs it.
+ *
+ * A small shell process stands between: it ends the server when its standard input closes, which happens however the
+ * parent ends, kill -9 included. A server that dies by itself is started again on the same socket and data, and clients
+ * reconnect.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, openSync } from "node:fs";
+import { chmod, mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { MusweepError } from "../../schema/errors.ts";
+import { ensureServer, type InstallOptions } from "./install-server.ts";
+import { probe } from "./probe.ts";
+
+export interface PrivateServer {
+  /** Absolute path. */
+  readonly socket: string;
+  readonly version: string;
+  close(): Promise<void>;
+}
+
+/**
+ * Arguments: the directory to remove at the end ("" for none), then the server and its arguments. The watcher holds the
+ * only copy of standard input (as 3), so that neither server nor shell keeps it open. The watcher is ended before the
+ * shell leaves: it must never signal a process number that was given to somebody else.
+ */
+const SUPERVISOR = `
+exec 3<&0 0</dev/null
+remove=$1
+shift
+"$@" 3<&- &
+server=$!
+{ cat <&3 >/dev/null; kill -TERM "$server"; } 2>/dev/null &
+watcher=$!
+exec 3<&-
+wait "$server"
+status=$?
+kill "$watcher" 2>/dev/null
+[ -z "$remove" ] || rm -rf "$remove"
+exit "$status"
+`;
+
+/** A unix socket's path must fit into 104 bytes on macOS and 108 on Linux, its final zero included. */
+const MAX_SOCKET_PATH = 103;
+const POLL_MS = 25;
+const RESTART_MS = 500;
+/** Longer than any start-up without a file to load; a server that loads one is waited for without a limit. */
+const START_SECONDS = 30;
+const STOP_SECONDS = 20;
+
+async function chooseSocket(directory: string): Promise<{ socket: string; temporary: string }> {
+  const socket = path.join(directory, "redis.sock");
+  if (Buffer.byteLength(socket) <= MAX_SOCKET_PATH) return { socket, temporary: "" };
+  for (const base of [tmpdir(), "/tmp"]) {
+    const example = path.join(base, "musweep-XXXXXX", "redis.sock");
+    if (Buffer.byteLength(example) > MAX_SOCKET_PATH) continue;
+    const temporary = await mkdtemp(path.join(base, "musweep-"));
+    return { socket: path.join(temporary, "redis.sock"), temporary };
+  }
+  throw new MusweepError("redis-start", `No room for a unix socket: ${directory} is too long a path`, {
+    kind: "unavailable",
+    remedy: "Choose a shorter state directory with --dir, or set TMPDIR to a short path.",
+  });
+}
+
+async function startError(log: string, reason: string): Promise<MusweepError> {
+  const text = await readFile(log, "utf8").catch(() => "");
+  const tail = text.trim().split("\n").slice(-5).join("\n");
+  return new MusweepError("redis-start", `The private Redis did not start: ${reason}\n${tail}`, {
+    kind: "unavailable",
+    remedy: `Its whole log is ${log}.`,
+  });
+}
+
+interface Launched {
+  child: ChildProcess;
+  /** Resolves when the supervisor has ended. */
+  ended: Promise<unknown>;
+}
+
+function launch(
+  program: string,
+  directory: string,
+  socket: string,
+  temporary: string,
+  log: string,
+): Launched {
+  const settings: Record<string, string> = {
+    port: "0",
+    unixsocket: socket,
+    unixsocketperm: "700",
+    dir: directory,
+    appendonly: "yes",
+    appendfsync: "everysec",
+    save: "",
+    "maxmemory-policy": "noeviction",
+    daemonize: "no",
+  };
+  const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]);
+  const output = openSync(log, "a", 0o600);
+  try {
+    const child = spawn("/bin/sh", ["-c", SUPERVISOR, "musweep-redis", temporary, program, ...args], {
+      cwd: directory,
+      detached: true,
+      stdio: ["pipe", output, output],
+    });
+    // A parent that forgets to close must still be able to end; its end closes the pipe.
+    child.unref();
+    (child.stdin as unknown as { unref(): void }).unref();
+    child.stdin?.on("error", () => {});
+    return { child, ended: once(child, "exit") };
+  } finally {
+    closeSync(output);
+  }
+}
+
+/** Waits until the server answers. */
+async function waitUntilReady(
+  { child }: Launched,
+  socket: string,
+  log: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  for (let waited = 0; ; ) {
+    signal?.throwIfAborted();
+    if (child.exitCode !== null || child.signalCode !== null) {
+      throw await startError(log, `it ended with ${child.signalCode ?? `exit code ${child.exitCode}`}`);
+    }
+    const state = await probe(socket);
+    if (state === "ready") return;
+    if (state === "down") waited += POLL_MS;
+    if (waited > START_SECONDS * 1000) throw await startError(log, `no answer for ${START_SECONDS} s`);
+    await sleep(POLL_MS);
+  }
+}
+
+async function waitUntilGone(socket: string): Promise<boolean> {
+  for (let waited = 0; waited < STOP_SECONDS * 1000; waited += POLL_MS) {
+    if ((await probe(socket)) === "down") return true;
+    await sleep(POLL_MS);
+  }
+  return false;
+}
+
+/** Asks the server to save and end; kills its whole session when it does not. */
+async function stop({ child, ended }: Launched): Promise<void> {
+  child.stdin?.destroy();
+  const limit = new AbortController();
+  const late = sleep(STOP_SECONDS * 1000, "late", { signal: limit.signal, ref: false }).catch(
+    () => "in time",
+  );
+  // Referenced again: whoever awaits close() must not find the process ended under it.
+  child.ref();
+  if ((await Promise.race([ended, late])) === "late" && child.pid !== undefined) {
+    process.kill(-child.pid, "SIGKILL");
+    await ended;
+  }
+  limit.abort();
+}
+
+/**
+ * @param directory the server's own: data, log, socket; made with mode 0700
+ * @throws MusweepError (unavailable) when there is no server program or it does not start
+ */
+export async function startPrivateServer(
+  directory: string,
+  options: InstallOptions = {},
+): Promise<PrivateServer> {
+  const program = await ensureServer(options);
+  const { signal } = options;
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await chmod(directory, 0o700);
+  const log = path.join(directory, "redis.log");
+  const { socket, temporary } = await chooseSocket(directory);
+  let closing = false;
+  let current = launch(program.path, directory, socket, temporary, log);
+  try {
+    await waitUntilReady(current, socket, log, signal);
+  } catch (error) {
+    await stop(current);
+    throw error;
+  }
+
+  const keepAlive = async (): Promise<void> => {
+    for (;;) {
+      await current.ended;
+      if (closing) return;
+      // Had only the supervisor died, the watcher now ends the server: two must not share one append-only file.
+      current.child.stdin?.destroy();
+      await waitUntilGone(socket);
+      await sleep(RESTART_MS, undefined, { ref: false });
+      if (temporary !== "") await mkdir(temporary, { recursive: true, mode: 0o700 });
+      // Nothing may wait between this check and the launch: close() stops what is current.
+      if (closing) return;
+      current = launch(program.path, directory, socket, temporary, log);
+    }
+  };
+  const kept = keepAlive();
+
+  return {
+    socket,
+    version: program.version,
+    async close() {
+      closing = true;
+      await stop(current);
+      await kept;
+      if (temporary !== "") await rm(temporary, { recursive: true, force: true });
+    },
+  };
+}
