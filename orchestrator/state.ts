@@ -73,10 +73,14 @@ export function lockState(state: StateDirectory): () => void {
     }
     const holder = lockHolder(state);
     if (holder !== undefined) {
-      throw new MusweepError("state-locked", `${state.root} is in use by another musweep (process ${holder})`, {
-        kind: "conflict",
-        remedy: "Submit to it with `musweep submit`, stop it first, or use another --dir.",
-      });
+      throw new MusweepError(
+        "state-locked",
+        `${state.root} is in use by another musweep (process ${holder})`,
+        {
+          kind: "conflict",
+          remedy: "Submit to it with `musweep submit`, stop it first, or use another --dir.",
+        },
+      );
     }
     rmSync(state.lock, { force: true });
   }

@@ -4,7 +4,15 @@
  */
 import { randomUUID } from "node:crypto";
 import type { Logger } from "pino";
-import { DISPATCH_KEY, dispatchOf, EVENT_STREAM, jobId, STREAM_ID_KEY, type WorkerEvent, workerEventSchema } from "../../schema/queue.ts";
+import {
+  DISPATCH_KEY,
+  dispatchOf,
+  EVENT_STREAM,
+  jobId,
+  STREAM_ID_KEY,
+  type WorkerEvent,
+  workerEventSchema,
+} from "../../schema/queue.ts";
 import { connectRedis } from "../../schema/redis.ts";
 import { eventApplier } from "../database/apply-event.ts";
 import type { Database } from "../database/open.ts";
@@ -34,8 +42,8 @@ export async function startCollector(db: Database, redisUrl: string, log: Logger
     "INSERT INTO settings (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
   );
   let cursor =
-    db.sqlite.prepare<[string], { value: string }>("SELECT value FROM settings WHERE key = ?").get(cursorKey)?.value ??
-    "0-0";
+    db.sqlite.prepare<[string], { value: string }>("SELECT value FROM settings WHERE key = ?").get(cursorKey)
+      ?.value ?? "0-0";
 
   const applyBatch = db.sqlite.transaction((entries: Entry[]): string[] => {
     const ended: string[] = [];
@@ -47,10 +55,15 @@ export async function startCollector(db: Database, redisUrl: string, log: Logger
         continue;
       }
       const result = applier.apply(event);
-      if (result === "fenced") log.info({ run: event.run, attempt: event.attempt, type: event.body.type }, "late event of a superseded attempt ignored");
+      if (result === "fenced")
+        log.info(
+          { run: event.run, attempt: event.attempt, type: event.body.type },
+          "late event of a superseded attempt ignored",
+        );
       if (result !== "applied" || !ENDS.has(event.body.type)) continue;
       touched.push(event.run);
-      if (event.body.type !== "failed" || event.body.final) ended.push(jobId(event.run, dispatchOf(event.attempt)));
+      if (event.body.type !== "failed" || event.body.final)
+        ended.push(jobId(event.run, dispatchOf(event.attempt)));
     }
     refreshRuns(db.sqlite, touched);
     saveCursor.run(cursorKey, entries.at(-1)![0]);

@@ -106,12 +106,30 @@ export function eventApplier(sqlite: Sqlite.Database): EventApplier {
     const end = (
       outcome: string,
       fields: { code?: string; error?: string; checkpoint?: string | null; log_tail?: string },
-    ) => endAttempt.run({ run, attempt, at, outcome, code: null, error: null, checkpoint: null, log_tail: null, ...fields });
+    ) =>
+      endAttempt.run({
+        run,
+        attempt,
+        at,
+        outcome,
+        code: null,
+        error: null,
+        checkpoint: null,
+        log_tail: null,
+        ...fields,
+      });
     switch (body.type) {
       case "started": {
         const engine = `${body.engine} ${body.engine_version}`;
         const { resumed_from_step, parameters, nonzero_parameters } = body;
-        startAttempt.run({ run, attempt, engine, device: body.device, resumed_from_step, notes: JSON.stringify(body.notes) });
+        startAttempt.run({
+          run,
+          attempt,
+          engine,
+          device: body.device,
+          resumed_from_step,
+          notes: JSON.stringify(body.notes),
+        });
         startRun.run({ run, at, host, engine, parameters, nonzero_parameters, resumed_from_step });
         return;
       }

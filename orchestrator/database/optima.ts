@@ -5,7 +5,7 @@
 import type Sqlite from "better-sqlite3";
 import { pooledNoise } from "../analysis/noise.ts";
 import { fitOptimum } from "../analysis/optimum.ts";
-import type { CurveInput, CurvePoint, Noise } from "../analysis/types.ts";
+import type { CurveInput, CurvePoint, Noise, Optimum } from "../analysis/types.ts";
 
 interface CellRow {
   curve: string;
@@ -38,14 +38,18 @@ export function curvesOf(rows: CellRow[]): Map<string, { first: CellRow; input: 
     const log2_lr = Math.log2(row.learning_rate);
     let point: CurvePoint | undefined = curve.input.points.find((p) => p.log2_lr === log2_lr);
     if (!point) curve.input.points.push((point = { log2_lr, seeds: [], missing: 0 }));
-    if (row.state === "finished") point.seeds.push({ seed: row.seed, loss: row.validation_loss, diverged: false });
+    if (row.state === "finished")
+      point.seeds.push({ seed: row.seed, loss: row.validation_loss, diverged: false });
     else if (row.state === "diverged") point.seeds.push({ seed: row.seed, loss: null, diverged: true });
     else point.missing++;
   }
   return curves;
 }
 
-export function readCurves(sqlite: Sqlite.Database, phase: number): Map<string, { first: CellRow; input: CurveInput }> {
+export function readCurves(
+  sqlite: Sqlite.Database,
+  phase: number,
+): Map<string, { first: CellRow; input: CurveInput }> {
   return curvesOf(sqlite.prepare<unknown[], CellRow>(`${CELLS} ORDER BY c.position`).all({ phase }));
 }
 
@@ -71,7 +75,9 @@ export function refreshRuns(sqlite: Sqlite.Database, runs: Iterable<string>): vo
     }
   }
   for (const [phase, curves] of dirty) {
-    const size = sqlite.prepare<[number], { n: number }>("SELECT count(*) AS n FROM curve_optima WHERE phase_id = ?").get(phase)!.n;
+    const size = sqlite
+      .prepare<[number], { n: number }>("SELECT count(*) AS n FROM curve_optima WHERE phase_id = ?")
+      .get(phase)!.n;
     if (size <= CURVES_REFRESHED_TOGETHER || !hasMissing(sqlite, phase)) refreshPhase(sqlite, phase);
     else for (const curve of curves) refreshCurve(sqlite, phase, curve);
   }
@@ -106,15 +112,27 @@ function storeOptimum(
   noise: Noise | null,
 ): void {
   const { parameterization, width, layers, sparsity, position } = first;
-  const { log2_lr_low_90, log2_lr_high_90, ...optimum } = fitOptimum(input, noise ? { noise } : {});
+  const optimum = fitOptimum(input, noise ? { noise } : {});
   sqlite
     .prepare(
       `INSERT OR REPLACE INTO curve_optima (phase_id, curve, parameterization, width, layers, sparsity, position, flag,
-         log2_lr, log2_lr_low, log2_lr_high, loss, loss_low, loss_high, valley_low, valley_high, stability_edge,
-         best_log2_lr, best_loss, learning_rates, seeds, missing)
+         log2_lr, log2_lr_low, log2_lr_high, log2_lr_low_90, log2_lr_high_90, loss, loss_low, loss_high,
+         valley_low, valley_high, stability_edge, grid_log2_lr, grid_loss, points, seeds, missing)
        VALUES (@phase, @curve, @parameterization, @width, @layers, @sparsity, @position, @flag,
-         @log2_lr, @log2_lr_low, @log2_lr_high, @loss, @loss_low, @loss_high, @valley_low, @valley_high, @stability_edge,
-         @grid_log2_lr, @grid_loss, @points, @seeds, @missing)`,
+         @log2_lr, @log2_lr_low, @log2_lr_high, @log2_lr_low_90, @log2_lr_high_90, @loss, @loss_low, @loss_high,
+         @valley_low, @valley_high, @stability_edge, @grid_log2_lr, @grid_loss, @points, @seeds, @missing)`,
     )
     .run({ phase, curve, parameterization, width, layers, sparsity, position, ...optimum });
+}
+
+/** The stored optima of a phase, by curve. */
+export function readOptima(sqlite: Sqlite.Database, phase: number): Map<string, Optimum> {
+  const rows = sqlite
+    .prepare<[number], Optimum & { curve: string }>(
+      `SELECT curve, flag, log2_lr, log2_lr_low, log2_lr_high, log2_lr_low_90, log2_lr_high_90, loss, loss_low, loss_high,
+         valley_low, valley_high, stability_edge, grid_log2_lr, grid_loss, points, seeds, missing
+       FROM curve_optima WHERE phase_id = ?`,
+    )
+    .all(phase);
+  return new Map(rows.map(({ curve, ...optimum }) => [curve, optimum]));
 }

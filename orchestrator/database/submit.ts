@@ -82,7 +82,9 @@ function store({ sqlite }: Database, sweep: SweepToStore, now: number): Stored {
   );
   let ordinal = sqlite.prepare<[], { n: number }>("SELECT coalesce(max(ordinal), 0) AS n FROM runs").get()!.n;
 
-  sqlite.exec("CREATE TEMP TABLE IF NOT EXISTS wanted (run_id TEXT, curve TEXT, learning_rate REAL, seed INTEGER)");
+  sqlite.exec(
+    "CREATE TEMP TABLE IF NOT EXISTS wanted (run_id TEXT, curve TEXT, learning_rate REAL, seed INTEGER)",
+  );
   sqlite.exec("DELETE FROM wanted");
   const addWanted = sqlite.prepare("INSERT INTO wanted VALUES (@run, @curve, @learning_rate, @seed)");
   const before = countCells(sqlite, phaseId);
@@ -101,7 +103,14 @@ function store({ sqlite }: Database, sweep: SweepToStore, now: number): Stored {
       planned_flops: trainingFlops(cell.plan),
       now,
     });
-    addCell.run({ ...coordinates, phaseId, run, position: position++, curve, json: canonicalJson(coordinates) });
+    addCell.run({
+      ...coordinates,
+      phaseId,
+      run,
+      position: position++,
+      curve,
+      json: canonicalJson(coordinates),
+    });
     addWanted.run({ run, curve, learning_rate: coordinates.learning_rate, seed: coordinates.seed });
   }
   const added = countCells(sqlite, phaseId) - before;
@@ -114,7 +123,9 @@ function store({ sqlite }: Database, sweep: SweepToStore, now: number): Stored {
     .run(sweepId).changes;
   // What was cancelled is wanted again; what nobody wants any more is not trained.
   sqlite
-    .prepare("UPDATE runs SET state = 'pending', updated_at = ? WHERE state = 'cancelled' AND id IN (SELECT run_id FROM wanted)")
+    .prepare(
+      "UPDATE runs SET state = 'pending', updated_at = ? WHERE state = 'cancelled' AND id IN (SELECT run_id FROM wanted)",
+    )
     .run(now);
   cancelUnwanted(sqlite, now);
   refreshPhase(sqlite, phaseId);

@@ -156,7 +156,9 @@ export function startDispatcher(
           .run({ ...row, message, now: Date.now() }).changes;
         if (changed === 0) return;
         db.sqlite
-          .prepare("UPDATE attempts SET outcome = 'lost', ended_at = ?, error = ? WHERE run_id = ? AND outcome IS NULL")
+          .prepare(
+            "UPDATE attempts SET outcome = 'lost', ended_at = ?, error = ? WHERE run_id = ? AND outcome IS NULL",
+          )
           .run(Date.now(), message, row.id);
         refreshRuns(db.sqlite, [row.id]);
         log.warn({ run: row.id }, message);

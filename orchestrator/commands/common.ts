@@ -1,0 +1,62 @@
+/** What every command shares: its options, how it prints, and where its errors go. */
+import type { Command } from "commander";
+import { MusweepError } from "../../schema/errors.ts";
+import { type Database, openDatabase } from "../database/open.ts";
+import { type StateDirectory, stateDirectory } from "../state.ts";
+
+export interface CommonOptions {
+  dir: string;
+  json?: boolean;
+}
+
+/** Adds --dir and --json, and examples to --help. */
+export function common(command: Command, examples: string[]): Command {
+  return command
+    .option(
+      "--dir <path>",
+      "state directory: database, data, checkpoints",
+      process.env.MUSWEEP_DIR ?? ".musweep",
+    )
+    .option("--json", "print one JSON value on standard output")
+    .addHelpText("after", `\nExamples:\n${examples.map((e) => `  $ ${e}`).join("\n")}`);
+}
+
+export const withRedis = (command: Command): Command =>
+  command.option(
+    "--redis <url>",
+    "redis:// URL or socket path (default: $REDIS_URL, else a private server)",
+    process.env.REDIS_URL,
+  );
+
+/** Prints a value as JSON, or the text made of it. */
+export function print(options: { json?: boolean }, value: unknown, text: () => string): void {
+  process.stdout.write(options.json ? `${JSON.stringify(value, null, 2)}\n` : `${text()}\n`);
+}
+
+/** Notes for the person at the terminal: standard error, so that standard output stays data. */
+export const say = (text: string): void => void process.stderr.write(`${text}\n`);
+
+export function parseCount(name: string): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (Number.isInteger(value) && value > 0) return value;
+    throw new MusweepError("bad-option", `${name} wants a whole number above 0, not "${text}"`, {
+      kind: "usage",
+    });
+  };
+}
+
+/** Runs `use` with the directory's database, and closes it whatever happens. */
+export async function withDatabase<T>(
+  options: CommonOptions,
+  mode: { readonly: boolean },
+  use: (db: Database, state: StateDirectory) => T | Promise<T>,
+): Promise<T> {
+  const state = stateDirectory(options.dir);
+  const db = openDatabase(state.database, mode);
+  try {
+    return await use(db, state);
+  } finally {
+    db.close();
+  }
+}

@@ -1,0 +1,213 @@
+/**
+ * `musweep run FILE`: everything in one command, on one machine. Stores the sweep, starts Redis, collector and workers,
+ * shows how far it is, and ends with the answer. Interrupted, it checkpoints; the same command goes on.
+ */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import type { Command } from "commander";
+import { pino } from "pino";
+import { EXIT_CODES, MusweepError } from "../../schema/errors.ts";
+import { progressOf, type SweepProgress, unfinished } from "../database/progress.ts";
+import { loadSweep, readSweepFile, type SweepText, submitSweep } from "../load-sweep.ts";
+import { type LocalWorker, startLocalWorker } from "../local-worker.ts";
+import { readAnswer } from "../report/answer.ts";
+import { answerText } from "../report/answer-text.ts";
+import { type Service, startService } from "../service.ts";
+import { type StateDirectory, stateDirectory } from "../state.ts";
+import { quantity } from "../terminal/format.ts";
+import { progressLine, timeLeft } from "../terminal/progress.ts";
+import { type CommonOptions, common, print, say, withRedis } from "./common.ts";
+import { submittedText } from "./submit.ts";
+import { type WorkerOptions, workerConfig, workerOptions } from "./worker-options.ts";
+
+interface Options extends CommonOptions, WorkerOptions {
+  redis?: string;
+}
+
+const POLL_MS = 250;
+/** A local worker that keeps dying without finishing anything is not started for ever. */
+const WORKER_STARTS = 5;
+
+export function addRun(program: Command): void {
+  workerOptions(
+    withRedis(
+      common(
+        program
+          .command("run <file>")
+          .description(
+            "train a sweep on this machine, with progress, and print the answer; run again to resume",
+          ),
+        ["musweep run sweeps/quickstart.yaml", "musweep run sweep.yaml --slots 8 --dir /data/musweep"],
+      ),
+    ),
+  ).action(run);
+}
+
+async function run(file: string, options: Options): Promise<void> {
+  const started = Date.now();
+  const read = readSweepFile(file);
+  const state = stateDirectory(options.dir);
+  mkdirSync(state.logs, { recursive: true });
+  const log = pino(
+    { base: null },
+    pino.destination({ dest: join(state.logs, "orchestrator.log"), mkdir: true, sync: true }),
+  );
+  const interrupted = new AbortController();
+  let kill: () => void = () => undefined;
+  const onSignal = (): void => {
+    if (!interrupted.signal.aborted) return interrupted.abort();
+    kill();
+    process.exit(EXIT_CODES.interrupted);
+  };
+  process.on("SIGINT", onSignal);
+  process.on("SIGTERM", onSignal);
+  try {
+    const service = await startService(state, { redisUrl: options.redis, log, signal: interrupted.signal });
+    try {
+      await submitFile(service, state, read, interrupted.signal);
+      const worker = superviseWorker(() =>
+        startLocalWorker(
+          workerConfig(state, service.redis.url, options, true),
+          join(state.logs, "worker.log"),
+        ),
+      );
+      kill = worker.kill;
+      await watch(service, read.sweep.name, interrupted.signal, worker.gaveUp, state);
+      if (interrupted.signal.aborted)
+        say("Stopping: runs in progress are checkpointed. Ctrl-C again to stop at once.");
+      await service.stopDispatching();
+      await worker.stop();
+      await service.collected();
+      if (interrupted.signal.aborted) return resumeLater(service, read.sweep.name, file, options);
+      finish(service, read.sweep.name, options, (Date.now() - started) / 1000);
+    } finally {
+      await service.close();
+    }
+  } catch (error) {
+    if (!interrupted.signal.aborted || error instanceof MusweepError) throw error;
+    process.exitCode = EXIT_CODES.interrupted;
+  } finally {
+    process.off("SIGINT", onSignal);
+    process.off("SIGTERM", onSignal);
+  }
+}
+
+async function submitFile(
+  service: Service,
+  state: StateDirectory,
+  read: SweepText,
+  signal: AbortSignal,
+): Promise<void> {
+  const line = progressLine();
+  const loaded = await loadSweep(read, state, {
+    signal,
+    onProgress: ({ read_bytes, total_bytes }) =>
+      line.update(total_bytes > 0 ? read_bytes / total_bytes : 0, `tokenizing: ${quantity(read_bytes)}B`),
+  }).finally(() => line.end());
+  say(submittedText(submitSweep(service.db, loaded)));
+}
+
+/** Shows progress until nothing of the sweep is left to train, or the signal comes. */
+async function watch(
+  service: Service,
+  sweep: string,
+  signal: AbortSignal,
+  gaveUp: Promise<void>,
+  state: StateDirectory,
+): Promise<void> {
+  const line = progressLine();
+  const first = progressOf(service.db, sweep);
+  const started = Date.now();
+  let failed: MusweepError | undefined;
+  gaveUp.then(() => {
+    failed = new MusweepError("worker-died", `the worker process died ${WORKER_STARTS} times`, {
+      kind: "unavailable",
+      remedy: `Its log is ${join(state.logs, "worker.log")}. What is done is kept; run the same command to resume.`,
+    });
+  });
+  try {
+    while (!signal.aborted) {
+      const progress = progressOf(service.db, sweep);
+      if (unfinished(progress) === 0) return;
+      if (failed) throw failed;
+      line.update(progress.fraction, progressText(progress, first, (Date.now() - started) / 1000));
+      await sleep(POLL_MS, signal);
+    }
+  } finally {
+    line.end();
+  }
+}
+
+function progressText(p: SweepProgress, first: SweepProgress, seconds: number): string {
+  const { finished, diverged, failed, running } = p.by_state;
+  const left = timeLeft(p.done_flops, first.done_flops, p.planned_flops, seconds);
+  const parts = [`${finished + diverged}/${p.runs} runs`, `${running} training`];
+  if (diverged > 0) parts.push(`${diverged} diverged`);
+  if (failed > 0) parts.push(`${failed} failed`);
+  return `${parts.join(", ")}, ${left} left`;
+}
+
+function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(done, ms);
+    function done(): void {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    }
+    signal.addEventListener("abort", done);
+  });
+}
+
+/** A worker that is started again when it dies (killed for memory, say), a few times. */
+function superviseWorker(start: () => LocalWorker): {
+  gaveUp: Promise<void>;
+  stop(): Promise<void>;
+  kill(): void;
+} {
+  let stopping = false;
+  let worker = start();
+  const gaveUp = (async () => {
+    for (let starts = 1; ; starts++) {
+      await worker.ended;
+      if (stopping) return new Promise<void>(() => undefined);
+      if (starts === WORKER_STARTS) return;
+      worker = start();
+    }
+  })();
+  return {
+    gaveUp,
+    async stop() {
+      stopping = true;
+      await worker.stop();
+    },
+    kill: () => worker.kill(),
+  };
+}
+
+function resumeLater(service: Service, sweep: string, file: string, options: Options): void {
+  const progress = progressOf(service.db, sweep);
+  say(
+    `Stopped: ${progress.by_state.finished + progress.by_state.diverged} of ${progress.runs} runs done, the rest is kept.\n` +
+      `Resume with: musweep run ${file}${options.dir === ".musweep" ? "" : ` --dir ${options.dir}`}`,
+  );
+  process.exitCode = EXIT_CODES.interrupted;
+}
+
+function finish(service: Service, sweep: string, options: Options, seconds: number): void {
+  const answer = readAnswer(service.db, sweep);
+  const { failed, cancelled } = answer.progress.by_state;
+  print(options, { ...answer, seconds }, () => {
+    const dir = options.dir === ".musweep" ? "" : ` --dir ${options.dir}`;
+    const next = [
+      "Next:",
+      `  musweep report ${sweep}${dir}`,
+      `  musweep sql "SELECT parameterization, sparsity, log2_lr, mean_loss FROM curves WHERE sweep = '${sweep}'"${dir}`,
+      ...(failed + cancelled > 0
+        ? [`  musweep requeue ${sweep} --missing${dir}   # then run the same file again`]
+        : []),
+    ];
+    return `${answerText(answer, { seconds })}\n\n${next.join("\n")}`;
+  });
+  process.exitCode = failed + cancelled > 0 ? EXIT_CODES.incomplete : EXIT_CODES.ok;
+}

@@ -1,0 +1,106 @@
+/** How far sweeps have come: counts by state, and work done weighted by FLOPs so that wide runs count for what they cost. */
+
+import { MusweepError } from "../../schema/errors.ts";
+import type { RunState } from "../../schema/tables.ts";
+import { nearestName } from "../sweep/problems.ts";
+import type { Database } from "./open.ts";
+
+export interface SweepProgress {
+  sweep: string;
+  state: "active" | "cancelled" | "complete";
+  submitted_at: number;
+  /** Grid points, and the distinct runs behind them. */
+  points: number;
+  runs: number;
+  by_state: Record<RunState, number>;
+  /** 0 to 1, weighted by planned FLOPs; runs that ended early count as done. */
+  fraction: number;
+  planned_flops: number;
+  done_flops: number;
+}
+
+interface Row {
+  name: string;
+  sweep_state: "active" | "cancelled";
+  submitted_at: number;
+  points: number;
+  state: RunState;
+  runs: number;
+  planned: number;
+  done: number;
+}
+
+const EMPTY: Record<RunState, number> = {
+  pending: 0,
+  queued: 0,
+  running: 0,
+  finished: 0,
+  diverged: 0,
+  failed: 0,
+  cancelled: 0,
+};
+
+const PROGRESS = `
+  WITH wanted AS (
+    SELECT p.sweep_id, c.run_id, count(*) AS points
+    FROM cells c JOIN phases p ON p.id = c.phase_id
+    GROUP BY p.sweep_id, c.run_id
+  )
+  SELECT s.name, s.state AS sweep_state, s.submitted_at, r.state,
+    sum(w.points) AS points, count(*) AS runs, sum(r.planned_flops) AS planned,
+    sum(CASE WHEN r.state IN ('finished', 'diverged', 'failed', 'cancelled') THEN r.planned_flops
+             ELSE r.planned_flops * r.step / r.steps END) AS done
+  FROM sweeps s JOIN wanted w ON w.sweep_id = s.id JOIN runs r ON r.id = w.run_id`;
+
+/** Every sweep, newest first; or one by name. */
+export function sweepProgress(db: Database, name?: string): SweepProgress[] {
+  const sql = `${PROGRESS} ${name === undefined ? "" : "WHERE s.name = @name"} GROUP BY s.id, r.state ORDER BY s.submitted_at DESC`;
+  const rows = db.sqlite.prepare<unknown[], Row>(sql).all(name === undefined ? {} : { name });
+  const sweeps = new Map<string, SweepProgress>();
+  for (const row of rows) {
+    let sweep = sweeps.get(row.name);
+    if (!sweep) {
+      sweep = {
+        sweep: row.name,
+        state: row.sweep_state,
+        submitted_at: row.submitted_at,
+        points: 0,
+        runs: 0,
+        by_state: { ...EMPTY },
+        fraction: 0,
+        planned_flops: 0,
+        done_flops: 0,
+      };
+      sweeps.set(row.name, sweep);
+    }
+    sweep.points += row.points;
+    sweep.runs += row.runs;
+    sweep.by_state[row.state] = row.runs;
+    sweep.planned_flops += row.planned;
+    sweep.done_flops += row.done;
+  }
+  for (const sweep of sweeps.values()) {
+    sweep.fraction = sweep.planned_flops > 0 ? sweep.done_flops / sweep.planned_flops : 1;
+    if (sweep.state === "active" && unfinished(sweep) === 0) sweep.state = "complete";
+  }
+  return [...sweeps.values()];
+}
+
+/** Runs that still have to be trained. */
+export const unfinished = (p: SweepProgress): number =>
+  p.by_state.pending + p.by_state.queued + p.by_state.running;
+
+/** @throws MusweepError (usage) naming the nearest sweep there is */
+export function progressOf(db: Database, name: string): SweepProgress {
+  const [progress] = sweepProgress(db, name);
+  if (progress) return progress;
+  const names = db.sqlite
+    .prepare<[], { name: string }>("SELECT name FROM sweeps")
+    .all()
+    .map((r) => r.name);
+  const close = nearestName(name, names);
+  throw new MusweepError("unknown-sweep", `there is no sweep "${name}"`, {
+    kind: "usage",
+    remedy: close ? `Did you mean "${close}"?` : "`musweep status` lists the sweeps there are.",
+  });
+}

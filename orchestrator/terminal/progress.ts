@@ -1,0 +1,44 @@
+/** A progress line on standard error: redrawn in place on a terminal, a line every 15 seconds elsewhere. */
+import { duration } from "./format.ts";
+
+const REDRAW_MS = 200;
+const LINE_MS = 15_000;
+const BAR = 24;
+
+export interface ProgressLine {
+  /** @param fraction 0 to 1; text: what is going on, short */
+  update(fraction: number, text: string): void;
+  /** Leaves the last state standing, or wipes it on a terminal. */
+  end(): void;
+}
+
+export function progressLine(stream: NodeJS.WriteStream = process.stderr): ProgressLine {
+  let last = 0;
+  let drawn = false;
+  return {
+    update(fraction, text) {
+      const now = Date.now();
+      if (now - last < (stream.isTTY ? REDRAW_MS : LINE_MS)) return;
+      last = now;
+      const percent = `${Math.floor(fraction * 100)}%`.padStart(4);
+      if (!stream.isTTY) {
+        stream.write(`${percent}  ${text}\n`);
+        return;
+      }
+      const full = Math.round(fraction * BAR);
+      const line = `${"█".repeat(full)}${"░".repeat(BAR - full)}${percent}  ${text}`;
+      stream.write(`\r\u001b[K${line.slice(0, Math.max(20, (stream.columns ?? 80) - 1))}`);
+      drawn = true;
+    },
+    end() {
+      if (drawn) stream.write("\r\u001b[K");
+      drawn = false;
+    },
+  };
+}
+
+/** Time left from work done since a start, in any unit of work; the work done before it says nothing about speed. */
+export function timeLeft(done: number, doneAtStart: number, total: number, elapsedSeconds: number): string {
+  const rate = (done - doneAtStart) / elapsedSeconds;
+  return rate > 0 ? duration((total - done) / rate) : "?";
+}
