@@ -12,6 +12,8 @@ import type { InstallOptions } from "./install-server.ts";
 import { startPrivateServer } from "./private-server.ts";
 import { checkRedis, probe, withoutPassword } from "./probe.ts";
 
+export { checkRedis };
+
 export interface OpenRedis {
   /** For connectRedis (schema/redis.ts): a redis url, or the path of a unix socket. */
   readonly url: string;
