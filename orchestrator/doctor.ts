@@ -139,7 +139,8 @@ async function checkState(state: StateDirectory): Promise<DoctorRow> {
   const row = ok("state directory", state.root, needed);
   const existing = await nearestExisting(state.root);
   try {
-    await access(path.join(existing, "."), constants.W_OK | constants.X_OK);
+    // The dot: a file is no directory, whatever its permissions.
+    await access(`${existing}${path.sep}.`, constants.W_OK | constants.X_OK);
   } catch {
     return {
       ...row,
