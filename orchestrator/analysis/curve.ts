@@ -1,0 +1,133 @@
+/**
+ * A curve made ready for fitting: log losses with each seed's level taken out, the noise that is left, and where rates
+ * diverge or are missing. Seeds are paired (same initial weights and data order at every rate), so a seed's level shift
+ * is common to its whole column and says nothing about where the minimum lies: it is fitted and removed.
+ */
+import { MusweepError } from "../../schema/errors.ts";
+import type { CurveInput, CurvePoint } from "./types.ts";
+
+/** A rate at which training is stable: every seed that ran has a finite loss. */
+export type StablePoint = {
+  log2_lr: number;
+  /** Log loss, seed levels removed. */
+  y: number;
+  /** Seeds behind it. */
+  n: number;
+  /** Mean loss over its seeds, nats. */
+  mean_loss: number;
+};
+
+export type Curve = {
+  /** By rising rate. */
+  stable: StablePoint[];
+  /** Planned rates without any result, rising. */
+  holes: number[];
+  /** Rates at which at least one seed diverged, rising. */
+  diverged: number[];
+  /** Noise within seeds, as a sum of squares of log losses with its degrees of freedom (0 without replicates). */
+  residual_ss: number;
+  residual_df: number;
+  /** Mean log loss of every seed that ran at more than one rate: its level. */
+  levels: number[];
+  /** Distinct seeds with a finite loss. */
+  seeds: number;
+  missing: number;
+};
+
+/** Points farther above the best than this (log loss) tell nothing about the noise near the minimum. */
+const NOISE_WINDOW = 0.15;
+
+export function readCurve(input: CurveInput): Curve {
+  const points = [...input.points].sort((a, b) => a.log2_lr - b.log2_lr);
+  for (const [i, p] of points.entries()) checkPoint(p, points[i - 1]);
+  const stablePoints = points.filter((p) => p.seeds.length > 0 && p.seeds.every((s) => !s.diverged));
+  const diverged = points.filter((p) => p.seeds.some((s) => s.diverged)).map((p) => p.log2_lr);
+  const holes = points.filter((p) => p.seeds.length === 0 && p.missing > 0).map((p) => p.log2_lr);
+  const fit = removeSeedLevels(stablePoints);
+  return {
+    stable: stablePoints.map((p, k) => ({
+      log2_lr: p.log2_lr,
+      y: fit.y[k]!,
+      n: p.seeds.length,
+      mean_loss: p.seeds.reduce((sum, s) => sum + s.loss!, 0) / p.seeds.length,
+    })),
+    holes,
+    diverged,
+    residual_ss: fit.ss,
+    residual_df: fit.df,
+    levels: fit.levels,
+    seeds: new Set(stablePoints.flatMap((p) => p.seeds.map((s) => s.seed))).size,
+    missing: points.reduce((sum, p) => sum + p.missing, 0),
+  };
+}
+
+function checkPoint(p: CurvePoint, before: CurvePoint | undefined): void {
+  const fail = (what: string) => {
+    throw new MusweepError("curve", `learning-rate curve, log2 rate ${p.log2_lr}: ${what}`, {
+      kind: "usage",
+      remedy: "Give each rate once, each seed once per rate, and a positive loss for every run that did not diverge.",
+    });
+  };
+  if (!Number.isFinite(p.log2_lr)) fail("the rate is not a finite number");
+  if (before?.log2_lr === p.log2_lr) fail("the rate is there twice");
+  if (!(Number.isInteger(p.missing) && p.missing >= 0)) fail(`missing is ${p.missing}, not a count`);
+  if (new Set(p.seeds.map((s) => s.seed)).size < p.seeds.length) fail("a seed is there twice");
+  for (const s of p.seeds) {
+    if (s.diverged) continue;
+    if (s.loss === null || !(s.loss > 0 && Number.isFinite(s.loss)))
+      fail(`seed ${s.seed} did not diverge, yet its loss is ${s.loss}`);
+  }
+}
+
+type Run = { k: number; v: number };
+type Column = { runs: Run[]; level: number };
+type LevelFit = { y: number[]; levels: number[]; ss: number; df: number };
+
+/**
+ * Least squares of log loss = y[rate] + level[seed] over the rates near the best (a run close to the wall says little
+ * about its seed's level), levels summing to zero over the runs. Alternating projections: exact after one round when
+ * every seed ran at every rate. A seed seen at one rate only has no level of its own.
+ */
+function removeSeedLevels(points: CurvePoint[]): LevelFit {
+  const logs = points.map((p) => p.seeds.map((s) => ({ seed: s.seed, v: Math.log(s.loss!) })));
+  const raw = logs.map((runs) => mean(runs.map((r) => r.v)));
+  const best = Math.min(...raw);
+  const near = raw.map((v) => v - best <= NOISE_WINDOW);
+  const columns = new Map<number, Column>();
+  for (const [k, runs] of logs.entries())
+    for (const { seed, v } of runs) {
+      const column = columns.get(seed) ?? { runs: [], level: 0 };
+      if (near[k]) column.runs.push({ k, v });
+      columns.set(seed, column);
+    }
+  const paired = [...columns.entries()]
+    .sort(([a], [b]) => a - b)
+    .map(([, column]) => column)
+    .filter((column) => column.runs.length > 1);
+  const rateMeans = () =>
+    logs.map((runs) => mean(runs.map((r) => r.v - columns.get(r.seed)!.level)));
+  const MAX_ROUNDS = 500;
+  let y = raw;
+  for (let round = 0; round < MAX_ROUNDS; round++) {
+    for (const column of paired) column.level = mean(column.runs.map(({ k, v }) => v - y[k]!));
+    const all = paired.flatMap((column) => column.runs.map(() => column.level));
+    const centre = all.length > 0 ? mean(all) : 0;
+    for (const column of paired) column.level -= centre;
+    const next = rateMeans();
+    const moved = Math.max(0, ...next.map((v, k) => Math.abs(v - y[k]!)));
+    y = next;
+    if (moved < 1e-13) break;
+  }
+  const used = [...columns.values()].flatMap((column) =>
+    column.runs.map(({ k, v }) => v - column.level - y[k]!),
+  );
+  const df = used.length - near.filter(Boolean).length - Math.max(0, paired.length - 1);
+  return {
+    y,
+    levels: paired.map((column) => column.level),
+    ss: used.reduce((sum, r) => sum + r * r, 0),
+    df: Math.max(0, df),
+  };
+}
+
+const mean = (values: number[]): number => values.reduce((sum, v) => sum + v, 0) / values.length;

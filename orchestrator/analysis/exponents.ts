@@ -1,0 +1,66 @@
+/**
+ * The power law of the optimum: log2 η* = intercept + b·log2(width) + c·log2(density), by weighted least squares over the
+ * bracketed cells. Theory: b = c = 0 under SμPar, b = 0 under μP (in base learning rates).
+ */
+import normalQuantile from "@stdlib/stats-base-dists-normal-quantile";
+import tQuantile from "@stdlib/stats-base-dists-t-quantile";
+import { determinant, inverse, Matrix } from "ml-matrix";
+import type { Bounded, Cell, Exponents } from "./types.ts";
+
+const UNKNOWN: Bounded = { estimate: null, low: null, high: null };
+
+/** @returns octaves of η* per octave of width and of density; an axis with one value, or too few cells, gives null */
+export function exponents(cells: readonly Cell[]): Exponents {
+  const used = cells.filter((c) => c.optimum.flag === "bracketed");
+  const counts = { used: used.length, left_out: cells.length - used.length };
+  const widths = new Set(used.map((c) => c.width)).size;
+  const densities = new Set(used.map((c) => c.density)).size;
+  const columns: ((c: Cell) => number)[] = [
+    () => 1,
+    ...(widths > 1 ? [(c: Cell) => Math.log2(c.width)] : []),
+    ...(densities > 1 ? [(c: Cell) => Math.log2(c.density)] : []),
+  ];
+  const fit = weightedLeastSquares(used, columns);
+  if (fit === null)
+    return { intercept: UNKNOWN, width: null, density: null, ...counts };
+  return {
+    intercept: fit[0]!,
+    width: widths > 1 ? fit[1]! : null,
+    density: densities > 1 ? fit.at(-1)! : null,
+    ...counts,
+  };
+}
+
+/**
+ * Standard errors come from the optima's own intervals. Where the cells scatter about the line by more than those allow,
+ * the law does not hold exactly, and the interval is at least the one the scatter gives (t on n − p degrees of freedom).
+ */
+function weightedLeastSquares(cells: Cell[], columns: ((c: Cell) => number)[]): Bounded[] | null {
+  const p = columns.length;
+  if (cells.length < p) return null;
+  const z = normalQuantile(0.975, 0, 1);
+  const sds = cells.map(({ optimum: o }) => (o.log2_lr_high! - o.log2_lr_low!) / (2 * z));
+  const design = new Matrix(cells.map((c, i) => columns.map((column) => column(c) / sds[i]!)));
+  const target = Matrix.columnVector(cells.map((c, i) => c.optimum.log2_lr! / sds[i]!));
+  const normal = design.transpose().mmul(design);
+  if (isSingular(normal)) return null;
+  const covariance = inverse(normal);
+  const beta = covariance.mmul(design.transpose()).mmul(target);
+  const residual = Matrix.sub(target, design.mmul(beta));
+  const df = cells.length - p;
+  const scatter = df > 0 ? Math.sqrt(residual.dot(residual) / df) * tQuantile(0.975, df) : 0;
+  return beta.to1DArray().map((estimate, i) => {
+    const half = Math.max(z, scatter) * Math.sqrt(covariance.get(i, i));
+    return { estimate, low: estimate - half, high: estimate + half };
+  });
+}
+
+/** Width and density that vary in step (iso-parameter grids) cannot be told apart. */
+function isSingular(normal: Matrix): boolean {
+  const p = normal.rows;
+  const scaled = Matrix.zeros(p, p);
+  for (let i = 0; i < p; i++)
+    for (let j = 0; j < p; j++)
+      scaled.set(i, j, normal.get(i, j) / Math.sqrt(normal.get(i, i) * normal.get(j, j)));
+  return Math.abs(determinant(scaled)) < 1e-9;
+}

@@ -1,0 +1,48 @@
+/**
+ * The two families of lopsided valleys that the fit averages over, both one parameter wide: the log-ratio of right to
+ * left steepness. Excess loss is `curvature · excess(u)`, u octaves from the minimum, excess(0) = 0, excess ≈ u² at skew 0.
+ */
+export type Valley = {
+  /** ln of how much steeper the right side is than the left. */
+  skew: number;
+  excess: (u: number) => number;
+  /** Octaves left (right) of the minimum at which the excess reaches `level`; both positive. */
+  left: (level: number) => number;
+  right: (level: number) => number;
+};
+
+/** Two half parabolas that meet at the minimum. */
+export function halfParabolas(skew: number): Valley {
+  const left = Math.exp(-skew / 2);
+  const right = Math.exp(skew / 2);
+  return {
+    skew,
+    excess: (u) => u * u * (u < 0 ? left : right),
+    left: (level) => Math.sqrt(level / left),
+    right: (level) => Math.sqrt(level / right),
+  };
+}
+
+/** How fast the exponential's third derivative grows with the skew: at 1 octave its sides then differ about as the half parabolas' do. */
+const EXPONENTIAL_RATE = 0.35;
+
+/** 2(e^{ku} − 1 − ku)/k²: smooth, steep on the right, bending into a line on the left. */
+export function exponentialValley(skew: number): Valley {
+  const k = EXPONENTIAL_RATE * skew;
+  const excess = (u: number) => {
+    const z = k * u;
+    return Math.abs(z) < 1e-3 ? u * u * (1 + z / 3) : (2 * (Math.expm1(z) - z)) / (k * k);
+  };
+  const reach = (level: number, side: 1 | -1) => {
+    let low = 0;
+    let high = Math.sqrt(level);
+    while (excess(side * high) < level) high *= 2;
+    for (let i = 0; i < 40; i++) {
+      const middle = (low + high) / 2;
+      if (excess(side * middle) < level) low = middle;
+      else high = middle;
+    }
+    return (low + high) / 2;
+  };
+  return { skew, excess, left: (level) => reach(level, -1), right: (level) => reach(level, 1) };
+}
