@@ -14,17 +14,21 @@ const exponents = z
     to: z.number().min(-1000).max(1000).describe("Last exponent, included when a step falls on it."),
     step: z.number().positive().default(1).describe("Distance of two exponents, octaves."),
   })
-  .describe("Exponents of two.");
+  .meta({ id: "exponents", description: "Exponents of two." });
 
-const logRange = z
-  .strictObject({ log2: exponents })
-  .describe("Exact powers of two: {log2: {from: -3, to: -1}} is 1/8, 1/4, 1/2.");
+const logRange = z.strictObject({ log2: exponents }).meta({
+  id: "powers_of_two",
+  description: "Exact powers of two: {log2: {from: -3, to: -1}} is 1/8, 1/4, 1/2.",
+});
 const multiples = z
   .strictObject({
     multiples_of: z.number().positive().describe("The value at exponent 0."),
     log2: exponents,
   })
-  .describe("One value times powers of two: {multiples_of: 1.62e-2, log2: {from: -3, to: 3}}.");
+  .meta({
+    id: "multiples_of",
+    description: "One value times powers of two: {multiples_of: 1.62e-2, log2: {from: -3, to: 3}}.",
+  });
 const linearRange = z
   .strictObject({
     linear: z.strictObject({
@@ -33,7 +37,7 @@ const linearRange = z
       step: z.number().positive(),
     }),
   })
-  .describe("Evenly spaced values.");
+  .meta({ id: "linear", description: "Evenly spaced values." });
 const seedCount = z
   .strictObject({
     count: z.int().positive().max(10_000).describe("How many seeds."),
@@ -95,10 +99,10 @@ const bounds = z.strictObject({ from: z.number(), to: z.number() });
 const positiveBounds = z.strictObject({ from: z.number().positive(), to: z.number().positive() });
 const uniform = z
   .strictObject({ uniform: bounds })
-  .describe("Every value between from and to equally likely.");
+  .meta({ id: "uniform", description: "Every value between from and to equally likely." });
 const logUniform = z
   .strictObject({ log_uniform: positiveBounds })
-  .describe("Every octave between from and to equally likely.");
+  .meta({ id: "log_uniform", description: "Every octave between from and to equally likely." });
 
 const choice = <T extends z.ZodType>(value: T) =>
   z.strictObject({ choice: list(value) }).describe("Each listed value equally likely.");
@@ -166,7 +170,7 @@ export const gridSchema = z
       .optional()
       .describe("Points drawn at random; each is crossed with every other axis of the grid."),
   })
-  .describe("One grid: every combination of its axes.");
+  .meta({ id: "grid", description: "One grid: every combination of its axes." });
 export type GridFile = z.output<typeof gridSchema>;
 
 export const axesSchema = z

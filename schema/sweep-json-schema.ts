@@ -4,5 +4,5 @@ import { sweepSchema } from "./sweep.ts";
 
 export const sweepJsonSchema = () => ({
   title: "musweep sweep file",
-  ...z.toJSONSchema(sweepSchema, { target: "draft-7", io: "input", reused: "ref" }),
+  ...z.toJSONSchema(sweepSchema, { target: "draft-7", io: "input" }),
 });

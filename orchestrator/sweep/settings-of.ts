@@ -71,44 +71,47 @@ export function fileValues(sweep: SweepFile): Values {
 
 /** @param values what the axes set at this point */
 export function partialSettings(sweep: SweepFile, file: Values, values: Values): PartialSettings {
-  const v: Values = { ...file, ...values };
-  for (const [a, b] of EXCLUSIVE) {
-    if (values[a] !== undefined) delete v[b];
-    if (values[b] !== undefined) delete v[a];
-  }
-  const { parameterization } = v;
+  const { density: _density, ...given } = { ...file, ...values };
+  const { parameterization } = given;
   // SP has no alphas to override.
   const overrides: Values =
     parameterization === undefined ? {} : (sweep.base.overrides[parameterization] ?? {});
   const tuned = <K extends "learning_rate" | "init_std" | "alpha_input" | "alpha_output">(name: K) =>
     values[name] ?? overrides[name] ?? file[name];
-  const steps = v.steps ?? stepsFor(v);
-  const warmup_fraction = v.warmup_steps === undefined ? (v.warmup_fraction ?? 0.1) : null;
+  /** An axis over one of an exclusive pair silences the file's other one. */
+  const unless = <K extends HyperparameterName>(other: HyperparameterName, name: K): Values[K] =>
+    values[name] ?? (values[other] === undefined ? file[name] : undefined);
+
+  const tokens = unless("steps", "tokens");
+  const steps = unless("tokens", "steps") ?? stepsFor({ ...given, tokens });
+  const givenWarmup = unless("warmup_fraction", "warmup_steps");
+  const warmup_fraction =
+    givenWarmup === undefined ? (unless("warmup_steps", "warmup_fraction") ?? 0.1) : null;
   return {
-    ...without(v, ["tokens", "warmup_fraction", "density"]),
+    ...given,
     learning_rate: tuned("learning_rate"),
     init_std: tuned("init_std") ?? (parameterization === "sp" ? PAPER.init_std_sp : PAPER.init_std),
     alpha_input: tuned("alpha_input"),
     alpha_output: tuned("alpha_output"),
     optimizer: sweep.training.optimizer.name,
-    ffn_width: v.ffn_width ?? ffnWidth(sweep, v.width),
-    base_width: v.base_width ?? null,
+    ffn_width: given.ffn_width ?? ffnWidth(sweep, given.width),
+    base_width: given.base_width ?? null,
     base_ffn_width:
       sweep.base.ffn_width ??
-      (values.ffn_width === undefined ? (ffnWidth(sweep, v.base_width) ?? null) : null),
+      (values.ffn_width === undefined ? (ffnWidth(sweep, given.base_width) ?? null) : null),
     base_density: sweep.base.density,
     scale_residual_outputs: sweep.base.scale_residual_outputs,
     micro_batch_size: sweep.training.micro_batch_size,
     evaluation: sweep.training.evaluation,
     divergence: sweep.training.divergence,
     steps,
-    // The tolerance keeps 0.29 · 100 at 29.
     warmup_steps:
-      v.warmup_steps ??
+      givenWarmup ??
       (steps === undefined || warmup_fraction === null
         ? undefined
-        : Math.floor(warmup_fraction * steps + 1e-9)),
-    tokens: v.tokens ?? null,
+        : // The tolerance keeps 0.29 · 100 at 29.
+          Math.floor(warmup_fraction * steps + 1e-9)),
+    tokens: tokens ?? null,
     warmup_fraction,
   };
 }
@@ -123,10 +126,4 @@ function ffnWidth(sweep: SweepFile, width: number | undefined): number | undefin
 function stepsFor({ tokens, batch_size, sequence_length }: Values): number | undefined {
   if (tokens === undefined || batch_size === undefined || sequence_length === undefined) return undefined;
   return Math.ceil(tokens / (batch_size * sequence_length));
-}
-
-function without<T extends object, K extends keyof T>(from: T, names: readonly K[]): Omit<T, K> {
-  const copy = { ...from };
-  for (const name of names) delete copy[name];
-  return copy;
 }
