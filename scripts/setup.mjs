@@ -1,0 +1,229 @@
+/**
+ * What `npm run quickstart` and `npm test` do first: the packages, the build, a Redis server program. Each is made only
+ * when it is missing or stale, nothing asks a question, and each says what it does and how long it took. Plain Node, no
+ * dependencies: this runs before anything is installed.
+ */
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import path from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+
+export const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const MINIMUM_NODE = [20, 20];
+const SOURCES = ["orchestrator", "workers", "schema"];
+
+/** The end of a set-up that cannot go on: a message for a person, and exit code 3 (something needed is not there). */
+class SetupError extends Error {}
+
+const seconds = (since) => `${((performance.now() - since) / 1000).toFixed(1)} s`;
+
+/** Runs a step; its name appears at once, its time when it is over. */
+export async function step(name, work) {
+  const start = performance.now();
+  process.stderr.write(`${name} …`);
+  try {
+    const result = await work();
+    process.stderr.write(` ${seconds(start)}\n`);
+    return result;
+  } catch (error) {
+    process.stderr.write(` failed after ${seconds(start)}\n`);
+    throw error;
+  }
+}
+
+/** Runs a program and collects what it says. */
+function collect(program, args, env = {}) {
+  return new Promise((resolve) => {
+    const child = spawn(program, args, {
+      cwd: ROOT,
+      env: { ...process.env, ...env },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    let output = "";
+    child.stdout.on("data", (chunk) => {
+      output += chunk;
+    });
+    child.stderr.on("data", (chunk) => {
+      output += chunk;
+    });
+    child.on("error", (error) => resolve({ ok: false, output: `${program}: ${error.message}` }));
+    child.on("close", (code) => resolve({ ok: code === 0, output }));
+  });
+}
+
+/** Runs a program on this terminal; resolves to its exit code. Signals that the terminal does not send it are passed on. */
+export function runInherited(program, args, env = process.env) {
+  return new Promise((resolve) => {
+    const child = spawn(program, args, { cwd: ROOT, env, stdio: "inherit" });
+    const ignore = () => {};
+    const pass = (signal) => child.kill(signal);
+    // Ctrl-C reaches the whole foreground group, the child included: wait for it, and do not tell it twice.
+    process.on("SIGINT", ignore);
+    process.on("SIGTERM", pass);
+    process.on("SIGHUP", pass);
+    const end = (code) => {
+      process.off("SIGINT", ignore);
+      process.off("SIGTERM", pass);
+      process.off("SIGHUP", pass);
+      resolve(code);
+    };
+    child.on("error", (error) => {
+      process.stderr.write(`${program}: ${error.message}\n`);
+      end(127);
+    });
+    child.on("close", (code, signal) => end(code ?? (signal === "SIGINT" ? 130 : 1)));
+  });
+}
+
+function checkNode() {
+  const [major, minor] = process.versions.node.split(".").map(Number);
+  const [needMajor, needMinor] = MINIMUM_NODE;
+  if (major > needMajor || (major === needMajor && minor >= needMinor)) return;
+  throw new SetupError(
+    `musweep needs Node ${MINIMUM_NODE.join(".")} or newer; this is ${process.versions.node} (${process.execPath}).\n` +
+      "Install Node 22 or 24, for instance from nodejs.org or with nvm.",
+  );
+}
+
+/**
+ * Whether node_modules holds what package-lock.json says: npm keeps its own copy of the lock file inside. Optional
+ * packages of other systems may be missing.
+ */
+export function isInstallStale(root) {
+  const lock = JSON.parse(readFileSync(path.join(root, "package-lock.json"), "utf8"));
+  let installed;
+  try {
+    installed = JSON.parse(readFileSync(path.join(root, "node_modules", ".package-lock.json"), "utf8"));
+  } catch {
+    return true;
+  }
+  return Object.entries(lock.packages).some(([place, wanted]) => {
+    if (place === "") return false;
+    const found = installed.packages[place];
+    if (found === undefined) return wanted.optional !== true;
+    return found.version !== wanted.version || found.integrity !== wanted.integrity;
+  });
+}
+
+/** Whether the SQLite binding for this Node loads: one that another Node compiled does not. */
+async function sqliteLoads() {
+  const name = Number(process.versions.napi) < 10 ? "better-sqlite3-12" : "better-sqlite3";
+  return collect(process.execPath, ["-e", `new (require(${JSON.stringify(name)}))(":memory:").close()`]);
+}
+
+/** Node's own headers, where it was installed with them: a binding then compiles without a download. */
+function headersOfNode() {
+  const prefix = path.dirname(path.dirname(realpathSync(process.execPath)));
+  return existsSync(path.join(prefix, "include", "node", "node.h")) ? { npm_config_nodedir: prefix } : {};
+}
+
+const lastLines = (text, count) => text.trim().split("\n").slice(-count).join("\n");
+
+async function ensurePackages() {
+  if (!isInstallStale(ROOT) && (await sqliteLoads()).ok) return;
+  const installed = await step("installing packages with npm ci, a minute or two", () =>
+    collect("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], {
+      // Without this the package fetches CUDA libraries, which the CPU engine does not use.
+      ONNXRUNTIME_NODE_INSTALL: "skip",
+      ...headersOfNode(),
+    }),
+  );
+  if (!installed.ok) throw new SetupError(`npm ci did not work:\n${lastLines(installed.output, 15)}`);
+  const sqlite = await sqliteLoads();
+  if (sqlite.ok) return;
+  throw new SetupError(
+    `The SQLite binding does not load:\n${lastLines(sqlite.output, 8)}\n` +
+      "On Node 20 it is compiled during the installation, which needs Python 3 and a C++ toolchain\n" +
+      "(Debian, Ubuntu: apt-get install python3 make g++; macOS: xcode-select --install); Node 22 and 24 need none.\n" +
+      "Then remove node_modules and start again.",
+  );
+}
+
+/** One hash over the names and bytes of everything that the build reads. */
+export function hashSources(root) {
+  const hash = createHash("sha256");
+  const files = SOURCES.flatMap((directory) =>
+    readdirSync(path.join(root, directory), { recursive: true }).map((name) => path.join(directory, name)),
+  );
+  const inputs = [
+    "tsconfig.json",
+    "tsconfig.build.json",
+    ...files.filter((file) => file.endsWith(".ts")).sort(),
+  ];
+  for (const file of inputs)
+    hash
+      .update(`${file}\n`)
+      .update(readFileSync(path.join(root, file)))
+      .update("\n");
+  return hash.digest("hex");
+}
+
+/** Builds beside dist and then takes its place, so that nobody runs half a build. */
+async function ensureBuild() {
+  const dist = path.join(ROOT, "dist");
+  const stamp = path.join(dist, ".sources");
+  const wanted = hashSources(ROOT);
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) return;
+  const fresh = path.join(ROOT, "node_modules", `.musweep-build-${process.pid}`);
+  try {
+    const tsc = path.join(ROOT, "node_modules", ".bin", "tsc");
+    const built = await step("building", () =>
+      collect(tsc, ["-p", "tsconfig.build.json", "--outDir", fresh]),
+    );
+    if (!built.ok) throw new SetupError(`The build failed:\n${lastLines(built.output, 20)}`);
+    writeFileSync(path.join(fresh, ".sources"), wanted);
+    mkdirSync(dist, { recursive: true });
+    const old = `${fresh}-old`;
+    renameSync(dist, old);
+    renameSync(fresh, dist);
+    rmSync(old, { recursive: true, force: true });
+  } finally {
+    rmSync(fresh, { recursive: true, force: true });
+  }
+}
+
+/** The program itself; which Redis is used is decided later, and one named by REDIS_URL needs no program. */
+async function ensureRedis() {
+  const module = pathToFileURL(path.join(ROOT, "dist", "orchestrator", "redis", "install-server.js"));
+  const { ensureServer } = await import(module.href);
+  const start = performance.now();
+  let installing = false;
+  await ensureServer({
+    onInstall: (what) => {
+      installing = true;
+      process.stderr.write(`installing ${what} …`);
+    },
+  }).finally(() => {
+    if (installing) process.stderr.write(` ${seconds(start)}\n`);
+  });
+}
+
+/** @param redis whether a Redis server program is needed */
+export async function setUp({ redis }) {
+  checkNode();
+  await ensurePackages();
+  await ensureBuild();
+  if (redis) await ensureRedis();
+}
+
+/** Runs a script's main function: expected failures end with their message, not a stack. */
+export async function main(work) {
+  try {
+    process.exitCode = await work();
+  } catch (error) {
+    const expected = error instanceof SetupError || error?.name === "MusweepError";
+    const remedy = error?.remedy === undefined ? "" : `\n${error.remedy}`;
+    process.stderr.write(expected ? `${error.message}${remedy}\n` : `${error?.stack ?? error}\n`);
+    process.exitCode = expected ? 3 : 70;
+  }
+}
