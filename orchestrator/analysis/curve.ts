@@ -65,7 +65,8 @@ function checkPoint(p: CurvePoint, before: CurvePoint | undefined): void {
   const fail = (what: string) => {
     throw new MusweepError("curve", `learning-rate curve, log2 rate ${p.log2_lr}: ${what}`, {
       kind: "usage",
-      remedy: "Give each rate once, each seed once per rate, and a positive loss for every run that did not diverge.",
+      remedy:
+        "Give each rate once, each seed once per rate, and a positive loss for every run that did not diverge.",
     });
   };
   if (!Number.isFinite(p.log2_lr)) fail("the rate is not a finite number");
@@ -104,8 +105,7 @@ function removeSeedLevels(points: CurvePoint[]): LevelFit {
     .sort(([a], [b]) => a - b)
     .map(([, column]) => column)
     .filter((column) => column.runs.length > 1);
-  const rateMeans = () =>
-    logs.map((runs) => mean(runs.map((r) => r.v - columns.get(r.seed)!.level)));
+  const rateMeans = () => logs.map((runs) => mean(runs.map((r) => r.v - columns.get(r.seed)!.level)));
   const MAX_ROUNDS = 500;
   let y = raw;
   for (let round = 0; round < MAX_ROUNDS; round++) {

@@ -21,8 +21,7 @@ export function exponents(cells: readonly Cell[]): Exponents {
     ...(densities > 1 ? [(c: Cell) => Math.log2(c.density)] : []),
   ];
   const fit = weightedLeastSquares(used, columns);
-  if (fit === null)
-    return { intercept: UNKNOWN, width: null, density: null, ...counts };
+  if (fit === null) return { intercept: UNKNOWN, width: null, density: null, ...counts };
   return {
     intercept: fit[0]!,
     width: widths > 1 ? fit[1]! : null,

@@ -5,11 +5,15 @@
 import normalQuantile from "@stdlib/stats-base-dists-normal-quantile";
 import tQuantile from "@stdlib/stats-base-dists-t-quantile";
 import { type Curve, readCurve, type StablePoint } from "./curve.ts";
+import { noiseOfOthers } from "./noise.ts";
 import { type Posterior, posterior } from "./posterior.ts";
 import type { CurveInput, Noise, Optimum, OptimumFlag } from "./types.ts";
 
 export type FitOptions = {
-  /** Noise of the sweep's other curves (`pooledNoise`): with one seed there is no replicate to measure it by. */
+  /**
+   * Noise pooled over the sweep's curves, this one included (`pooledNoise`): with few seeds a curve hardly knows its own.
+   * What it says beyond this curve's own replicates counts as at most 8 degrees of freedom.
+   */
   noise?: Noise | undefined;
 };
 
@@ -19,10 +23,12 @@ export const MIN_POINTS = 3;
  * @returns log2 η*, octaves; losses in the input's unit. Throws MusweepError "curve" on a curve that contradicts itself.
  */
 export function fitOptimum(curve: CurveInput, options: FitOptions = {}): Optimum {
-  return fitCurve(readCurve(curve), options);
+  const read = readCurve(curve);
+  return fitCurve(read, noiseOfOthers(read, options.noise));
 }
 
-export function fitCurve(curve: Curve, { noise }: FitOptions): Optimum {
+/** @param others what other curves say about the noise */
+export function fitCurve(curve: Curve, others: Noise | undefined): Optimum {
   const best = lowest(curve.stable);
   const unknown: Optimum = {
     flag: "too few points",
@@ -46,7 +52,7 @@ export function fitCurve(curve: Curve, { noise }: FitOptions): Optimum {
   if (hidesBehindHole(curve, best)) return { ...unknown, flag: "incomplete" };
   if (best === undefined || curve.stable.length < MIN_POINTS) return unknown;
 
-  const p = posterior(curve, noise, best.log2_lr);
+  const p = posterior(curve, others, best.log2_lr);
   const flag = flagOf(curve, best, p);
   const bounds = {
     log2_lr_low: p.quantile(0.025),
@@ -90,7 +96,11 @@ const wallAbove = (curve: Curve): number | undefined =>
   curve.diverged.find((x) => x > curve.stable.at(-1)!.log2_lr);
 
 /** Bracketed: the whole interval lies between the outermost rates that trained, and the best is neither of them. */
-function flagOf(curve: Curve, best: StablePoint, p: Posterior): Exclude<OptimumFlag, "incomplete" | "too few points"> {
+function flagOf(
+  curve: Curve,
+  best: StablePoint,
+  p: Posterior,
+): Exclude<OptimumFlag, "incomplete" | "too few points"> {
   const first = curve.stable[0]!;
   const last = curve.stable.at(-1)!;
   const openBelow = best === first || p.quantile(0.025) <= first.log2_lr;

@@ -20,7 +20,7 @@ const SKEW_PRIOR = { mean: 0.6, sd: 0.5 };
 const NOISE_PRIOR = { median: 0.005, sd: 0.8 };
 const NOISE_RANGE = { low: 2e-4, high: 0.05 };
 const NOISE_NODES = 8;
-/** Noise pooled over other curves counts as at most this many degrees of freedom: theirs need not be this curve's. */
+/** Noise of other curves counts as at most this many degrees of freedom: theirs need not be this curve's. */
 const POOLED_DF_LIMIT = 8;
 /** Discrepancy of the model at height d above the best point (log loss): 0.2·d + d². */
 export const DISCREPANCY = { linear: 0.2, quadratic: 1 };
@@ -35,7 +35,10 @@ const VALLEY_LEVEL = Math.log(1.005);
 /** Skew nodes from −2 to +2 standard deviations, for both families. */
 const VALLEYS: { valley: Valley; log_prior: number }[] = [-2, -1, 0, 1, 2].flatMap((z) => {
   const skew = SKEW_PRIOR.mean + SKEW_PRIOR.sd * z;
-  return [halfParabolas(skew), exponentialValley(skew)].map((valley) => ({ valley, log_prior: -0.5 * z * z }));
+  return [halfParabolas(skew), exponentialValley(skew)].map((valley) => ({
+    valley,
+    log_prior: -0.5 * z * z,
+  }));
 });
 
 const standardCdf = normalCdf.factory(0, 1);
@@ -55,10 +58,13 @@ export type Posterior = {
   noise: number;
 };
 
-/** @param at log2 η whose excess is wanted */
-export function posterior(curve: Curve, noise: Noise | undefined, at: number): Posterior {
-  const pooled_df = Math.min(noise?.df ?? 0, POOLED_DF_LIMIT);
-  const ss = curve.residual_ss + pooled_df * (noise?.sd ?? 0) ** 2;
+/**
+ * @param others noise measured on other curves
+ * @param at log2 η whose excess is wanted
+ */
+export function posterior(curve: Curve, others: Noise | undefined, at: number): Posterior {
+  const pooled_df = Math.min(others?.df ?? 0, POOLED_DF_LIMIT);
+  const ss = curve.residual_ss + pooled_df * (others?.sd ?? 0) ** 2;
   const nodes = noiseNodes(ss, curve.residual_df + pooled_df).map((node) => weigh(curve, node));
   let low = curve.stable[0]!.log2_lr - REACH;
   let high = curve.stable.at(-1)!.log2_lr + REACH;
@@ -113,9 +119,7 @@ function weigh(curve: Curve, node: NoiseNode): WeighedNode {
   const variances = points.map((p) => {
     // The noise itself lifts points above the lowest one; only the rest is height.
     const height = Math.sqrt(Math.max(0, (p.y - best) ** 2 - (2 * node.variance) / p.n));
-    return (
-      node.variance / p.n + (DISCREPANCY.linear * height + DISCREPANCY.quadratic * height * height) ** 2
-    );
+    return node.variance / p.n + (DISCREPANCY.linear * height + DISCREPANCY.quadratic * height * height) ** 2;
   });
   const weights = Float64Array.from(variances, (v) => 1 / v);
   const total = weights.reduce((sum, w) => sum + w, 0);
@@ -161,7 +165,16 @@ function evaluate(
 function evaluateAt(curve: Curve, nodes: WeighedNode[], x: number, at: number): Slice {
   const points = curve.stable;
   const g = new Float64Array(points.length);
-  const sum = { weight: 0, best: 0, best_square: 0, left: 0, right: 0, excess: 0, excess_square: 0, variance: 0 };
+  const sum = {
+    weight: 0,
+    best: 0,
+    best_square: 0,
+    left: 0,
+    right: 0,
+    excess: 0,
+    excess_square: 0,
+    variance: 0,
+  };
   let peak = Number.NEGATIVE_INFINITY;
   for (const { valley, log_prior } of VALLEYS) {
     for (let k = 0; k < g.length; k++) g[k] = valley.excess(points[k]!.log2_lr - x);

@@ -5,6 +5,7 @@
 import normalQuantile from "@stdlib/stats-base-dists-normal-quantile";
 import { type Curve, readCurve, type StablePoint } from "./curve.ts";
 import { monotoneCubic, segmentOf } from "./interpolate.ts";
+import { noiseOfOthers } from "./noise.ts";
 import { lowest } from "./optimum.ts";
 import { DISCREPANCY, type Posterior, posterior } from "./posterior.ts";
 import type { Bounded, CurveInput, Drift, Noise, Optimum, Regret } from "./types.ts";
@@ -51,6 +52,7 @@ export function regret(
   const { optimum } = cell;
   const rate = base.log2_lr;
   const curve = readCurve(cell.curve);
+  const others = noiseOfOthers(curve, options.noise);
   const best = lowest(curve.stable);
   if (rate === null || best === undefined || optimum.flag === "incomplete" || curve.stable.length < 2)
     return { state: "unknown", nats: UNKNOWN, per_cent: UNKNOWN };
@@ -65,8 +67,8 @@ export function regret(
   const at = edge?.log2_lr ?? rate;
   const excess =
     optimum.flag === "bracketed"
-      ? estimatedExcess(curve, posterior(curve, options.noise, at), at)
-      : excessOverGrid(curve, best, at, noiseOf(curve, options.noise));
+      ? estimatedExcess(curve, posterior(curve, others, at), at)
+      : excessOverGrid(curve, best, at, noiseOf(curve, others));
   const kept: Bounded = edge === null ? excess : { estimate: null, low: excess.low, high: null };
   return inUnits(state, kept, optimum.loss ?? best.mean_loss);
 }
@@ -98,9 +100,10 @@ function excessOverGrid(curve: Curve, best: StablePoint, at: number, noise: numb
   return { estimate: null, low: Math.max(0, low), high: null };
 }
 
-function noiseOf(curve: Curve, pooled: Noise | undefined): number {
-  const df = curve.residual_df + (pooled?.df ?? 0);
-  return df > 0 ? Math.sqrt((curve.residual_ss + (pooled?.df ?? 0) * (pooled?.sd ?? 0) ** 2) / df) : 0;
+/** Relative noise of one run; zero when nothing has measured it. */
+function noiseOf(curve: Curve, others: Noise | undefined): number {
+  const df = curve.residual_df + (others?.df ?? 0);
+  return df > 0 ? Math.sqrt((curve.residual_ss + (others?.df ?? 0) * (others?.sd ?? 0) ** 2) / df) : 0;
 }
 
 /** Log loss between the rates tried; half the way from the straight line to the cubic counts as its uncertainty. */

@@ -22,7 +22,7 @@ export type CurvePoint = {
 /** Loss against log2 η for one parameterization, width, density, …; points in any order, each rate once. */
 export type CurveInput = { points: CurvePoint[] };
 
-/** Seed noise of runs, relative to the loss (0.005 is 0.5%), as measured on other curves of the same sweep. */
+/** Seed noise of runs, relative to the loss (0.005 is 0.5%), pooled over a sweep's curves. */
 export type Noise = {
   /** Standard deviation of what differs from rate to rate within a seed. */
   sd: number;

@@ -1,0 +1,84 @@
+/**
+ * Does the optimum transfer along an axis? An equivalence test (two one-sided tests, Schuirmann 1987) of every cell's
+ * drift from the base against a margin: shown to be within, shown to be beyond, or not decided, and then how many more
+ * seeds would decide. Sentences are in sentence.ts.
+ */
+import { readCurve } from "./curve.ts";
+import { noiseOfOthers, withMoreSeeds } from "./noise.ts";
+import { fitCurve } from "./optimum.ts";
+import { verdictSentence } from "./sentence.ts";
+import { drift, regret } from "./transfer.ts";
+import type { Cell, CellVerdict, Drift, Noise, Optimum, Verdict } from "./types.ts";
+
+export type VerdictOptions = {
+  /** What the cells differ in; only words depend on it. */
+  axis: "density" | "width";
+  /** Octaves; 0.5 by default. */
+  margin?: number | undefined;
+  /** As for fitOptimum. */
+  noise?: Noise | undefined;
+};
+
+export const DEFAULT_MARGIN = 0.5;
+
+/** @param cells the other cells of the axis; the base itself among them is passed over */
+export function verdict(cells: readonly Cell[], base: Cell, options: VerdictOptions): Verdict {
+  const margin = options.margin ?? DEFAULT_MARGIN;
+  const others = cells.filter((c) => c !== base);
+  const judged = others.map((cell) => {
+    const d = drift(cell.optimum, base.optimum);
+    return { cell, drift: d, verdict: judge(d, margin), regret: regret(cell, base.optimum, options) };
+  });
+  const overall = combine(judged.map((j) => j.verdict));
+  const result: Omit<Verdict, "sentence"> = {
+    verdict: overall,
+    margin,
+    cells: judged,
+    within: widest(judged.map((j) => j.drift)),
+    more_seeds: overall === "inconclusive" ? moreSeeds(others, base, margin, options.noise) : null,
+  };
+  return { ...result, sentence: verdictSentence(result, base, options.axis) };
+}
+
+/**
+ * transfers: both one-sided tests at 5% reject, so the 90% interval lies inside ±margin. drifts: the 95% interval lies
+ * outside. A bound can show a drift, never a transfer.
+ */
+function judge(d: Drift, margin: number): CellVerdict {
+  if (d.low_90 !== null && d.high_90 !== null && d.low_90 > -margin && d.high_90 < margin) return "transfers";
+  if ((d.low !== null && d.low > margin) || (d.high !== null && d.high < -margin)) return "drifts";
+  return "inconclusive";
+}
+
+/** All cells must transfer (an intersection–union test, so no correction for their number); one drift is enough. */
+function combine(verdicts: CellVerdict[]): CellVerdict {
+  if (verdicts.includes("drifts")) return "drifts";
+  return verdicts.length > 0 && verdicts.every((v) => v === "transfers") ? "transfers" : "inconclusive";
+}
+
+function widest(drifts: Drift[]): number | null {
+  let within = 0;
+  for (const { low_90, high_90 } of drifts) {
+    if (low_90 === null || high_90 === null) return null;
+    within = Math.max(within, Math.abs(low_90), Math.abs(high_90));
+  }
+  return drifts.length > 0 ? within : null;
+}
+
+/** Tried in turn; more than the last is as good as never. */
+const SEED_STEPS = [1, 2, 3, 4, 6, 8, 12, 16, 24];
+
+/** If losses and noise stay what they are, this many more seeds in every cell settle the verdict. */
+function moreSeeds(cells: Cell[], base: Cell, margin: number, noise: Noise | undefined): number | null {
+  const refit = (extra: number) => {
+    const project = (cell: Cell): Optimum => {
+      const curve = readCurve(cell.curve);
+      const others = noiseOfOthers(curve, noise);
+      return fitCurve(withMoreSeeds(curve, extra, others), others);
+    };
+    const projectedBase = project(base);
+    return combine(cells.map((c) => judge(drift(project(c), projectedBase), margin))) !== "inconclusive";
+  };
+  if (cells.length === 0 || !refit(SEED_STEPS.at(-1)!)) return null;
+  return SEED_STEPS.find(refit)!;
+}
