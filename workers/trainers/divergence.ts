@@ -12,10 +12,15 @@ export const initialLossState: LossState = { initial: null, lastFinite: null, st
 
 export type Verdict = "training" | "non-finite" | "above-initial";
 
-/** The state after a step's training loss, and whether the run has diverged by it. */
-export function observeLoss(
+/**
+ * The state after a step, and whether the run has diverged by it.
+ * @param loss training loss of the step
+ * @param gradientNorm of the step; a non-finite one has just made the weights non-finite
+ */
+export function observeStep(
   state: LossState,
   loss: number,
+  gradientNorm: number,
   patienceSteps: number,
 ): { state: LossState; verdict: Verdict } {
   if (!Number.isFinite(loss)) return { state, verdict: "non-finite" };
@@ -23,6 +28,11 @@ export function observeLoss(
   const stepsAbove = loss > initial ? state.stepsAbove + 1 : 0;
   return {
     state: { initial, lastFinite: loss, stepsAbove },
-    verdict: stepsAbove >= patienceSteps ? "above-initial" : "training",
+    verdict: verdictOf(gradientNorm, stepsAbove, patienceSteps),
   };
+}
+
+function verdictOf(gradientNorm: number, stepsAbove: number, patienceSteps: number): Verdict {
+  if (!Number.isFinite(gradientNorm)) return "non-finite";
+  return stepsAbove >= patienceSteps ? "above-initial" : "training";
 }

@@ -174,6 +174,8 @@ export class Engine {
   weight = (tensor: string): Float32Array => this.#float(names.weight(tensor));
   mask = (tensor: string): Float32Array | null =>
     (this.#buffers.get(names.mask(tensor)) as Float32Array | undefined) ?? null;
+  weightsAreFinite = (): boolean =>
+    this.specs.every((s) => this.weight(s.name).every((w) => Number.isFinite(w)));
   /** Parameters that exist under the masks. */
   existingParameters(): number {
     return this.specs.reduce((sum, s) => {

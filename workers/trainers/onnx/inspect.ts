@@ -37,7 +37,7 @@ export function firstGradients(plan: Plan, dataDirectory: string): Promise<First
     const gradients = new Map(
       engine.specs.map(({ name }) => {
         const mask = engine.mask(name);
-        return [name, engine.gradientSum(name).map((x, i) => (x * (mask?.[i] ?? 1)) / tokens)];
+        return [name, engine.gradientSum(name).map((x, i) => (mask?.[i] === 0 ? 0 : x / tokens))];
       }),
     );
     return { loss, gradients };

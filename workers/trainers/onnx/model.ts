@@ -42,21 +42,13 @@ interface Model {
 export function attentionBiases(plan: Plan): Float32Array[] {
   const heads = plan.shape.d_model / plan.shape.d_head;
   const slopes = plan.shape.positions === "alibi" ? alibiSlopes(heads) : new Array<number>(heads).fill(0);
-  let start = 0;
-  return queryBlocks(plan.shape.sequence_length).map((length) => {
-    const bias = attentionBias(slopes, start, length);
-    start += length;
-    return bias;
-  });
+  return queryBlocks(plan.shape.sequence_length).map((block) => attentionBias(slopes, block));
 }
 
 /** Numbers in all attention biases together. */
 export function attentionBiasElements(plan: Plan): number {
-  let end = 0;
-  const scores = queryBlocks(plan.shape.sequence_length).reduce((sum, length) => {
-    end += length;
-    return sum + length * end;
-  }, 0);
+  const blocks = queryBlocks(plan.shape.sequence_length);
+  const scores = blocks.reduce((sum, { start, end }) => sum + (end - start) * end, 0);
   return (plan.shape.d_model / plan.shape.d_head) * scores;
 }
 
@@ -69,8 +61,7 @@ function model(g: GraphBuilder, plan: Plan, sequences: number, weights: Readonly
   const inputs = g.input(names.inputs, [n], "int32");
   const targets = g.input(names.targets, [n], "int32");
   const blocks = queryBlocks(t);
-  let end = 0;
-  const biases = blocks.map((length, i) => g.input(names.bias(i), [heads, length, (end += length)]));
+  const biases = blocks.map(({ start, end }, i) => g.input(names.bias(i), [heads, end - start, end]));
   const shape = { sequences, length: t, heads, scale: attention_scale, blocks };
 
   const weight = (name: string): Value => weights.get(name)!;

@@ -8,7 +8,7 @@ import { runIdOf } from "../../../schema/plan.ts";
 import type { RunCommand, TrainerEvent } from "../../../schema/protocol.ts";
 import { loadCheckpoint, removeCheckpoints, saveCheckpoint } from "../checkpoint.ts";
 import { DataSource } from "../data.ts";
-import { initialLossState, type LossState, observeLoss, type Verdict } from "../divergence.ts";
+import { initialLossState, type LossState, observeStep, type Verdict } from "../divergence.ts";
 import { writeSafetensors } from "../safetensors.ts";
 import { Engine } from "./engine.ts";
 import { estimateMemory } from "./memory.ts";
@@ -96,7 +96,7 @@ class Run {
 
       const { loss, gradientNorm } = await this.#engine.step(this.#step + 1);
       this.#step++;
-      const observed = observeLoss(this.#loss, loss, plan.divergence.patience_steps);
+      const observed = observeStep(this.#loss, loss, gradientNorm, plan.divergence.patience_steps);
       this.#loss = observed.state;
       if (Number.isFinite(loss) && this.#reports())
         this.#emit({
@@ -200,7 +200,8 @@ class Run {
     const { plan, run, weights_path } = this.#command;
     const validationLoss = await this.#evaluate();
     const trainLoss = this.#loss.lastFinite;
-    if (!Number.isFinite(validationLoss) || trainLoss === null) return this.#diverge("non-finite");
+    if (!Number.isFinite(validationLoss) || trainLoss === null || !this.#engine.weightsAreFinite())
+      return this.#diverge("non-finite");
     const seconds = this.#seconds();
     if (weights_path !== null)
       writeSafetensors(weights_path, this.#engine.weightTensors(), {

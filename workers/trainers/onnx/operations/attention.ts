@@ -11,8 +11,8 @@ export interface AttentionShape {
   readonly heads: number; // H
   /** softmax(scale · q·k + bias) */
   readonly scale: number;
-  /** Lengths of the query blocks; they add up to T. */
-  readonly blocks: readonly number[];
+  /** In order; together 0 … T − 1. */
+  readonly blocks: readonly QueryBlock[];
 }
 
 interface AttentionGradients {
@@ -25,12 +25,19 @@ interface AttentionGradients {
 const BLOCKED_FROM = 512;
 const BLOCK = 128;
 
-/** Query block lengths for sequences of T tokens. */
-export function queryBlocks(length: number): number[] {
-  if (length < BLOCKED_FROM) return [length];
-  const blocks = new Array<number>(Math.ceil(length / BLOCK)).fill(BLOCK);
-  blocks[blocks.length - 1] = length - BLOCK * (blocks.length - 1);
-  return blocks;
+/** A run of queries, start … end − 1. */
+export interface QueryBlock {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** The query blocks of sequences of T tokens. */
+export function queryBlocks(length: number): QueryBlock[] {
+  const size = length < BLOCKED_FROM ? length : BLOCK;
+  return Array.from({ length: Math.ceil(length / size) }, (_, i) => ({
+    start: i * size,
+    end: Math.min((i + 1) * size, length),
+  }));
 }
 
 /**
@@ -50,16 +57,14 @@ export function attention(
   const perHead = (x: Value): Value => g.transpose(g.reshape(x, [b, t, h, d]), [0, 2, 1, 3]); // [B, H, T, D]
   const merged = (x: Value): Value => g.reshape(g.transpose(x, [0, 2, 1, 3]), [b * t, c]);
   const [qs, ks, vs] = [perHead(q), perHead(k), perHead(v)];
-  const queries = g.split(qs, blocks, 2);
-  let end = 0;
-  const parts = blocks.map((length, i) => {
-    const start = end;
-    end += length;
+  const lengths = blocks.map((block) => block.end - block.start);
+  const queries = g.split(qs, lengths, 2);
+  const parts = blocks.map(({ end }, i) => {
     const upTo = (x: Value): Value => (end === t ? x : g.split(x, [end, t - end], 2)[0]!);
     const [keys, values] = [upTo(ks), upTo(vs)]; // [B, H, end, D]
     const scores = g.add(g.matmul(queries[i]!, keys, { transB: true, alpha: scale }), biases[i]!);
     const weights = g.node("Softmax", [scores], scores.shape, { attributes: { axis: -1 } }); // P [B, H, length, end]
-    return { start, length, keys, values, weights, out: g.matmul(weights, values) };
+    return { keys, values, weights, out: g.matmul(weights, values) };
   });
   return {
     out: merged(
@@ -69,7 +74,7 @@ export function attention(
       ),
     ),
     backward: (dOut) => {
-      const dOuts = g.split(perHead(dOut), blocks, 2);
+      const dOuts = g.split(perHead(dOut), lengths, 2);
       const gradients = parts.map((p, i) => {
         const dO = dOuts[i]!; // [B, H, length, D]
         // Softmax: dS = P ∘ (dP − rowsum(P ∘ dP)), and rowsum(P ∘ dP) = rowsum(dO ∘ O).
@@ -93,14 +98,12 @@ export function attention(
           sumOfPrefixes(
             g,
             gradients.map((x) => x.dk),
-            blocks,
           ),
         ),
         dv: merged(
           sumOfPrefixes(
             g,
             gradients.map((x) => x.dv),
-            blocks,
           ),
         ),
       };
@@ -109,13 +112,14 @@ export function attention(
 }
 
 /** Σ of tensors that cover the first block, the first two, … all of T along axis 2. */
-function sumOfPrefixes(g: GraphBuilder, prefixes: readonly Value[], blocks: readonly number[]): Value {
+function sumOfPrefixes(g: GraphBuilder, prefixes: readonly Value[]): Value {
   const finished: Value[] = [];
   let sum = prefixes.at(-1)!;
-  for (let i = prefixes.length - 2; i >= 0; i--) {
-    const [head, tail] = g.split(sum, [prefixes[i]!.shape[2]!, blocks[i + 1]!], 2);
+  for (const prefix of prefixes.slice(0, -1).toReversed()) {
+    const length = prefix.shape[2]!;
+    const [head, tail] = g.split(sum, [length, sum.shape[2]! - length], 2);
     finished.unshift(tail!);
-    sum = g.add(head!, prefixes[i]!);
+    sum = g.add(head!, prefix);
   }
   return g.concat([sum, ...finished], 2);
 }
@@ -124,17 +128,17 @@ function sumOfPrefixes(g: GraphBuilder, prefixes: readonly Value[], blocks: read
 const MASKED = -1e9;
 
 /**
- * Positions and causal mask of one query block: bias[h][i][j] = −slope_h·(start + i − j) for keys j ≤ start + i, else MASKED.
+ * Positions and causal mask of one query block: bias[h][i][j] = −slope_h·(i − j) for keys j ≤ i, else MASKED, with i from
+ * start to end − 1.
  * @param slopes one per head; zeros without positions
- * @returns [H, length, start + length] in row-major order
+ * @returns [H, end − start, end] in row-major order
  */
-export function attentionBias(slopes: readonly number[], start: number, length: number): Float32Array {
-  const end = start + length;
-  const bias = new Float32Array(slopes.length * length * end).fill(MASKED);
+export function attentionBias(slopes: readonly number[], { start, end }: QueryBlock): Float32Array {
+  const bias = new Float32Array(slopes.length * (end - start) * end).fill(MASKED);
   slopes.forEach((slope, h) => {
-    for (let i = 0; i < length; i++) {
-      const row = (h * length + i) * end;
-      for (let j = 0; j <= start + i; j++) bias[row + j] = -slope * (start + i - j);
+    for (let i = start; i < end; i++) {
+      const row = (h * (end - start) + i - start) * end;
+      for (let j = 0; j <= i; j++) bias[row + j] = -slope * (i - j);
     }
   });
   return bias;

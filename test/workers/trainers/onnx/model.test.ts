@@ -1,0 +1,155 @@
+/** The whole model: its gradients against finite differences, its training step against the parts it is made of. */
+import { expect, test } from "vitest";
+import type { Plan } from "../../../../schema/plan.ts";
+import { batchTokens, DataSource } from "../../../../workers/trainers/data.ts";
+import { Engine, sequencesPerPass } from "../../../../workers/trainers/onnx/engine.ts";
+import { firstGradients, traceTraining } from "../../../../workers/trainers/onnx/inspect.ts";
+import { attentionBiases, names, trainingGraph } from "../../../../workers/trainers/onnx/model.ts";
+import { optimizerScalars } from "../../../../workers/trainers/onnx/operations/adamw.ts";
+import { ProgramCache, type TensorData } from "../../../../workers/trainers/onnx/program.ts";
+import { RandomStream } from "../../../../workers/trainers/philox.ts";
+import { scheduleFactor } from "../../../../workers/trainers/schedule.ts";
+import { initialTensors, tensorSpecs } from "../../../../workers/trainers/tensors.ts";
+import { makePlan, type PlanOptions, temporaryDirectory, writeData } from "../support.ts";
+import { compileGraph, differentiate } from "./finite_differences.ts";
+
+const MODELS: [string, PlanOptions][] = [
+  ["RMSNorm, tied, ALiBi, 3 heads", {}],
+  [
+    "LayerNorm, untied, no positions",
+    { shape: { norm: "layernorm", tied_embeddings: false, positions: "none" } },
+  ],
+  ["masks, LayerNorm, tied, 6 heads", { density: 0.5, shape: { norm: "layernorm", d_head: 2 } }],
+  [
+    "masks, RMSNorm, untied, 1 head, attention by 1/√d",
+    { density: 0.25, shape: { tied_embeddings: false, d_head: 12 } },
+  ],
+  ["micro-batches", { density: 0.5, plan: { micro_batch_size: 2 } }],
+  [
+    "blocked attention",
+    { shape: { layers: 1, d_model: 4, d_head: 2, d_ffn: 4, sequence_length: 513 }, plan: { batch_size: 1 } },
+  ],
+];
+
+test.each(MODELS)("gradients agree with finite differences: %s", async (_name, options) => {
+  const directory = temporaryDirectory();
+  const plan = makePlan({ hash: writeData(directory, 11, 8000), initStd: 0.4, ...options });
+  const { gradients } = await firstGradients(plan, directory);
+  const programs = new ProgramCache(1);
+  const data = new DataSource(plan, directory);
+  const engine = await Engine.create(plan, data, programs, true);
+  engine.initialize();
+  const loss = () => engine.accumulateGradients(1);
+  for (const spec of engine.specs) {
+    const gradient = gradients.get(spec.name)!;
+    const mask = engine.mask(spec.name);
+    const largest = Math.max(...gradient.map(Math.abs));
+    const picks = new RandomStream(1, spec.name);
+    for (let pick = 0; pick < 5; pick++) {
+      const i = picks.integerBelow(spec.size, pick);
+      if (mask?.[i] === 0) expect(gradient[i]).toBe(0);
+      else {
+        const expected = await differentiate(loss, engine.weight(spec.name), i);
+        expect(Math.abs(gradient[i]! - expected), `${spec.name}[${i}]`).toBeLessThan(2e-3 * largest + 2e-5);
+      }
+    }
+  }
+  data.close();
+  await programs.clear();
+});
+
+test("a step that writes over its own inputs gives the same bits as one that does not", async () => {
+  const directory = temporaryDirectory();
+  const plan = makePlan({
+    hash: writeData(directory),
+    density: 0.5,
+    decayPerStep: 0.01,
+    plan: { clip_norm: null },
+  });
+  const steps = 6;
+  const tokens = plan.batch_size * plan.shape.sequence_length;
+  const { weights, masks } = initialTensors(plan);
+  const state: Record<string, TensorData> = {};
+  for (const spec of tensorSpecs(plan)) {
+    state[names.weight(spec.name)] = weights.get(spec.name)!;
+    state[names.first(spec.name)] = new Float32Array(spec.size);
+    state[names.second(spec.name)] = new Float32Array(spec.size);
+  }
+  for (const [name, mask] of masks) state[names.mask(name)] = mask;
+  attentionBiases(plan).forEach((bias, i) => {
+    state[names.bias(i)] = bias;
+  });
+  const program = await compileGraph(trainingGraph(plan, plan.batch_size));
+  const losses: number[] = [];
+  for (let t = 1; t <= steps; t++) {
+    const { inputs, targets } = batchTokens(plan, directory, t);
+    const scalars = optimizerScalars(plan, t, scheduleFactor(plan, t), tokens);
+    const results = await program.run({ ...state, inputs, targets, scalars });
+    losses.push(results.loss!.reduce((a, b) => a + b, 0) / plan.batch_size);
+    const prefix = names.updated("");
+    for (const [name, data] of Object.entries(results))
+      if (name.startsWith(prefix)) state[name.slice(prefix.length)] = data;
+  }
+  const trace = await traceTraining(plan, directory, steps);
+  expect(trace.losses).toEqual(losses);
+  for (const [name, weight] of trace.weights) expect(weight).toEqual(state[names.weight(name)]);
+});
+
+test("micro-batches change neither losses nor weights beyond rounding", async () => {
+  const directory = temporaryDirectory();
+  const hash = writeData(directory);
+  const trace = (micro: number) =>
+    traceTraining(
+      makePlan({ hash, density: 0.5, plan: { batch_size: 8, micro_batch_size: micro } }),
+      directory,
+    );
+  const [whole, split] = [await trace(8), await trace(2)];
+  split.losses.forEach((loss, i) => {
+    expect(loss).toBeCloseTo(whole.losses[i]!, 4);
+  });
+  split.gradientNorms.forEach((norm, i) => {
+    expect(norm).toBeCloseTo(whole.gradientNorms[i]!, 3);
+  });
+  expect(split.validationLoss).toBeCloseTo(whole.validationLoss, 4);
+});
+
+test("masked weights stay exactly 0 under decay and clipping", async () => {
+  const directory = temporaryDirectory();
+  const plan = makePlan({ hash: writeData(directory), density: 0.25, decayPerStep: 0.01 });
+  const { masks } = initialTensors(plan);
+  const { weights } = await traceTraining(plan, directory);
+  expect(masks.size).toBe(7 * plan.shape.layers);
+  for (const [name, mask] of masks) {
+    const weight = weights.get(name)!;
+    mask.forEach((m, i) => {
+      if (m === 0) expect(weight[i]).toBe(0);
+    });
+    expect(weight.some((w) => w !== 0)).toBe(true);
+  }
+});
+
+test("the same plan gives the same bits, and the loss falls", async () => {
+  const directory = temporaryDirectory();
+  const plan = makePlan({ hash: writeData(directory), density: 0.5, plan: { steps: 150, batch_size: 8 } });
+  const [first, second] = [await traceTraining(plan, directory), await traceTraining(plan, directory)];
+  expect(second).toEqual(first);
+  // Nine tokens in ten follow from the one before: the best loss is 0.33 + 0.1·ln 11 = 0.53, guessing gives ln 11 = 2.40.
+  expect(first.validationLoss).toBeLessThan(1.0);
+  expect(first.losses[0]).toBeGreaterThan(1.8);
+});
+
+test("the pass size follows from the plan alone", () => {
+  const pick = (batch: number, length: number, micro: number | null = null): number =>
+    sequencesPerPass({
+      ...makePlan({ shape: { sequence_length: length } }),
+      batch_size: batch,
+      micro_batch_size: micro,
+    } satisfies Plan);
+  expect(pick(8, 256)).toBe(8);
+  expect(pick(32, 256)).toBe(8);
+  expect(pick(16, 128)).toBe(16);
+  expect(pick(12, 256)).toBe(6);
+  expect(pick(128, 2048)).toBe(1);
+  expect(pick(4, 4096)).toBe(1);
+  expect(pick(32, 256, 16)).toBe(16);
+});

@@ -1,0 +1,65 @@
+import { readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import {
+  type NamedTensor,
+  readSafetensors,
+  writeSafetensors,
+} from "../../../workers/trainers/safetensors.ts";
+import { temporaryDirectory } from "./support.ts";
+
+const tensors = (): NamedTensor[] => [
+  { name: "a", shape: [2, 3], data: Float32Array.from([1, -2, 3.5, 0, 1e-40, -0]) },
+  { name: "blocks.0.b", shape: [1], data: Float32Array.from([7]) },
+];
+const empty = (): NamedTensor[] => tensors().map((t) => ({ ...t, data: new Float32Array(t.data.length) }));
+
+test("what is written is read back, bit for bit, with its metadata", () => {
+  const path = join(temporaryDirectory(), "deep", "x.safetensors");
+  const bytes = writeSafetensors(path, tensors(), { step: "3", note: "größer" });
+  expect(readFileSync(path).length).toBe(bytes);
+  const read = empty();
+  expect(readSafetensors(path, read)).toEqual({ step: "3", note: "größer" });
+  expect(read).toEqual(tensors());
+  expect(readdirSync(join(path, ".."))).toEqual(["x.safetensors"]);
+});
+
+test("the file has the published layout", () => {
+  const path = join(temporaryDirectory(), "x.safetensors");
+  writeSafetensors(path, tensors(), {});
+  const file = readFileSync(path);
+  const length = Number(file.readBigUInt64LE());
+  expect(length % 8).toBe(0);
+  const header = JSON.parse(file.subarray(8, 8 + length).toString());
+  expect(header.a).toEqual({ dtype: "F32", shape: [2, 3], data_offsets: [0, 24] });
+  expect(header["blocks.0.b"]).toEqual({ dtype: "F32", shape: [1], data_offsets: [24, 28] });
+  expect(file.readFloatLE(8 + length + 8)).toBe(3.5);
+  expect(file.length).toBe(8 + length + 28);
+});
+
+test("a flipped bit anywhere, and a cut at any length, is noticed", () => {
+  const path = join(temporaryDirectory(), "x.safetensors");
+  writeSafetensors(path, tensors(), { step: "3" });
+  const good = readFileSync(path);
+  for (let i = 0; i < good.length; i++) {
+    const bad = Buffer.from(good);
+    bad[i]! ^= 4;
+    writeFileSync(path, bad);
+
+    expect(() => readSafetensors(path, empty()), `byte ${i}`).toThrow();
+  }
+  writeFileSync(path, good);
+  for (let length = good.length - 1; length >= 0; length -= 7) {
+    truncateSync(path, length);
+    expect(() => readSafetensors(path, empty())).toThrow();
+  }
+});
+
+test("a file of other tensors is refused by name", () => {
+  const path = join(temporaryDirectory(), "x.safetensors");
+  writeSafetensors(path, tensors(), {});
+  const [a, b] = empty() as [NamedTensor, NamedTensor];
+  expect(() => readSafetensors(path, [a])).toThrow("other tensors");
+  expect(() => readSafetensors(path, [a, { ...b, name: "c" }])).toThrow("no tensor c");
+  expect(() => readSafetensors(path, [{ ...a, shape: [3, 2] }, b])).toThrow("tensor a has another shape");
+});
