@@ -12,8 +12,7 @@ export function seededRandom(seed: number): Random {
   const generator = xoroshiro128plus(seed);
   const uniform = (low: number, high: number) => low + (high - low) * uniformFloat64(generator);
   // Box and Muller (1958); 1 − u keeps the logarithm finite.
-  const normal = () =>
-    Math.sqrt(-2 * Math.log(1 - uniform(0, 1))) * Math.cos(2 * Math.PI * uniform(0, 1));
+  const normal = () => Math.sqrt(-2 * Math.log(1 - uniform(0, 1))) * Math.cos(2 * Math.PI * uniform(0, 1));
   return { uniform, normal };
 }
 
@@ -75,7 +74,13 @@ export type Noise = {
   independent: number;
   /** Relative, of a seed's whole column. */
   common: number;
+  /** Relative per octave: a seed leans its whole curve, and so moves its own optimum. */
+  tilt: number;
 };
+
+/** Rates from 2⁻⁸ upwards, log2. */
+export const gridOf = (rates: number, spacing: number): number[] =>
+  Array.from({ length: rates }, (_, i) => -8 + i * spacing);
 
 export function drawCurve(
   random: Random,
@@ -84,15 +89,20 @@ export function drawCurve(
   seeds: number,
   noise: Noise,
 ): CurveInput {
-  const levels = Array.from({ length: seeds }, () => noise.common * random.normal());
+  const columns = Array.from({ length: seeds }, () => ({
+    level: noise.common * random.normal(),
+    tilt: noise.tilt * random.normal(),
+  }));
   return {
     points: log2_lrs.map((log2_lr) => ({
       log2_lr,
       missing: 0,
-      seeds: levels.map((level, seed) => {
+      seeds: columns.map(({ level, tilt }, seed) => {
         const loss = trueLoss(truth, log2_lr);
-        const scatter = 1 + level + noise.independent * random.normal();
-        return loss === null ? { seed, loss, diverged: true } : { seed, loss: loss * scatter, diverged: false };
+        const scatter = 1 + level + tilt * (log2_lr - truth.optimum) + noise.independent * random.normal();
+        return loss === null
+          ? { seed, loss, diverged: true }
+          : { seed, loss: loss * scatter, diverged: false };
       }),
     })),
   };
