@@ -64,7 +64,7 @@ const axisShape = {
   learning_rate: numbers(h.learning_rate),
   seed: z
     .union([list(h.seed), seedCount], {
-      error: "expected a list of seeds such as [1, 2], or {count: 3} for three of them",
+      error: "a list of seeds such as [1, 2], or {count: 3} for three of them",
     })
     .describe(`${h.seed.description}\n\nA list, or {count: 3} for three seeds.`),
   init_std: numbers(h.init_std),
@@ -106,7 +106,10 @@ const logUniform = z
 
 const choice = <T extends z.ZodType>(value: T) =>
   z.strictObject({ choice: list(value) }).describe("Each listed value equally likely.");
-const continuous = <T extends z.ZodType>(value: T) => z.union([logUniform, uniform, choice(value)]);
+const continuous = <T extends z.ZodType>(value: T) =>
+  z.union([logUniform, uniform, choice(value)]).describe(`${value.description}
+
+A distribution.`);
 
 /** Real-valued hyperparameters have densities to draw from; the rest are drawn from a list. */
 const distributionShape = {
@@ -174,5 +177,5 @@ export const gridSchema = z
 export type GridFile = z.output<typeof gridSchema>;
 
 export const axesSchema = z
-  .union([gridSchema, z.array(gridSchema).min(1)])
+  .union([gridSchema, z.array(gridSchema).min(1)], { error: "a map of axes, or a list of such maps" })
   .describe("What the sweep varies: one grid, or a list of grids whose union is trained.");

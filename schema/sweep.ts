@@ -37,61 +37,64 @@ const validationFraction = z
   .default(0.05)
   .describe("Fraction of the tokens held out for the validation loss, never trained on. Default 0.05.");
 
-const dataSchema = z
-  .union([
-    z
-      .strictObject({
-        corpus: z
-          .enum(CORPORA)
-          .describe(
-            "Text that comes with musweep: 10.8 MB of State of the Union addresses, or 1.2 MB of Moby Dick.",
-          ),
-        tokenizer,
-        validation_fraction: validationFraction,
-      })
-      .describe("A shipped corpus."),
-    z
-      .strictObject({
-        file: z
-          .string()
-          .regex(/\.(txt|jsonl)(\.(gz|zst))?$/, {
-            error: "expected a .txt or .jsonl file, plain, .gz or .zst",
-          })
-          .describe("Path, relative to the sweep file: .txt or .jsonl, plain, .gz or .zst."),
-        field: z
-          .string()
-          .min(1)
-          .default("text")
-          .describe("Field that holds the text of a .jsonl line. Default text."),
-        tokenizer,
-        validation_fraction: validationFraction,
-      })
-      .describe("Your own text."),
-    z
-      .strictObject({
-        tokens: z
-          .string()
-          .regex(/\.bin$/, { error: "expected a .bin file of token ids" })
-          .describe(
-            "Path, relative to the sweep file: little-endian token ids and nothing else, as nanoGPT writes.",
-          ),
-        validation_tokens: z
-          .string()
-          .regex(/\.bin$/, { error: "expected a .bin file of token ids" })
-          .optional()
-          .describe(
-            "A second such file to validate on. Without it, validation_fraction of the first is held out.",
-          ),
-        vocab_size: z
-          .int()
-          .min(2)
-          .max(2 ** 32)
-          .describe("Number of token ids; every id is below it."),
-        dtype: z.enum(["uint16", "uint32"]).default("uint16").describe("Type of one id. Default uint16."),
-        validation_fraction: validationFraction,
-      })
-      .describe("Token files."),
-  ])
+export const dataSchema = z
+  .union(
+    [
+      z
+        .strictObject({
+          corpus: z
+            .enum(CORPORA)
+            .describe(
+              "Text that comes with musweep: 10.8 MB of State of the Union addresses, or 1.2 MB of Moby Dick.",
+            ),
+          tokenizer,
+          validation_fraction: validationFraction,
+        })
+        .describe("A shipped corpus."),
+      z
+        .strictObject({
+          file: z
+            .string()
+            .regex(/\.(txt|jsonl)(\.(gz|zst))?$/, {
+              error: "expected a .txt or .jsonl file, plain, .gz or .zst",
+            })
+            .describe("Path, relative to the sweep file: .txt or .jsonl, plain, .gz or .zst."),
+          field: z
+            .string()
+            .min(1)
+            .default("text")
+            .describe("Field that holds the text of a .jsonl line. Default text."),
+          tokenizer,
+          validation_fraction: validationFraction,
+        })
+        .describe("Your own text."),
+      z
+        .strictObject({
+          tokens: z
+            .string()
+            .regex(/\.bin$/, { error: "expected a .bin file of token ids" })
+            .describe(
+              "Path, relative to the sweep file: little-endian token ids and nothing else, as nanoGPT writes.",
+            ),
+          validation_tokens: z
+            .string()
+            .regex(/\.bin$/, { error: "expected a .bin file of token ids" })
+            .optional()
+            .describe(
+              "A second such file to validate on. Without it, validation_fraction of the first is held out.",
+            ),
+          vocab_size: z
+            .int()
+            .min(2)
+            .max(2 ** 32)
+            .describe("Number of token ids; every id is below it."),
+          dtype: z.enum(["uint16", "uint32"]).default("uint16").describe("Type of one id. Default uint16."),
+          validation_fraction: validationFraction,
+        })
+        .describe("Token files."),
+    ],
+    { error: "{corpus: state-of-the-union}, {file: my.txt} or {tokens: train.bin, vocab_size: 50257}" },
+  )
   .describe("What is trained on: `corpus`, `file` or `tokens`.");
 
 const modelSchema = z
@@ -171,7 +174,8 @@ const trainingSchema = z
         weight_decay: withDefault(h.weight_decay, 0),
         decay_mode: withDefault(h.decay_mode, "none", "a sweep that decays says how"),
       })
-      .prefault({}),
+      .prefault({})
+      .describe("AdamW and its decay."),
     clip_norm: withDefault(h.clip_norm, 1),
     evaluation: z
       .strictObject({
@@ -205,7 +209,8 @@ const trainingSchema = z
   .prefault({})
   .describe("Length, batch, schedule and optimizer.");
 
-const overridesOf = <T extends z.ZodRawShape>(shape: T) => z.strictObject(shape).partial().optional();
+const overridesOf = <T extends z.ZodRawShape>(shape: T) =>
+  z.strictObject(shape).partial().optional().describe("Values for this parameterization alone.");
 const scaledOverrides = {
   learning_rate: h.learning_rate,
   init_std: h.init_std,

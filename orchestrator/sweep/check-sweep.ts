@@ -174,15 +174,22 @@ function mismatches(sweep: SweepFile, grid: Grid, file: Values): Finding[] {
   return SETTINGS_CHECKS.flatMap(({ reads, find }) => {
     const names = new Set(reads.flatMap((name): readonly string[] => DEPENDS_ON[name] ?? [name]));
     const dimensions = grid.dimensions.filter((d) => d.names.some((name) => names.has(name)));
-    const findings: Finding[] = [];
+    // One finding per place: a range has one place for all of its values.
+    const places = new Map<string, { place: Omit<Finding, "message">; messages: Set<string> }>();
     for (const point of product(dimensions)) {
       const settings = partialSettings(sweep, file, point.values);
       if (!hasAll(settings, reads)) continue;
       const mistake = find(settings);
-      if (mistake !== null)
-        findings.push({ ...placeOf(mistake.blame, reads, point, grid), message: mistake.message });
+      if (mistake === null) continue;
+      const place = placeOf(mistake.blame, reads, point, grid);
+      const key = JSON.stringify(place);
+      const known = places.get(key) ?? { place, messages: new Set<string>() };
+      places.set(key, { place, messages: known.messages.add(mistake.message) });
     }
-    return findings;
+    return [...places.values()].map(({ place, messages: [first = "", ...others] }) => ({
+      ...place,
+      message: others.length === 0 ? first : `${first} (and ${others.length} more such values here)`,
+    }));
   });
 }
 

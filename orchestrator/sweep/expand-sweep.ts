@@ -73,7 +73,7 @@ export function expandSweep(sweep: SweepFile, data: DataIdentity): Expansion {
           names.map((name) => [name, settings[name as keyof PartialSettings] ?? null]),
         ) as Coordinates;
         if (seen !== null) {
-          const key = canonicalJson(coordinates);
+          const key = JSON.stringify(Object.values(coordinates));
           if (seen.has(key)) continue;
           seen.add(key);
         }

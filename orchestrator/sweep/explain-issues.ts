@@ -38,9 +38,12 @@ function explain(root: Schema, value: unknown, issue: Issue, prefix: Path): Expl
       if (!(schema instanceof z.ZodUnion)) return here(issue.message);
       const options = schema.options as readonly Schema[];
       const closest = closestOption(issue.errors, input);
-      if (closest === null && hasOwnMessage(issue)) return here(`${issue.message}; got ${show(input)}`);
-      if (closest === null && input === undefined) return missing(path, options.map(shapeOf).join(", or "));
-      if (closest === null) return here(`expected ${options.map(shapeOf).join(", or ")}; got ${show(input)}`);
+      if (closest === null) {
+        const expected = hasOwnMessage(issue) ? issue.message : options.map(shapeOf).join(", or ");
+        return input === undefined
+          ? missing(path, expected)
+          : here(`expected ${expected}; got ${show(input)}`);
+      }
       return (issue.errors[closest] ?? []).flatMap((inner) =>
         explain(options[closest] as Schema, input, inner, path),
       );
@@ -80,7 +83,7 @@ const missing = (path: Path, expected: string): Explained[] => [
   },
 ];
 
-/** Whether the schema words this message itself; zod's own begin with "Invalid". */
+/** Whether the schema words this message itself; zod's own begin with "Invalid". Of a union: what was expected. */
 const hasOwnMessage = (issue: Issue): boolean => !issue.message.startsWith("Invalid");
 
 /**

@@ -151,5 +151,8 @@ function damagedNames(removed: readonly Path[]): Set<string> {
   return new Set(parts.flatMap((part) => [part, nearestName(part, HYPERPARAMETER_NAMES) ?? part]));
 }
 
-const inOrder = (problems: Problem[]): Problem[] =>
-  problems.toSorted((a, b) => a.line - b.line || a.column - b.column);
+/** Sorted by place, each told once: an alias repeats what its anchor says. */
+function inOrder(problems: Problem[]): Problem[] {
+  const once = new Map(problems.map((p) => [`${p.line}:${p.column}:${p.message}`, p] as const).toReversed());
+  return [...once.values()].reverse().sort((a, b) => a.line - b.line || a.column - b.column);
+}

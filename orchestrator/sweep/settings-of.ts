@@ -71,7 +71,8 @@ export function fileValues(sweep: SweepFile): Values {
 
 /** @param values what the axes set at this point */
 export function partialSettings(sweep: SweepFile, file: Values, values: Values): PartialSettings {
-  const { density: _density, ...given } = { ...file, ...values };
+  // Density has become sparsity by now.
+  const given: Omit<Values, "density"> = { ...file, ...values };
   const { parameterization } = given;
   // SP has no alphas to override.
   const overrides: Values =

@@ -11,11 +11,16 @@ export function powerOfTwo(k: number): number {
   return 2 ** whole * 2 ** (k - whole);
 }
 
-/** from, from + step, … up to `to`, included when a step falls on it within rounding. */
+/**
+ * from, from + step, … up to `to`, included when a step falls on it within rounding. Each is rounded at the fourteenth digit
+ * of the largest, so that steps of 0.1 from different starts meet at the same numbers, zero among them.
+ */
 function* steps(from: number, to: number, step: number): Generator<number> {
   const last = Math.floor((to - from) / step + 1e-9);
-  // Rounded to 12 significant digits: steps of 0.1 from different starts meet at the same numbers.
-  for (let i = 0; i <= last; i++) yield Number((from + i * step).toPrecision(12));
+  const digits = Math.floor(Math.log10(Math.max(Math.abs(from), Math.abs(to), step)));
+  const decimals = Math.min(100, Math.max(0, 13 - digits));
+  // Adding 0 makes −0 plain 0.
+  for (let i = 0; i <= last; i++) yield Number((from + i * step).toFixed(decimals)) + 0;
 }
 
 /** The values of a range in its order, or what is wrong with it. */
