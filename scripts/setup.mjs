@@ -115,11 +115,12 @@ export function isInstallStale(root) {
   });
 }
 
-/** Whether the SQLite binding for this Node loads: one that another Node compiled does not. */
-async function sqliteLoads() {
-  const name = Number(process.versions.napi) < 10 ? "better-sqlite3-12" : "better-sqlite3";
-  return collect(process.execPath, ["-e", `new (require(${JSON.stringify(name)}))(":memory:").close()`]);
-}
+/** better-sqlite3 13 needs Node-API 10, which Node 22 and later have; Node 20 gets 12. */
+const SQLITE = Number(process.versions.napi) < 10 ? "better-sqlite3-12" : "better-sqlite3";
+
+/** Whether the SQLite binding loads: one that another Node compiled does not. */
+const loadSqlite = () =>
+  collect(process.execPath, ["-e", `new (require(${JSON.stringify(SQLITE)}))(":memory:").close()`]);
 
 /** Node's own headers, where it was installed with them: a binding then compiles without a download. */
 function headersOfNode() {
@@ -129,24 +130,31 @@ function headersOfNode() {
 
 const lastLines = (text, count) => text.trim().split("\n").slice(-count).join("\n");
 
-async function ensurePackages() {
-  if (!isInstallStale(ROOT) && (await sqliteLoads()).ok) return;
-  const installed = await step("installing packages with npm ci, a minute or two", () =>
-    collect("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], {
-      // Without this the package fetches CUDA libraries, which the CPU engine does not use.
-      ONNXRUNTIME_NODE_INSTALL: "skip",
-      ...headersOfNode(),
-    }),
-  );
+/** Every binding but SQLite's on Node 20 comes ready-made in its package, so no install script has to run. */
+async function installPackages() {
+  const options = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
+  const installed = await step("installing packages with npm ci", () => collect("npm", ["ci", ...options]));
   if (!installed.ok) throw new SetupError(`npm ci did not work:\n${lastLines(installed.output, 15)}`);
-  const sqlite = await sqliteLoads();
-  if (sqlite.ok) return;
-  throw new SetupError(
-    `The SQLite binding does not load:\n${lastLines(sqlite.output, 8)}\n` +
-      "On Node 20 it is compiled during the installation, which needs Python 3 and a C++ toolchain\n" +
-      "(Debian, Ubuntu: apt-get install python3 make g++; macOS: xcode-select --install); Node 22 and 24 need none.\n" +
-      "Then remove node_modules and start again.",
+}
+
+async function compileSqlite() {
+  const compiled = await step(`compiling ${SQLITE} for Node ${process.versions.node}, a minute`, () =>
+    collect("npm", ["rebuild", SQLITE, "--loglevel=error"], headersOfNode()),
   );
+  if (compiled.ok) return;
+  throw new SetupError(
+    `${SQLITE} did not compile:\n${lastLines(compiled.output, 8)}\n` +
+      "On Node 20 this needs Python 3 and a C++ toolchain (Debian, Ubuntu: apt-get install python3 make g++;\n" +
+      "macOS: xcode-select --install). On Node 22 and 24 nothing is compiled.",
+  );
+}
+
+async function ensurePackages() {
+  if (isInstallStale(ROOT)) await installPackages();
+  if ((await loadSqlite()).ok) return;
+  await compileSqlite();
+  const sqlite = await loadSqlite();
+  if (!sqlite.ok) throw new SetupError(`The SQLite binding does not load:\n${lastLines(sqlite.output, 8)}`);
 }
 
 /** One hash over the names and bytes of everything that the build reads. */
