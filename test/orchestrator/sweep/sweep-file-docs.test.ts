@@ -1,0 +1,40 @@
+/** docs/sweep-file.md: its sweep files are valid, and it leaves no field out. */
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { expandSweep } from "../../../orchestrator/sweep/expand-sweep.ts";
+import { parseSweep } from "../../../orchestrator/sweep/parse-sweep.ts";
+
+const read = (path: string) => readFileSync(new URL(`../../../${path}`, import.meta.url), "utf8");
+const text = read("docs/sweep-file.md");
+const files = [...text.matchAll(/```yaml\n(name: (\S+)\n[\s\S]*?)```/g)].map((m) => ({
+  yaml: m[1] ?? "",
+  name: m[2] ?? "",
+}));
+
+describe("docs/sweep-file.md", () => {
+  // Counted by hand from the examples: 3·3·8, 2·4·7, 100, and 5·10 + 5·5·3.
+  it.each([
+    ["first-look", 72],
+    ["iso-parameter", 56],
+    ["tune-the-proxy", 100],
+    ["own-ranges", 125],
+  ])("the example %s has %d runs", (name, cells) => {
+    const file = files.find((f) => f.name === name);
+    const sweep = parseSweep(file?.yaml ?? "", `${name}.yaml`);
+    expect(expandSweep(sweep, { hash: "0123456789abcdef", vocab_size: 256 }).counts().cells).toBe(cells);
+  });
+
+  it("has no example that goes untested", () => expect(files).toHaveLength(4));
+
+  it("names every field of the schema", () => {
+    const names = new Set<string>();
+    const visit = (node: unknown): void => {
+      if (node === null || typeof node !== "object") return;
+      if ("properties" in node) for (const name of Object.keys(node.properties as object)) names.add(name);
+      for (const child of Object.values(node)) visit(child);
+    };
+    visit(JSON.parse(read("schema/sweep.schema.json")));
+    expect(names.size).toBeGreaterThan(60);
+    expect([...names].filter((name) => !new RegExp(`\\b${name}\\b`).test(text))).toEqual([]);
+  });
+});
