@@ -246,22 +246,29 @@ export class TrainerProcess {
   }
 
   #readLine(line: string): void {
+    const event = this.#parse(line);
+    if (event instanceof TrainerFailure) {
+      this.#fail(event);
+      return;
+    }
+    if (event.type === "ready") this.#ready = event;
+    if (!this.#listener) return;
+    this.#watchSilence();
+    this.#listener.onEvent(event);
+  }
+
+  #parse(line: string): TrainerEvent | TrainerFailure {
     const shown = JSON.stringify(line.length > 120 ? `${line.slice(0, 120)}…` : line);
     let json: unknown;
     try {
       json = JSON.parse(line);
     } catch {
-      return this.#fail(this.#protocolFailure(`not JSON: ${shown}`));
+      return this.#protocolFailure(`not JSON: ${shown}`);
     }
     const parsed = trainerEventSchema.safeParse(json);
-    if (!parsed.success) {
-      const issue = parsed.error.issues[0]!;
-      const where = issue.path.length > 0 ? `${issue.path.join(".")}: ` : "";
-      return this.#fail(this.#protocolFailure(`no known event (${where}${issue.message}): ${shown}`));
-    }
-    if (parsed.data.type === "ready") this.#ready = parsed.data;
-    if (!this.#listener) return;
-    this.#watchSilence();
-    this.#listener.onEvent(parsed.data);
+    if (parsed.success) return parsed.data;
+    const issue = parsed.error.issues[0]!;
+    const where = issue.path.length > 0 ? `${issue.path.join(".")}: ` : "";
+    return this.#protocolFailure(`no known event (${where}${issue.message}): ${shown}`);
   }
 }

@@ -44,7 +44,9 @@ interface Active {
 export async function startWorker(config: WorkerConfig, log: Logger): Promise<RunningWorker> {
   const name = `${hostname()}-${process.pid}-${randomUUID().slice(0, 4)}`;
   const startedAt = Date.now();
-  const redis = connectRedis(config.redis_url);
+  const redis = connectRedis(config.redis_url, (reason) =>
+    log.warn(`Redis connection lost, waiting: ${reason}`),
+  );
   const subscriber = connectRedis(config.redis_url);
   const pool = new TrainerPool(config);
   /** By BullMQ job id. */
@@ -115,7 +117,7 @@ export async function startWorker(config: WorkerConfig, log: Logger): Promise<Ru
   };
 
   const worker = new Worker<Job>(queueName(config.capability), processJob, {
-    connection: connectRedis(config.redis_url),
+    connection: redis,
     concurrency: config.slots,
     lockDuration: config.lock_seconds * 1000,
     stalledInterval: config.lock_seconds * 1000,

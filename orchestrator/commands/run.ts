@@ -55,9 +55,11 @@ async function run(file: string, options: Options): Promise<void> {
   const interrupted = new AbortController();
   let kill: () => void = () => undefined;
   const onSignal = (): void => {
-    if (!interrupted.signal.aborted) return interrupted.abort();
-    kill();
-    process.exit(EXIT_CODES.interrupted);
+    if (interrupted.signal.aborted) {
+      kill();
+      process.exit(EXIT_CODES.interrupted);
+    }
+    interrupted.abort();
   };
   process.on("SIGINT", onSignal);
   process.on("SIGTERM", onSignal);

@@ -63,9 +63,8 @@ async function serve(options: Options): Promise<void> {
     }
   });
   const service = await startService(state, { redisUrl: options.redis, log, signal: stopping.signal });
-  const queues = CAPABILITIES.map(
-    (c) => new Queue(queueName(c), { connection: connectRedis(service.redis.url) }),
-  );
+  const connection = connectRedis(service.redis.url);
+  const queues = CAPABILITIES.map((c) => new Queue(queueName(c), { connection }));
   const app = createApp({
     db: service.db,
     queues,
@@ -92,6 +91,7 @@ async function serve(options: Options): Promise<void> {
     if ("closeAllConnections" in server) server.closeAllConnections();
   });
   await Promise.all(queues.map((queue) => queue.close()));
+  connection.disconnect();
   await service.close();
 }
 

@@ -33,11 +33,14 @@ const CURVES_REFRESHED_TOGETHER = 64;
 export function curvesOf(rows: CellRow[]): Map<string, { first: CellRow; input: CurveInput }> {
   const curves = new Map<string, { first: CellRow; input: CurveInput }>();
   for (const row of rows) {
-    let curve = curves.get(row.curve);
-    if (!curve) curves.set(row.curve, (curve = { first: row, input: { points: [] } }));
+    const curve = curves.get(row.curve) ?? { first: row, input: { points: [] } };
+    curves.set(row.curve, curve);
     const log2_lr = Math.log2(row.learning_rate);
     let point: CurvePoint | undefined = curve.input.points.find((p) => p.log2_lr === log2_lr);
-    if (!point) curve.input.points.push((point = { log2_lr, seeds: [], missing: 0 }));
+    if (!point) {
+      point = { log2_lr, seeds: [], missing: 0 };
+      curve.input.points.push(point);
+    }
     if (row.state === "finished")
       point.seeds.push({ seed: row.seed, loss: row.validation_loss, diverged: false });
     else if (row.state === "diverged") point.seeds.push({ seed: row.seed, loss: null, diverged: true });

@@ -55,9 +55,9 @@ export function startDispatcher(
   log: Logger,
   collector: Pick<Collector, "caughtUp">,
 ): Dispatcher {
-  const redis: Redis = connectRedis(redisUrl);
+  const redis: Redis = connectRedis(redisUrl, (reason) => log.warn(`Redis connection lost, waiting: ${reason}`));
   const queues = new Map<Capability, Queue<Job>>(
-    CAPABILITIES.map((c) => [c, new Queue<Job>(queueName(c), { connection: connectRedis(redisUrl) })]),
+    CAPABILITIES.map((c) => [c, new Queue<Job>(queueName(c), { connection: redis })]),
   );
   let lastReconcile = 0;
 

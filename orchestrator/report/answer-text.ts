@@ -10,7 +10,7 @@ export function answerText(answer: Answer, options: { seconds?: number } = {}): 
   const { progress, rows, verdicts } = answer;
   const states = progress.by_state;
   const counts = [
-    plural(states.finished, "run") + " finished",
+    `${plural(states.finished, "run")} finished`,
     `${states.diverged} diverged`,
     ...(states.failed > 0 ? [`${states.failed} FAILED`] : []),
     ...(states.cancelled > 0 ? [`${states.cancelled} cancelled`] : []),
