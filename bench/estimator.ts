@@ -22,7 +22,7 @@ import {
 
 const quick = process.argv.includes("--quick");
 const DRAWS = quick ? 200 : 2000;
-const PAIRS = quick ? 60 : 600;
+const PAIRS = quick ? 60 : 400;
 const BOOTSTRAPS = 199;
 
 type Setting = {

@@ -14,16 +14,16 @@ import type { Curve } from "./curve.ts";
 import { exponentialValley, halfParabolas, type Valley } from "./shapes.ts";
 import type { Noise } from "./types.ts";
 
-/** Right side 1.8 times as steep as the left, give or take a factor 1.6. */
-const SKEW_PRIOR = { mean: 0.6, sd: 0.5 };
+/** Right side 1.7 times as steep as the left, give or take a factor 1.8. */
+const SKEW_PRIOR = { mean: 0.55, sd: 0.6 };
 /** One run's scatter within its seed: 0.5%, give or take a factor 2.2. What replicates say overrules it. */
 const NOISE_PRIOR = { median: 0.005, sd: 0.8 };
 const NOISE_RANGE = { low: 2e-4, high: 0.05 };
 const NOISE_NODES = 8;
 /** Noise of other curves counts as at most this many degrees of freedom: theirs need not be this curve's. */
 const POOLED_DF_LIMIT = 8;
-/** Discrepancy of the model at height d above the best point (log loss): 0.2·d + d². */
-export const DISCREPANCY = { linear: 0.2, quadratic: 1 };
+/** Discrepancy of the model at height d above the best point (log loss): 0.1·d + 1.1·d². */
+export const DISCREPANCY = { linear: 0.1, quadratic: 1.1 };
 /** How far beyond the rates tried the optimum may lie, octaves. */
 const REACH = 2;
 /** First pass, points per octave; later passes put this many points where the mass is. */
@@ -41,6 +41,9 @@ const VALLEYS: { valley: Valley; log_prior: number }[] = [-2, -1, 0, 1, 2].flatM
   }));
 });
 
+/** Relative weight below which a node is left out of the means. */
+const NEGLIGIBLE = 1e-9;
+
 const standardCdf = normalCdf.factory(0, 1);
 const SQRT_2PI = Math.sqrt(2 * Math.PI);
 
@@ -52,8 +55,8 @@ export type Posterior = {
   best: Moments;
   /** Octaves below and above the optimum within 0.5% of the best loss. */
   valley: { left: number; right: number };
-  /** Log loss at the rate asked for, above the optimum's. */
-  excess: Moments;
+  /** Log loss at the rate asked for, above the optimum's: mean, and quantiles (see `spreadExcess`). */
+  excess: Moments & { quantile: (p: number) => number };
   /** Root mean square of σ, relative. */
   noise: number;
 };
@@ -163,8 +166,13 @@ function evaluate(
 }
 
 function evaluateAt(curve: Curve, nodes: WeighedNode[], x: number, at: number): Slice {
-  const points = curve.stable;
-  const g = new Float64Array(points.length);
+  const given = VALLEYS.map(({ valley, log_prior }) => {
+    const g = Float64Array.from(curve.stable, (p) => valley.excess(p.log2_lr - x));
+    const fits = nodes.map((node) => fitGiven(node, g, node.log_prior + log_prior));
+    return { valley, excessAt: valley.excess(at - x), fits };
+  });
+  let peak = Number.NEGATIVE_INFINITY;
+  for (const { fits } of given) for (const fit of fits) peak = Math.max(peak, fit.log_weight);
   const sum = {
     weight: 0,
     best: 0,
@@ -175,38 +183,27 @@ function evaluateAt(curve: Curve, nodes: WeighedNode[], x: number, at: number): 
     excess_square: 0,
     variance: 0,
   };
-  let peak = Number.NEGATIVE_INFINITY;
-  for (const { valley, log_prior } of VALLEYS) {
-    for (let k = 0; k < g.length; k++) g[k] = valley.excess(points[k]!.log2_lr - x);
-    const excessAt = valley.excess(at - x);
-    let valleyWeight = 0;
-    let valleyCurvature = 0;
-    for (const node of nodes) {
-      const c = curvatureGiven(node, g);
-      const log_weight = node.log_prior + log_prior + c.log_evidence;
-      if (log_weight > peak) {
-        const shrink = Math.exp(peak - log_weight);
-        for (const key of Object.keys(sum) as (keyof typeof sum)[]) sum[key] *= shrink;
-        valleyWeight *= shrink;
-        valleyCurvature *= shrink;
-        peak = log_weight;
-      }
+  for (const { valley, excessAt, fits } of given) {
+    let weight = 0;
+    let weighted_curvature = 0;
+    for (const { node, log_weight, s, t, mean_excess } of fits) {
       const w = Math.exp(log_weight - peak);
-      const best = node.mean_y - c.mean * c.mean_excess;
-      valleyWeight += w;
-      valleyCurvature += w * c.mean;
-      sum.weight += w;
+      if (w < NEGLIGIBLE) continue;
+      const curvature = curvatureMoments(s, t);
+      const best = node.mean_y - curvature.mean * mean_excess;
+      weight += w;
+      weighted_curvature += w * curvature.mean;
       sum.best += w * best;
-      sum.best_square += w * (best * best + 1 / node.total + c.mean_excess ** 2 * c.variance);
-      sum.excess += w * c.mean * excessAt;
-      sum.excess_square += w * (c.mean * c.mean + c.variance) * excessAt * excessAt;
+      sum.best_square += w * (best * best + 1 / node.total + mean_excess ** 2 * curvature.variance);
+      sum.excess += w * curvature.mean * excessAt;
+      sum.excess_square += w * (curvature.mean ** 2 + curvature.variance) * excessAt * excessAt;
       sum.variance += w * node.variance;
     }
-    if (valleyWeight > 0) {
-      const level = (VALLEY_LEVEL * valleyWeight) / valleyCurvature;
-      sum.left += valleyWeight * valley.left(level);
-      sum.right += valleyWeight * valley.right(level);
-    }
+    if (weight === 0) continue;
+    const level = (VALLEY_LEVEL * weight) / weighted_curvature;
+    sum.weight += weight;
+    sum.left += weight * valley.left(level);
+    sum.right += weight * valley.right(level);
   }
   const mean = (v: number) => v / sum.weight;
   return {
@@ -223,10 +220,11 @@ function evaluateAt(curve: Curve, nodes: WeighedNode[], x: number, at: number): 
 }
 
 /**
- * Level and curvature integrated out, for one σ and one shape. Given those, the curvature's likelihood is normal(â, s);
- * with the prior density ∝ curvature on the positive side its moments are M_n = ∫₀^∞ aⁿ exp(−(a − â)²/2s²) da.
+ * Level and curvature integrated out, for one σ and one shape. Given those, the curvature's likelihood is normal about â
+ * with standard deviation s, t = â/s; with the prior density ∝ curvature on the positive side what is left of it is
+ * s² ∫₀^∞ z exp(zt − z²/2) dz.
  */
-function curvatureGiven(node: WeighedNode, g: Float64Array) {
+function fitGiven(node: WeighedNode, g: Float64Array, log_prior: number) {
   const { weights, weighted_y } = node;
   let sum_g = 0;
   let sum_gg = 0;
@@ -240,24 +238,28 @@ function curvatureGiven(node: WeighedNode, g: Float64Array) {
   const mean_excess = sum_g / node.total;
   const s = 1 / Math.sqrt(Math.max(sum_gg - sum_g * mean_excess, Number.MIN_VALUE));
   const t = sum_gy * s;
-  const moments = positiveMoments(t);
-  const mean = (s * moments.m2) / moments.m1;
-  return {
-    mean,
-    variance: Math.max(0, (s * s * moments.m3) / moments.m1 - mean * mean),
-    mean_excess,
-    log_evidence: -0.5 * node.ss_y + 2 * Math.log(s) + Math.log(moments.m1) + moments.log_scale,
-  };
+  const log_weight = log_prior - 0.5 * node.ss_y + 2 * Math.log(s) + logFirstMoment(t);
+  return { node, log_weight, s, t, mean_excess };
 }
 
-/** ∫₀^∞ zⁿ exp(zt − z²/2) dz for n = 1, 2, 3, divided by exp(log_scale). */
-function positiveMoments(t: number) {
-  // Far on the negative side the recursion cancels, and only z ≈ 1/|t| counts: n!/|t|^(n+1).
-  if (t < -8) return { m1: 1 / t ** 2, m2: -2 / t ** 3, m3: 6 / t ** 4, log_scale: 0 };
+/** Below this t the moments' recursion cancels, and only z ≈ 1/|t| counts: n!/|t|^(n+1). */
+const FAR_NEGATIVE = -8;
+
+/** ln ∫₀^∞ z exp(zt − z²/2) dz, without overflow for any t. */
+function logFirstMoment(t: number): number {
+  if (t < FAR_NEGATIVE) return -2 * Math.log(-t);
+  return 0.5 * t * t + Math.log(Math.exp(-0.5 * t * t) + t * SQRT_2PI * standardCdf(t));
+}
+
+/** Mean and variance of the curvature: ratios of ∫₀^∞ zⁿ exp(zt − z²/2) dz, n = 1, 2, 3, each over exp(t²/2). */
+function curvatureMoments(s: number, t: number): { mean: number; variance: number } {
+  if (t < FAR_NEGATIVE) return { mean: (-2 * s) / t, variance: (2 * s * s) / (t * t) };
   const m0 = SQRT_2PI * standardCdf(t);
   const m1 = Math.exp(-0.5 * t * t) + t * m0;
   const m2 = t * m1 + m0;
-  return { m1, m2, m3: t * m2 + 2 * m1, log_scale: 0.5 * t * t };
+  const m3 = t * m2 + 2 * m1;
+  const mean = m2 / m1;
+  return { mean: s * mean, variance: s * s * Math.max(0, m3 / m1 - mean * mean) };
 }
 
 function masses(slices: Slice[]): number[] {
@@ -295,7 +297,33 @@ function summarise(slices: Slice[]): Posterior {
     quantile: quantileOf(slices),
     best: moments(mean("best"), mean("best_square")),
     valley: { left: mean("left"), right: mean("right") },
-    excess: moments(mean("excess"), mean("excess_square")),
+    excess: { ...moments(mean("excess"), mean("excess_square")), quantile: spreadExcess(slices, mass) },
     noise: Math.sqrt(mean("variance")),
+  };
+}
+
+/**
+ * Quantiles of the excess at the rate asked for. It is lopsided when the optimum may lie close by, so it is taken slice
+ * by slice: lognormal within each (three-point Gauss–Hermite), widened by the model's discrepancy, then all pooled.
+ */
+function spreadExcess(slices: Slice[], mass: number[]): (p: number) => number {
+  const nodes = slices
+    .flatMap(({ excess: m, excess_square }, i) => {
+      const discrepancy = DISCREPANCY.linear + DISCREPANCY.quadratic * m;
+      const relative = m > 0 ? Math.max(0, excess_square / (m * m) - 1) : 0;
+      const spread = Math.sqrt(Math.log1p(relative + discrepancy ** 2));
+      return [-1, 0, 1].map((side) => ({
+        value: m * Math.exp(side * Math.sqrt(3) * spread - spread ** 2 / 2),
+        mass: mass[i]! * (side === 0 ? 2 / 3 : 1 / 6),
+      }));
+    })
+    .sort((a, b) => a.value - b.value);
+  return (p) => {
+    let below = 0;
+    for (const node of nodes) {
+      below += node.mass;
+      if (below >= p) return node.value;
+    }
+    return nodes.at(-1)!.value;
   };
 }

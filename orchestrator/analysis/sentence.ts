@@ -19,10 +19,10 @@ export function verdictSentence(v: Omit<Verdict, "sentence">, base: Cell, axis: 
 const place = (cell: Cell, axis: Axis): string =>
   axis === "width" ? `width ${cell.width}` : `sparsity ${Number((1 - cell.density).toFixed(3))}`;
 
-const valueOf = (cell: Cell, axis: Axis): number => (axis === "width" ? cell.width : 1 - cell.density);
+const axisValue = (cell: Cell, axis: Axis): number => (axis === "width" ? cell.width : 1 - cell.density);
 
 function range(v: Omit<Verdict, "sentence">, base: Cell, axis: Axis): string {
-  const cells = [base, ...v.cells.map((c) => c.cell)].sort((a, b) => valueOf(a, axis) - valueOf(b, axis));
+  const cells = [base, ...v.cells.map((c) => c.cell)].sort((a, b) => axisValue(a, axis) - axisValue(b, axis));
   const last = place(cells.at(-1)!, axis).split(" ")[1];
   return `${place(cells[0]!, axis)} to ${last}`;
 }

@@ -75,21 +75,16 @@ export function regret(
 
 /** Near the minimum the fitted valley knows the excess better, on the flanks the points do: the surer one speaks. */
 function estimatedExcess(curve: Curve, p: Posterior, at: number): Bounded {
-  const { mean, sd } = p.excess;
-  const fitted = {
-    mean,
-    sd: Math.hypot(sd, DISCREPANCY.linear * mean + DISCREPANCY.quadratic * mean * mean),
-  };
   const between = interpolated(curve, at, p.noise);
   const measured = { mean: between.y - p.best.mean, sd: Math.hypot(between.sd, p.best.sd) };
-  const surer = measured.sd < fitted.sd && measured.mean > 0 ? measured : fitted;
-  // Excess is positive: its interval is taken on the log scale, matching mean and standard deviation.
-  const spread = normalQuantile(0.975, 0, 1) * Math.sqrt(Math.log1p((surer.sd / surer.mean) ** 2));
-  return {
-    estimate: surer.mean,
-    low: surer.mean * Math.exp(-spread),
-    high: surer.mean * Math.exp(spread),
-  };
+  const { mean, sd, quantile } = p.excess;
+  const fitted_sd = Math.hypot(sd, DISCREPANCY.linear * mean + DISCREPANCY.quadratic * mean * mean);
+  const half = normalQuantile(0.975, 0, 1) * measured.sd;
+  if (measured.sd < fitted_sd && measured.mean > half)
+    return { estimate: measured.mean, low: measured.mean - half, high: measured.mean + half };
+  // Where the optimum itself may lie, no regret at all cannot be excluded.
+  const mayBeBest = p.quantile(0.025) <= at && at <= p.quantile(0.975);
+  return { estimate: mean, low: mayBeBest ? 0 : quantile(0.025), high: quantile(0.975) };
 }
 
 /** Without an estimate of the optimum, the best of the grid stands in; the true best can only be lower. */
