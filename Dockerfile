@@ -1,0 +1,33 @@
+# musweep: orchestrator, embedded trainer and command line in one image. `docker compose up` uses it for serve and workers.
+
+FROM node:22-bookworm-slim AS build
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+# On Node 22 every native binding comes ready-made in its package: no install script has to run.
+RUN npm ci --ignore-scripts --no-audit --no-fund
+COPY tsconfig.json tsconfig.build.json ./
+COPY orchestrator orchestrator
+COPY workers workers
+COPY schema schema
+RUN npm run build \
+    && chmod +x dist/orchestrator/cli.js \
+    && npm prune --omit=dev --ignore-scripts --no-audit --no-fund \
+    && rm -rf node_modules/better-sqlite3-12 \
+        node_modules/onnxruntime-node/bin/napi-v6/darwin node_modules/onnxruntime-node/bin/napi-v6/win32
+
+FROM node:22-bookworm-slim
+ENV NODE_ENV=production MUSWEEP_DIR=/state
+WORKDIR /app
+COPY --from=build /app/package.json ./
+COPY --from=build /app/node_modules node_modules
+COPY --from=build /app/dist dist
+# SQL migrations and the published JSON Schema are read from beside package.json.
+COPY schema schema
+COPY sweeps sweeps
+RUN ln -s /app/dist/orchestrator/cli.js /usr/local/bin/musweep \
+    && mkdir /state && chown node:node /state
+USER node
+VOLUME /state
+EXPOSE 4242
+ENTRYPOINT ["musweep"]
+CMD ["--help"]
