@@ -45,7 +45,7 @@ const seedCount = z
   })
   .describe("Consecutive seeds: {count: 3} is 1, 2, 3.");
 
-export const rangeSchema = z.union([logRange, multiples, linearRange]);
+const rangeSchema = z.union([logRange, multiples, linearRange]);
 export type Range = z.output<typeof rangeSchema> | z.output<typeof seedCount>;
 
 const list = <T extends z.ZodType>(value: T) => z.array(value).min(1);
@@ -147,7 +147,7 @@ const distributionShape = {
   base_width: choice(h.base_width),
 };
 
-export const gridSchema = z
+const gridSchema = z
   .strictObject({
     ...z.strictObject(axisShape).partial().shape,
     together: z

@@ -10,8 +10,7 @@ const count = z.int().positive();
 export const PARAMETERIZATIONS = ["sp", "mup", "supar", "supar-init-only", "supar-lr-only"] as const;
 export type Parameterization = (typeof PARAMETERIZATIONS)[number];
 
-export const DECAY_MODES = ["none", "constant", "independent"] as const;
-export type DecayMode = (typeof DECAY_MODES)[number];
+const DECAY_MODES = ["none", "constant", "independent"] as const;
 
 /**
  * Values tuned on a dense proxy of width 256 by a random search of 350 configurations (arXiv 2405.15743, table 3), and the

@@ -9,9 +9,9 @@ import { z } from "zod";
 import { axesSchema } from "./axes.ts";
 import { HYPERPARAMETERS as h, PAPER } from "./hyperparameters.ts";
 
-export const CORPORA = ["state-of-the-union", "moby-dick"] as const;
-export const TOKENIZERS = ["bytes", "gpt2"] as const;
-export const OPTIMIZERS = ["adamw"] as const;
+const CORPORA = ["state-of-the-union", "moby-dick"] as const;
+const TOKENIZERS = ["bytes", "gpt2"] as const;
+const OPTIMIZERS = ["adamw"] as const;
 export type Optimizer = (typeof OPTIMIZERS)[number];
 
 /** The same schema with a default that its description names. */

@@ -16,7 +16,7 @@ export interface LayerMultipliers {
   density: number;
 }
 
-export interface ModelMultipliers {
+interface ModelMultipliers {
   alpha_input: number;
   alpha_output: number;
   /** m_d of the residual stream, d_model / the proxy's d_model. */

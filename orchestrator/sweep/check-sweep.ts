@@ -10,7 +10,7 @@ import type { Finding, Path } from "./problems.ts";
 import { EXCLUSIVE, fileValues, HOME, type PartialSettings, partialSettings } from "./settings-of.ts";
 
 /** Points of one sweep. Ten times what musweep is built for: more is a slip of the pen. */
-export const MAX_POINTS = 1_000_000;
+const MAX_POINTS = 1_000_000;
 
 /** What a setting that a rule reads depends on, where that is more than itself. */
 const DEPENDS_ON: { [K in keyof Settings]?: readonly HyperparameterName[] } = {

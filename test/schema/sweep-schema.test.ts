@@ -10,7 +10,7 @@ const published = JSON.parse(
 ) as { definitions: { grid: { properties: object } } };
 
 describe("schema/sweep.schema.json", () => {
-  it("is up to date; scripts/write-sweep-schema.ts writes it", () => {
+  it("is up to date; npm run schema writes it", () => {
     expect(published).toEqual(JSON.parse(JSON.stringify(sweepJsonSchema())));
   });
 
