@@ -45,7 +45,7 @@ export function verdict(cells: readonly Cell[], base: Cell, options: VerdictOpti
  * outside. A bound can show a drift, never a transfer.
  */
 function judge(d: Drift, margin: number): CellVerdict {
-  if (d.low_90 !== null && d.high_90 !== null && d.low_90 > -margin && d.high_90 < margin) return "transfers";
+  if (d.estimate !== null && d.low_90! > -margin && d.high_90! < margin) return "transfers";
   if ((d.low !== null && d.low > margin) || (d.high !== null && d.high < -margin)) return "drifts";
   return "inconclusive";
 }

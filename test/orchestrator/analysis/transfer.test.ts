@@ -1,0 +1,281 @@
+/** Drift, regret, exponents, verdict, level: against numbers worked by hand. */
+import { describe, expect, it } from "vitest";
+import { drawCurve, gridOf, seededRandom, type Truth } from "../../../bench/synthetic-curves.ts";
+import { exponents } from "../../../orchestrator/analysis/exponents.ts";
+import { level } from "../../../orchestrator/analysis/level.ts";
+import { pooledNoise } from "../../../orchestrator/analysis/noise.ts";
+import { fitOptimum } from "../../../orchestrator/analysis/optimum.ts";
+import { drift, regret } from "../../../orchestrator/analysis/transfer.ts";
+import type { Cell, CurveInput } from "../../../orchestrator/analysis/types.ts";
+import { verdict } from "../../../orchestrator/analysis/verdict.ts";
+import { bounded, bracketed, cellOf, curveOf, sampled } from "./helpers.ts";
+
+const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
+const parabola = (x0: number) => (x: number) => 3 * Math.exp(0.01 * (x - x0) ** 2);
+const fitted = (curve: CurveInput, density = 1): Cell => ({
+  width: 256,
+  density,
+  curve,
+  optimum: fitOptimum(curve),
+});
+
+describe("drift", () => {
+  it("combines lopsided intervals side by side", () => {
+    const d = drift(bracketed(-5, -5.3, -4.6), bracketed(-8, -8.4, -7.9));
+    expect(d.estimate).toBeCloseTo(3, 12);
+    // 3 − √(0.3² + 0.1²) and 3 + √(0.4² + 0.4²)
+    expect(d.low!).toBeCloseTo(2.68377, 5);
+    expect(d.high!).toBeCloseTo(3.56569, 5);
+  });
+
+  it("of a bound is a bound", () => {
+    const base = bracketed(-8, -8.4, -7.9);
+    expect(drift(bounded("at high edge", -4.9, null), base)).toMatchObject({ estimate: null, high: null });
+    expect(drift(bounded("at high edge", -4.9, null), base).low!).toBeCloseTo(3, 12);
+    expect(drift(bounded("at low edge", null, -10), base).high!).toBeCloseTo(-1.6, 12);
+    expect(drift(bounded("edge is divergence", -6, -5), base)).toMatchObject({ estimate: null });
+    expect(drift(bounded("too noisy", null, null), base)).toMatchObject({ low: null, high: null });
+  });
+});
+
+describe("regret", () => {
+  const cell = fitted(sampled(range(-10, -5), parabola(-7), 3, 0.0005));
+
+  it("is what the base's rate costs: exp(0.01·2²) − 1 two octaves off", () => {
+    const r = regret(cell, bracketed(-9, -9.1, -8.9));
+    expect(r.state).toBe("known");
+    expect(r.per_cent.estimate!).toBeCloseTo(4.08, 0);
+    expect(r.per_cent.low!).toBeLessThan(4.08);
+    expect(r.per_cent.high!).toBeGreaterThan(4.08);
+    expect(r.nats.estimate! / 3).toBeCloseTo(r.per_cent.estimate! / 100, 3);
+  });
+
+  it("may be nothing where the optimum itself may lie", () => {
+    const r = regret(cell, bracketed(cell.optimum.log2_lr!, -7.1, -6.9));
+    expect(r.per_cent.low).toBe(0);
+    expect(r.per_cent.high!).toBeLessThan(0.3);
+  });
+
+  it("outside the cell's grid is at least what the edge costs", () => {
+    const r = regret(cell, bracketed(-4, -4.1, -3.9));
+    expect(r.state).toBe("outside");
+    expect(r.per_cent.estimate).toBeNull();
+    expect(r.per_cent.high).toBeNull();
+    expect(r.per_cent.low!).toBeGreaterThan(3.5);
+    expect(r.per_cent.low!).toBeLessThan(4.08);
+  });
+
+  it("of a cell that is only bounded is a bound, measured from the best rate it has", () => {
+    // (2.874 − 2.076)/2.076 = 38.4%: the first look's last row under SP, dense optimum at the lowest rate.
+    const rows = {
+      "-11": 2.874,
+      "-10": 2.572,
+      "-9": 2.451,
+      "-8": 2.338,
+      "-7": 2.216,
+      "-6": 2.108,
+      "-5": 2.084,
+      "-4": 2.076,
+    };
+    const r = regret(fitted(curveOf(rows)), bracketed(-11, -11.2, -10.8));
+    expect(r.per_cent).toMatchObject({ estimate: null, high: null });
+    expect(r.per_cent.low!).toBeCloseTo(38.4, 0);
+  });
+
+  it("where the base's rate diverges says so; without a base optimum it is unknown", () => {
+    const walled = fitted(curveOf({ 1: 2.3, 2: 2.1, 3: 2, 4: 2.06, 5: null }));
+    expect(regret(walled, bracketed(5.2, 5, 5.4)).state).toBe("diverges");
+    expect(regret(walled, bounded("at low edge", null, 2)).state).toBe("unknown");
+    expect(regret(fitted(curveOf({ 1: 2, 2: 2.1, 3: 2.3 })), bracketed(0, -0.1, 0.1)).state).toBe("unknown");
+  });
+});
+
+describe("exponents", () => {
+  const at = (x: number, width: number, density = 1) =>
+    cellOf(bracketed(x, x - 0.196, x + 0.196), { width, density });
+
+  it("recover an exact law of width and density", () => {
+    const cells = [128, 256, 512].flatMap((w) =>
+      [1, 0.25, 1 / 16].map((rho) => at(1 - 0.5 * Math.log2(w) + 0.25 * Math.log2(rho), w, rho)),
+    );
+    const e = exponents(cells);
+    expect(e.width!.estimate!).toBeCloseTo(-0.5, 10);
+    expect(e.density!.estimate!).toBeCloseTo(0.25, 10);
+    expect(e.intercept.estimate!).toBeCloseTo(1, 10);
+    expect(e).toMatchObject({ used: 9, left_out: 0 });
+  });
+
+  it("carry the optima's own uncertainty: 1.96·0.1/√2 over three widths", () => {
+    const e = exponents([at(-6, 128), at(-6, 256), at(-6, 512)]);
+    expect(e.width!.estimate!).toBeCloseTo(0, 10);
+    expect(e.width!.high!).toBeCloseTo(0.13859, 4);
+    expect(e.density).toBeNull();
+  });
+
+  it("widen when the cells do not lie on a line: t(1 df) = 12.706", () => {
+    // Residuals −1/6, 1/3, −1/6 in units of 0.1: √(100/6) · 12.706 · 0.1/√2.
+    const e = exponents([at(0, 128), at(0.5, 256), at(0, 512)]);
+    expect(e.width!.high!).toBeCloseTo(3.668, 2);
+  });
+
+  it("leave bounds out and refuse what cannot be told apart", () => {
+    const edge = cellOf(bounded("at high edge", -4, null), { width: 1024 });
+    expect(exponents([at(-6, 128), at(-6, 256), edge])).toMatchObject({ used: 2, left_out: 1 });
+    const inStep = [128, 256, 512].map((w) => at(-6, w, 128 / w));
+    expect(exponents(inStep)).toMatchObject({ width: null, density: null });
+    expect(exponents([edge])).toMatchObject({ used: 0, width: null });
+  });
+});
+
+describe("verdict", () => {
+  const base = cellOf(bracketed(-8, -8.1, -7.9));
+  const sparse = (optimum: Cell["optimum"], sparsity = 0.984375) =>
+    cellOf(optimum, { density: 1 - sparsity });
+  const judge = (cells: Cell[], from = base) => verdict(cells, from, { axis: "density" });
+
+  it("transfers when every drift is shown to lie within the margin", () => {
+    const v = judge([sparse(bracketed(-7.9, -8.1, -7.7)), sparse(bracketed(-8, -8.1, -7.9), 0.5)]);
+    expect(v.verdict).toBe("transfers");
+    // 0.1 + 0.84·√(0.2² + 0.1²) = 0.288
+    expect(v.within!).toBeCloseTo(0.28783, 4);
+    expect(v.sentence).toBe("transfers across sparsity 0 to 0.984 within ±0.3 octave");
+  });
+
+  it("drifts when one interval lies beyond the margin", () => {
+    const v = judge([sparse(bracketed(-4.9, -5.1, -4.7)), sparse(bracketed(-8, -8.1, -7.9), 0.5)]);
+    expect(v.verdict).toBe("drifts");
+    expect(v.sentence).toBe("drifts +3.1 octaves at sparsity 0.984 (+2.9 to +3.3)");
+  });
+
+  it("drifts by at least so much when the optimum is only bounded", () => {
+    const v = judge([sparse(bounded("at high edge", -5.9, null))]);
+    expect(v).toMatchObject({ verdict: "drifts", within: null });
+    expect(v.sentence).toBe(
+      "drifts up by at least 2.0 octaves at sparsity 0.984 (optimum at the edge of the grid: add higher learning rates)",
+    );
+    expect(judge([sparse(bounded("at low edge", null, -10.1))]).sentence).toMatch(
+      /^drifts down by at least 2\.0 octaves/,
+    );
+  });
+
+  it("never calls a bound a transfer", () => {
+    expect(judge([sparse(bounded("edge is divergence", -8.1, -7.6))]).verdict).toBe("inconclusive");
+    expect(judge([sparse(bounded("at high edge", -7.9, null))]).verdict).toBe("inconclusive");
+  });
+
+  it("is inconclusive, with the reason, when it does not know", () => {
+    expect(judge([sparse(bounded("too noisy", null, null), 0.5)]).sentence).toBe(
+      "inconclusive: at sparsity 0.5 noise hides the optimum: add seeds or a wider grid",
+    );
+    expect(judge([base], cellOf(bounded("at low edge", null, -8))).sentence).toBe(
+      "inconclusive: at sparsity 0 optimum at the edge of the grid: add lower learning rates",
+    );
+    expect(judge([]).sentence).toBe("inconclusive: nothing to compare with sparsity 0");
+  });
+
+  it("passes over the base among the cells", () => {
+    expect(judge([base, sparse(bracketed(-7.9, -8.1, -7.7))]).cells).toHaveLength(1);
+  });
+
+  it("names widths on the width axis", () => {
+    const cells = [128, 512].map((width) => cellOf(bracketed(-8, -8.1, -7.9), { width }));
+    expect(verdict(cells, base, { axis: "width" }).sentence).toBe(
+      "transfers across width 128 to 512 within ±0.1 octave",
+    );
+  });
+
+  it("says how many more seeds decide, and that many do if they repeat what is known", () => {
+    const rates = range(-11, -4);
+    const [from, to] = [-7.6, -7.4].map((x0) => sampled(rates, parabola(x0), 2, 0.012));
+    const v = verdict([fitted(to!)], fitted(from!), { axis: "density" });
+    expect(v.verdict).toBe("inconclusive");
+    expect(v.sentence).toContain(`about ${v.more_seeds} more seeds would decide`);
+    const copies = Math.ceil((2 + v.more_seeds!) / 2);
+    const repeated = (c: CurveInput): CurveInput => ({
+      points: c.points.map((p) => ({
+        ...p,
+        seeds: Array.from({ length: copies }, (_, i) =>
+          p.seeds.map((s) => ({ ...s, seed: s.seed + 2 * i })),
+        ).flat(),
+      })),
+    });
+    expect(verdict([fitted(repeated(to!))], fitted(repeated(from!)), { axis: "density" }).verdict).toBe(
+      "transfers",
+    );
+  });
+
+  it("says that seeds alone would not decide a drift of just the margin", () => {
+    const rates = range(-11, -4);
+    const [from, to] = [-7.6, -7.1].map((x0) => fitted(sampled(rates, parabola(x0), 3, 0.002)));
+    const v = verdict([to!], from!, { axis: "density" });
+    expect(v).toMatchObject({ verdict: "inconclusive", more_seeds: null });
+    expect(v.sentence).toContain("more seeds alone would not decide");
+  });
+
+  it("finds known drifts of 0 and 2 octaves in noisy lopsided curves, with what they cost", () => {
+    const random = seededRandom(7);
+    const truth: Truth = {
+      shape: "bent",
+      optimum: -6.3,
+      best_loss: 2,
+      curvature: 0.015,
+      skew: 2,
+      wall: 3,
+      step: null,
+    };
+    const cellAt = (shift: number, density: number) =>
+      fitted(
+        drawCurve(random, { ...truth, optimum: truth.optimum + shift }, gridOf(8, 1), 5, {
+          independent: 0.003,
+          common: 0.005,
+          tilt: 0,
+        }),
+        density,
+      );
+    const dense = cellAt(0, 1);
+    expect(verdict([cellAt(0, 0.25), cellAt(0, 1 / 16)], dense, { axis: "density" }).sentence).toMatch(
+      /^transfers across sparsity 0 to 0\.938 within ±0\.[2-5] octave$/,
+    );
+    const moved = verdict([cellAt(1, 0.25), cellAt(2, 1 / 16)], dense, { axis: "density" });
+    expect(moved.verdict).toBe("drifts");
+    // Left flank of the bent shape at 2 octaves: 0.015·4/√2 = 4.2%.
+    expect(moved.sentence).toMatch(
+      /^drifts \+[12]\.\d octaves at sparsity 0\.938 \(\+1\.\d to \+2\.\d\), using the dense optimum there costs [345]\.\d% loss$/,
+    );
+  });
+});
+
+describe("level", () => {
+  it("sets the best losses side by side, lowest first, bounds as bounds", () => {
+    const levels = level([
+      { parameterization: "sp", cells: [cellOf(bracketed(-9, -9.1, -8.9, 2.1))] },
+      { parameterization: "supar", cells: [cellOf(bracketed(-6, -6.1, -5.9, 2))] },
+      { parameterization: "mup", cells: [cellOf({ ...bounded("at high edge", -5, null), grid_loss: 2.2 })] },
+    ]);
+    expect(levels).toHaveLength(1);
+    expect(levels[0]!.losses.map((l) => l.parameterization)).toEqual(["supar", "sp", "mup"]);
+    expect(levels[0]!.losses[1]!.per_cent_above_best).toBeCloseTo(5, 10);
+    expect(levels[0]!.losses[2]!.loss).toEqual({ estimate: null, low: null, high: 2.2 });
+  });
+});
+
+describe("pooled noise", () => {
+  it("is the scatter within seeds, levels removed: (3 rates − 1)(2 seeds − 1) degrees of freedom", () => {
+    // Logs: seed 0: 0, 0, 0; seed 1: 0.01, 0.01 + 0.003, 0.01 − 0.003. Interaction residuals ±0.0015 (4 of them).
+    const rows = { 1: [1, Math.exp(0.01)], 2: [1, Math.exp(0.013)], 3: [1, Math.exp(0.007)] };
+    const noise = pooledNoise([curveOf(rows)])!;
+    expect(noise.df).toBe(2);
+    expect(noise.sd ** 2).toBeCloseTo((4 * 0.0015 ** 2) / 2, 12);
+  });
+
+  it("is unknown without a second seed", () => {
+    expect(pooledNoise([curveOf({ 1: 2, 2: 2.1, 3: 2.2 })])).toBeNull();
+  });
+
+  it("of quiet curves narrows a single seed's interval", () => {
+    const rows = { 1: 2.2, 2: 2.05, 3: 2, 4: 2.05, 5: 2.2 };
+    const alone = fitOptimum(curveOf(rows));
+    const helped = fitOptimum(curveOf(rows), { noise: { sd: 0.001, df: 40 } });
+    expect(helped.log2_lr_high! - helped.log2_lr_low!).toBeLessThan(alone.log2_lr_high! - alone.log2_lr_low!);
+  });
+});
