@@ -14,6 +14,8 @@ export interface Service {
   readonly redis: { readonly url: string; readonly private: boolean; readonly describe: string };
   /** Stops putting runs on the queue; what workers report is still collected. */
   stopDispatching(): Promise<void>;
+  /** Resolves with the error when results can no longer be stored. */
+  readonly broken: Promise<Error>;
   /** Resolves when everything that workers have reported so far is in the database. */
   collected(): Promise<void>;
   close(): Promise<void>;
@@ -48,7 +50,7 @@ export async function startService(
       await dispatcher.close();
     };
     closers.push(stopDispatching);
-    return { db, redis, stopDispatching, collected: collector.caughtUp, close };
+    return { db, redis, stopDispatching, broken: collector.broken, collected: collector.caughtUp, close };
   } catch (error) {
     await close();
     throw error;

@@ -20,8 +20,12 @@ import { refreshRuns } from "../database/optima.ts";
 
 const BATCH = 500;
 const BLOCK_MS = 500;
+/** Failures in a row before the collector calls itself broken; Redis being away is none, calls wait for it. */
+const MAX_FAILURES = 5;
 
 export interface Collector {
+  /** Resolves with the error when the collector cannot go on: the same events failed again and again. */
+  readonly broken: Promise<Error>;
   /** Resolves when everything that was in the stream at the time of the call has been applied. */
   caughtUp(): Promise<void>;
   close(): Promise<void>;
@@ -93,20 +97,28 @@ export async function startCollector(db: Database, redisUrl: string, log: Logger
   await drained();
 
   let closed = false;
+  let reportBroken: (error: Error) => void = () => undefined;
+  const broken = new Promise<Error>((resolve) => {
+    reportBroken = resolve;
+  });
   const loop = (async () => {
+    let failures = 0;
     while (!closed) {
       try {
         await blocking.xread("COUNT", 1, "BLOCK", BLOCK_MS, "STREAMS", EVENT_STREAM, cursor);
         await drained();
+        failures = 0;
       } catch (error) {
         if (closed) return;
         log.error(error, "collector");
+        if (++failures === MAX_FAILURES) reportBroken(error as Error);
         await new Promise((resolve) => setTimeout(resolve, BLOCK_MS));
       }
     }
   })();
 
   return {
+    broken,
     caughtUp: drained,
     async close() {
       closed = true;

@@ -1,8 +1,7 @@
-import { constants, copyFileSync } from "node:fs";
-import { join } from "node:path";
+import { writeFileSync } from "node:fs";
 import type { Command } from "commander";
 import { MusweepError } from "../../schema/errors.ts";
-import { packageRoot } from "../../schema/package.ts";
+import { SWEEP_TEMPLATE } from "../sweep/template.ts";
 import { type CommonOptions, common, print } from "./common.ts";
 
 export function addInit(program: Command): void {
@@ -14,7 +13,7 @@ export function addInit(program: Command): void {
   ).action((file: string | undefined, options: CommonOptions) => {
     const path = file ?? "sweep.yaml";
     try {
-      copyFileSync(join(packageRoot(), "sweeps", "template.yaml"), path, constants.COPYFILE_EXCL);
+      writeFileSync(path, SWEEP_TEMPLATE, { flag: "wx" });
     } catch (cause) {
       const exists = (cause as NodeJS.ErrnoException).code === "EEXIST";
       throw new MusweepError(

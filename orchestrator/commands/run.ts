@@ -120,12 +120,15 @@ async function watch(
   const line = progressLine();
   const first = progressOf(service.db, sweep);
   const started = Date.now();
-  let failed: MusweepError | undefined;
-  gaveUp.then(() => {
+  let failed: Error | undefined;
+  void gaveUp.then(() => {
     failed = new MusweepError("worker-died", `the worker process died ${WORKER_STARTS} times`, {
       kind: "unavailable",
       remedy: `Its log is ${join(state.logs, "worker.log")}. What is done is kept; run the same command to resume.`,
     });
+  });
+  void service.broken.then((error) => {
+    failed = error;
   });
   try {
     while (!signal.aborted) {

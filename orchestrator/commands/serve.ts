@@ -83,8 +83,8 @@ async function serve(options: Options): Promise<void> {
   say(
     `Train with:  musweep worker --dir ${options.dir}\nSubmit with: musweep submit FILE --dir ${options.dir}`,
   );
-  await stopped;
-  say("Stopping; runs in progress go on in their workers and are collected by the next serve.");
+  const broken = await Promise.race([stopped, service.broken]);
+  if (!broken) say("Stopping; runs in progress go on in their workers and are collected by the next serve.");
   rmSync(state.server, { force: true });
   await new Promise<void>((resolve) => {
     server.close(() => resolve());
@@ -93,6 +93,7 @@ async function serve(options: Options): Promise<void> {
   await Promise.all(queues.map((queue) => queue.close()));
   connection.disconnect();
   await service.close();
+  if (broken) throw broken;
 }
 
 function listenOn(
