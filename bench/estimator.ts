@@ -1,13 +1,14 @@
 /**
  * Bias and coverage of the optimum's estimator on synthetic curves with a known optimum, beside what people do by hand
  * (grid argmin, a parabola through everything, a three-point vertex with a bootstrap over seeds), on the same draws; then
- * the verdict's error rates and the regret's coverage. `npm run bench:estimator`, or `-- --quick` for a tenth of the draws.
+ * the verdict's error rates and the regret's coverage. `npm run bench:estimator`, or `-- --quick` for a tenth of the draws and
+ * `-- --only=optimum|stress|verdict|speed` for one table.
  */
 import { inverse, Matrix } from "ml-matrix";
 import { fitOptimum } from "../orchestrator/analysis/optimum.ts";
 import { drift, regret } from "../orchestrator/analysis/transfer.ts";
 import type { CurveInput, Optimum } from "../orchestrator/analysis/types.ts";
-import { verdict } from "../orchestrator/analysis/verdict.ts";
+import { DEFAULT_MARGIN, judgeDrift } from "../orchestrator/analysis/verdict.ts";
 import {
   drawCurve,
   drawTruth,
@@ -20,8 +21,11 @@ import {
   trueLoss,
 } from "./synthetic-curves.ts";
 
+const only = process.argv.find((a) => a.startsWith("--only="))?.slice("--only=".length);
+const wanted = (part: string): boolean => only === undefined || only === part;
 const quick = process.argv.includes("--quick");
 const DRAWS = quick ? 200 : 2000;
+const STRESS_DRAWS = quick ? 200 : 1000;
 const PAIRS = quick ? 60 : 400;
 const BOOTSTRAPS = 199;
 
@@ -33,6 +37,8 @@ type Setting = {
   shape?: ShapeName;
   skew?: number;
   tilt?: number;
+  /** The noise is also known from other curves of the sweep, on 20 degrees of freedom. */
+  pooled?: boolean;
 };
 
 const SETTINGS: Setting[] = [
@@ -59,6 +65,8 @@ const STRESS: (Setting & { name: string })[] = [
   ...(Object.keys(SHAPES) as ShapeName[]).map((shape) => ({ name: shape, ...SETTINGS[0]!, shape })),
   { name: "symmetric", ...SETTINGS[0]!, shape: "half parabolas", skew: 1 },
   { name: "left steeper ×2", ...SETTINGS[0]!, shape: "half parabolas", skew: 0.5 },
+  { name: "one seed", ...SETTINGS[0]!, seeds: 1 },
+  { name: "one seed, pooled noise", ...SETTINGS[0]!, seeds: 1, pooled: true },
   { name: "seeds tilt 0.2%/octave", ...SETTINGS[0]!, tilt: 0.002 },
 ];
 
@@ -119,7 +127,8 @@ function globalParabola(columns: Column[]): Estimate | null {
   const variance = residual.dot(residual) / Math.max(1, rows.length - 3);
   const g = Matrix.columnVector([0, -1 / (2 * c), b / (2 * c * c)]);
   const half = 1.96 * Math.sqrt(variance * g.transpose().mmul(covariance).mmul(g).get(0, 0));
-  const value = -b / (2 * c);
+  // Nobody reads a vertex far outside the grid as an optimum.
+  const value = Math.min(columns.at(-1)!.x, Math.max(columns[0]!.x, -b / (2 * c)));
   return { value, low: value - half, high: value + half };
 }
 
@@ -152,12 +161,12 @@ const estimateOf = (o: Optimum): Estimate => ({
   high: o.log2_lr_high!,
 });
 
-function measure(name: string, s: Setting, seed: number): Record<string, string | number> {
+function measure(name: string, s: Setting, draws: number, seed: number): Record<string, string | number> {
   const random = seededRandom(seed);
   const resampling = seededRandom(seed + 1);
   const grid = gridOf(s.rates, s.spacing);
   const [ours, byArgmin, byParabola, byVertex] = [new Tally(), new Tally(), new Tally(), new Tally()];
-  for (let i = 0; i < DRAWS; i++) {
+  for (let i = 0; i < draws; i++) {
     const truth = {
       ...drawTruth(random, random.uniform(grid[0]!, grid.at(-1)!), s.shape),
       ...(s.skew === undefined ? {} : { skew: s.skew }),
@@ -167,7 +176,7 @@ function measure(name: string, s: Setting, seed: number): Record<string, string 
       common: s.noise,
       tilt: s.tilt ?? 0,
     });
-    const optimum = fitOptimum(curve);
+    const optimum = fitOptimum(curve, s.pooled ? { noise: { sd: s.noise, df: 20 } } : {});
     if (optimum.flag !== "bracketed") continue;
     ours.add(estimateOf(optimum), truth.optimum);
     const columns = columnsOf(curve);
@@ -179,7 +188,7 @@ function measure(name: string, s: Setting, seed: number): Record<string, string 
   const short = (t: Tally) => `${t.bias.toFixed(3)} ${t.rmse.toFixed(2)} ${t.coverage.toFixed(0)}%`;
   return {
     setting: name,
-    "bracketed %": ((100 * ours.count) / DRAWS).toFixed(0),
+    "bracketed %": ((100 * ours.count) / draws).toFixed(0),
     bias: ours.bias.toFixed(3),
     rmse: ours.rmse.toFixed(3),
     "coverage %": ours.coverage.toFixed(1),
@@ -207,10 +216,10 @@ function measureVerdict(shift: number, seeds: number, seed: number): Record<stri
     };
     const base = cellAt(random.uniform(-6, -5));
     const cell = cellAt(base.truth.optimum + shift);
-    counts[verdict([cell], base, { axis: "density" }).verdict]++;
+    const d = drift(cell.optimum, base.optimum);
+    counts[judgeDrift(d, DEFAULT_MARGIN)]++;
     if (base.optimum.flag !== "bracketed" || cell.optimum.flag !== "bracketed") continue;
     bothBracketed++;
-    const d = drift(cell.optimum, base.optimum);
     if (d.low! <= shift && shift <= d.high!) driftCovered++;
     const r = regret(cell, base.optimum);
     const atBase = trueLoss(cell.truth, base.optimum.log2_lr!);
@@ -235,27 +244,40 @@ function measureVerdict(shift: number, seeds: number, seed: number): Record<stri
   };
 }
 
+function report(part: string, title: string, rows: () => Record<string, string | number>[]): void {
+  if (!wanted(part)) return;
+  console.log(title);
+  console.table(rows());
+}
+
 const started = performance.now();
-console.log(
+report(
+  "optimum",
   `Optimum: ${DRAWS} draws per setting; figures over the draws flagged bracketed; bias and rmse in octaves`,
+  () => SETTINGS.map((s, i) => measure(nameOf(s), s, DRAWS, 100 + i)),
 );
-console.table(SETTINGS.map((s, i) => measure(nameOf(s), s, 100 + i)));
-console.log(`Stress, ${nameOf(SETTINGS[0]!)}`);
-console.table(STRESS.map((s, i) => measure(s.name, s, 200 + i)));
-console.log(
-  `Verdict at a margin of 0.5 octave: ${PAIRS} pairs of cells, 11 rates one octave apart, 0.5% noise`,
+report("stress", `Stress: ${nameOf(SETTINGS[0]!)}, ${STRESS_DRAWS} draws`, () =>
+  STRESS.map((s, i) => measure(s.name, s, STRESS_DRAWS, 200 + i)),
 );
-console.table(
-  [0, 0.25, 0.5, 1, 2].flatMap((shift, i) => [3, 5].map((seeds) => measureVerdict(shift, seeds, 300 + i))),
+report(
+  "verdict",
+  `Verdict at a margin of ${DEFAULT_MARGIN} octave: ${PAIRS} pairs of cells, 11 rates one octave apart, 0.5% noise`,
+  () =>
+    [0, 0.25, 0.5, 1, 2].flatMap((shift, i) => [3, 5].map((seeds) => measureVerdict(shift, seeds, 300 + i))),
 );
-const random = seededRandom(1);
-const curve = drawCurve(random, drawTruth(random, -4.6), gridOf(9, 1), 3, {
-  independent: 0.005,
-  common: 0.005,
-  tilt: 0,
-});
-const CALLS = 200;
-const before = performance.now();
-for (let i = 0; i < CALLS; i++) fitOptimum(curve);
-console.log(`One fitOptimum, 9 rates × 3 seeds: ${((performance.now() - before) / CALLS).toFixed(1)} ms`);
+report("speed", "One fitOptimum, milliseconds of processor time", () =>
+  [
+    { rates: 9, seeds: 3 },
+    { rates: 12, seeds: 5 },
+  ].map(({ rates, seeds }) => {
+    const random = seededRandom(1);
+    const noise = { independent: 0.005, common: 0.005, tilt: 0 };
+    const curve = drawCurve(random, drawTruth(random, -4.6), gridOf(rates, 1), seeds, noise);
+    const CALLS = 200;
+    const before = process.cpuUsage();
+    for (let i = 0; i < CALLS; i++) fitOptimum(curve);
+    const { user, system } = process.cpuUsage(before);
+    return { rates, seeds, "ms per call": ((user + system) / 1000 / CALLS).toFixed(1) };
+  }),
+);
 console.log(`In all ${((performance.now() - started) / 1000).toFixed(0)} s`);

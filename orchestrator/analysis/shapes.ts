@@ -33,16 +33,21 @@ export function exponentialValley(skew: number): Valley {
     const z = k * u;
     return Math.abs(z) < 1e-3 ? u * u * (1 + z / 3) : (2 * (Math.expm1(z) - z)) / (k * k);
   };
+  const slope = (u: number) => {
+    const z = k * u;
+    return Math.abs(z) < 1e-3 ? 2 * u * (1 + z / 2) : (2 * Math.expm1(z)) / k;
+  };
+  /** Newton from above: the valley is convex, so every step stays above and the last few digits come at once. */
   const reach = (level: number, side: 1 | -1) => {
-    let low = 0;
-    let high = Math.sqrt(level);
-    while (excess(side * high) < level) high *= 2;
-    for (let i = 0; i < 40; i++) {
-      const middle = (low + high) / 2;
-      if (excess(side * middle) < level) low = middle;
-      else high = middle;
+    let u = side * Math.sqrt(level);
+    while (excess(u) < level) u *= 1.25;
+    const MAX_STEPS = 20;
+    for (let i = 0; i < MAX_STEPS; i++) {
+      const step = (excess(u) - level) / slope(u);
+      u -= step;
+      if (Math.abs(step) < 1e-10 * Math.abs(u)) break;
     }
-    return (low + high) / 2;
+    return Math.abs(u);
   };
   return { skew, excess, left: (level) => reach(level, -1), right: (level) => reach(level, 1) };
 }

@@ -4,7 +4,7 @@
  * rate η (before multipliers), differences of them are octaves; losses are nats per token. Method: docs/method.md.
  */
 
-export type SeedResult = {
+type SeedResult = {
   seed: number;
   /** Final validation loss; null when the run diverged. */
   loss: number | null;

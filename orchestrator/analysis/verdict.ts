@@ -27,15 +27,16 @@ export function verdict(cells: readonly Cell[], base: Cell, options: VerdictOpti
   const others = cells.filter((c) => c !== base);
   const judged = others.map((cell) => {
     const d = drift(cell.optimum, base.optimum);
-    return { cell, drift: d, verdict: judge(d, margin), regret: regret(cell, base.optimum, options) };
+    return { cell, drift: d, verdict: judgeDrift(d, margin), regret: regret(cell, base.optimum, options) };
   });
   const overall = combine(judged.map((j) => j.verdict));
+  const undecided = judged.filter((j) => j.verdict === "inconclusive").map((j) => j.cell);
   const result: Omit<Verdict, "sentence"> = {
     verdict: overall,
     margin,
     cells: judged,
     within: widest(judged.map((j) => j.drift)),
-    more_seeds: overall === "inconclusive" ? moreSeeds(others, base, margin, options.noise) : null,
+    more_seeds: overall === "inconclusive" ? moreSeeds(undecided, base, margin, options.noise) : null,
   };
   return { ...result, sentence: verdictSentence(result, base, options.axis) };
 }
@@ -44,7 +45,7 @@ export function verdict(cells: readonly Cell[], base: Cell, options: VerdictOpti
  * transfers: both one-sided tests at 5% reject, so the 90% interval lies inside ±margin. drifts: the 95% interval lies
  * outside. A bound can show a drift, never a transfer.
  */
-function judge(d: Drift, margin: number): CellVerdict {
+export function judgeDrift(d: Drift, margin: number): CellVerdict {
   if (d.estimate !== null && d.low_90! > -margin && d.high_90! < margin) return "transfers";
   if ((d.low !== null && d.low > margin) || (d.high !== null && d.high < -margin)) return "drifts";
   return "inconclusive";
@@ -65,20 +66,27 @@ function widest(drifts: Drift[]): number | null {
   return drifts.length > 0 ? within : null;
 }
 
-/** Tried in turn; more than the last is as good as never. */
+/** More than the last is as good as never. */
 const SEED_STEPS = [1, 2, 3, 4, 6, 8, 12, 16, 24];
 
-/** If losses and noise stay what they are, this many more seeds in every cell settle the verdict. */
-function moreSeeds(cells: Cell[], base: Cell, margin: number, noise: Noise | undefined): number | null {
-  const refit = (extra: number) => {
-    const project = (cell: Cell): Optimum => {
-      const curve = readCurve(cell.curve);
-      const others = noiseOfOthers(curve, noise);
-      return fitCurve(withMoreSeeds(curve, extra, others), others);
-    };
-    const projectedBase = project(base);
-    return combine(cells.map((c) => judge(drift(project(c), projectedBase), margin))) !== "inconclusive";
+/** If losses and noise stay what they are, this many more seeds in the base and every undecided cell settle the verdict. */
+function moreSeeds(undecided: Cell[], base: Cell, margin: number, noise: Noise | undefined): number | null {
+  const project = (cell: Cell, extra: number): Optimum => {
+    const curve = readCurve(cell.curve);
+    const others = noiseOfOthers(curve, noise);
+    return fitCurve(withMoreSeeds(curve, extra, others), others);
   };
-  if (cells.length === 0 || !refit(SEED_STEPS.at(-1)!)) return null;
-  return SEED_STEPS.find(refit)!;
+  const decides = (extra: number): boolean => {
+    const projectedBase = project(base, extra);
+    const verdicts = undecided.map((c) => judgeDrift(drift(project(c, extra), projectedBase), margin));
+    return combine(verdicts) !== "inconclusive";
+  };
+  if (undecided.length === 0 || !decides(SEED_STEPS.at(-1)!)) return null;
+  let [enough, tooFew] = [SEED_STEPS.length - 1, -1];
+  while (enough - tooFew > 1) {
+    const middle = (enough + tooFew) >> 1;
+    if (decides(SEED_STEPS[middle]!)) enough = middle;
+    else tooFew = middle;
+  }
+  return SEED_STEPS[enough]!;
 }
