@@ -6,6 +6,8 @@ import { duration, fixed, plural, signed } from "../terminal/format.ts";
 import { type Column, textTable } from "../terminal/table.ts";
 import { type Answer, type AnswerRow, explainFlag } from "./answer.ts";
 
+const FAILURES_SHOWN = 5;
+
 export function answerText(answer: Answer, options: { seconds?: number } = {}): string {
   const { progress, rows, verdicts } = answer;
   const states = progress.by_state;
@@ -30,6 +32,12 @@ export function answerText(answer: Answer, options: { seconds?: number } = {}): 
     for (const v of verdicts) {
       const where = many ? ` at ${describeGroup(v)}` : "";
       lines.push(`${v.title}${where}: ${v.verdict.sentence}`);
+    }
+  }
+  if (answer.failures.length > 0) {
+    lines.push("", "Failed runs:");
+    for (const { error, runs } of answer.failures.slice(0, FAILURES_SHOWN)) {
+      lines.push(`  ${plural(runs, "run")}: ${error}`);
     }
   }
   return lines.join("\n");

@@ -41,6 +41,8 @@ export interface AnswerVerdict {
 
 export interface Answer {
   progress: SweepProgress;
+  /** What failed runs said, most frequent first. */
+  failures: { error: string; runs: number }[];
   rows: AnswerRow[];
   verdicts: AnswerVerdict[];
 }
@@ -56,10 +58,16 @@ export function readAnswer(db: Database, sweep: string): Answer {
       "SELECT p.id, p.name FROM phases p JOIN sweeps s ON s.id = p.sweep_id WHERE s.name = ? ORDER BY p.position",
     )
     .all(sweep);
+  const failures = db.sqlite
+    .prepare<[string], { error: string; runs: number }>(
+      `SELECT coalesce(error, 'no reason given') AS error, count(DISTINCT run) AS runs FROM missing
+       WHERE sweep = ? AND state = 'failed' GROUP BY 1 ORDER BY runs DESC, error`,
+    )
+    .all(sweep);
   const rows: AnswerRow[] = [];
   const verdicts: AnswerVerdict[] = [];
   for (const phase of phases) answerPhase(db, phase, rows, verdicts);
-  return { progress, rows, verdicts };
+  return { progress, failures, rows, verdicts };
 }
 
 /** Coordinates that every row shows in columns of its own. */
