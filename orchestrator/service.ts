@@ -28,7 +28,16 @@ export async function startService(
   const { log } = options;
   const closers: (() => void | Promise<void>)[] = [];
   const close = async (): Promise<void> => {
-    for (const closer of closers.splice(0).reverse()) await closer();
+    // Everything is closed even when something will not close; the first reason is told.
+    const errors: unknown[] = [];
+    for (const closer of closers.splice(0).reverse()) {
+      try {
+        await closer();
+      } catch (error) {
+        errors.push(error);
+      }
+    }
+    if (errors.length > 0) throw errors[0];
   };
   try {
     closers.push(lockState(state));
