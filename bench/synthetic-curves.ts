@@ -1,6 +1,6 @@
 /**
  * Learning-rate curves with a known optimum, for measuring the estimator: lopsided, noisy, with a wall on the right.
- * Four shapes, none of them the estimator's own alone; excess loss is relative to the best loss, u is octaves from the optimum.
+ * Five shapes, none of them the estimator's own alone; excess loss is relative to the best loss, u is octaves from the optimum.
  */
 import { uniformFloat64 } from "pure-rand/distribution/uniformFloat64";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
@@ -32,6 +32,11 @@ export const SHAPES = {
     u > 0 ? c * u * u * (1 + 0.3 * (skew - 1) * u * u) : (c * u * u) / Math.sqrt(1 + (u * u) / 4),
   /** A flat-bottomed valley: fourth power beside a weak square. */
   flat: (u, c, skew) => c * (0.4 * u * u + 0.25 * u ** 4) * (u > 0 ? skew : 1),
+  /** Steep on the right, then levelling off a quarter above the best loss: training limps on instead of diverging. */
+  plateau: (u, c, skew) => {
+    const rise = c * u * u * (u > 0 ? skew : 1);
+    return u > 0 ? rise / (1 + rise / 0.25) : rise;
+  },
 } satisfies Record<string, Shape>;
 export type ShapeName = keyof typeof SHAPES;
 

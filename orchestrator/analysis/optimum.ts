@@ -6,7 +6,7 @@ import normalQuantile from "@stdlib/stats-base-dists-normal-quantile";
 import tQuantile from "@stdlib/stats-base-dists-t-quantile";
 import { type Curve, readCurve, type StablePoint } from "./curve.ts";
 import { noiseOfOthers } from "./noise.ts";
-import { type Posterior, posterior, TAIL } from "./posterior.ts";
+import { type Posterior, posterior } from "./posterior.ts";
 import type { CurveInput, Noise, Optimum, OptimumFlag } from "./types.ts";
 
 export type FitOptions = {
@@ -55,10 +55,10 @@ export function fitCurve(curve: Curve, others: Noise | undefined): Optimum {
   const p = posterior(curve, others, best.log2_lr);
   const flag = flagOf(curve, best, p);
   const bounds = {
-    log2_lr_low: p.quantile(TAIL.at95),
-    log2_lr_high: p.quantile(1 - TAIL.at95),
-    log2_lr_low_90: p.quantile(TAIL.at90),
-    log2_lr_high_90: p.quantile(1 - TAIL.at90),
+    log2_lr_low: p.quantile(0.025),
+    log2_lr_high: p.quantile(0.975),
+    log2_lr_low_90: p.quantile(0.05),
+    log2_lr_high_90: p.quantile(0.95),
   };
   switch (flag) {
     case "bracketed": {
@@ -103,8 +103,8 @@ function flagOf(
 ): Exclude<OptimumFlag, "incomplete" | "too few points"> {
   const first = curve.stable[0]!;
   const last = curve.stable.at(-1)!;
-  const openBelow = best === first || p.quantile(TAIL.at95) <= first.log2_lr;
-  const openAbove = best === last || p.quantile(1 - TAIL.at95) >= last.log2_lr;
+  const openBelow = best === first || p.quantile(0.025) <= first.log2_lr;
+  const openAbove = best === last || p.quantile(0.975) >= last.log2_lr;
   if (openBelow && openAbove) return "too noisy";
   if (openBelow) return "at low edge";
   if (openAbove) return wallAbove(curve) === undefined ? "at high edge" : "edge is divergence";

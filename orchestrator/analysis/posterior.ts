@@ -10,12 +10,12 @@
  * optimum and curvature, which is flat in a parabola's own coefficients; ln skew normal; ln σ normal.
  */
 import normalCdf from "@stdlib/stats-base-dists-normal-cdf";
-import type { Curve } from "./curve.ts";
+import type { Curve, StablePoint } from "./curve.ts";
 import { exponentialValley, halfParabolas, type Valley } from "./shapes.ts";
 import type { Noise } from "./types.ts";
 
-/** Right side 1.7 times as steep as the left, give or take a factor 1.8. */
-const SKEW_PRIOR = { mean: 0.55, sd: 0.6 };
+/** Right side 1.9 times as steep as the left, give or take a factor 1.8. */
+const SKEW_PRIOR = { mean: 0.65, sd: 0.6 };
 /** One run's scatter within its seed: 0.5%, give or take a factor 2.2. What replicates say overrules it. */
 const NOISE_PRIOR = { median: 0.005, sd: 0.8 };
 const NOISE_RANGE = { low: 2e-4, high: 0.05 };
@@ -24,6 +24,8 @@ const NOISE_NODES = 8;
 const POOLED_DF_LIMIT = 8;
 /** Discrepancy of the model at height d above the best point (log loss): 0.1·d + 1.1·d². */
 export const DISCREPANCY = { linear: 0.1, quadratic: 1.1 };
+/** Going outward from the best point, the first one this high (log loss) is the last that counts: beyond it is the wall. */
+const WALL_HEIGHT = 0.1;
 /** How far beyond the rates tried the optimum may lie, octaves. */
 const REACH = 2;
 /** First pass, points per octave; later passes put this many points where the mass is. */
@@ -41,11 +43,6 @@ const VALLEYS: { valley: Valley; log_prior: number }[] = [-2, -1, 0, 1, 2].flatM
   }));
 });
 
-/**
- * Tail cut off on each side for a 95% and a 90% interval. The model is cautious, mostly about its own discrepancy: cutting
- * 2.5% covered 96.6% on average over the settings of `npm run bench:estimator`, up to 98% with three seeds.
- */
-export const TAIL = { at95: 0.03, at90: 0.055 };
 /** Relative weight below which a node is left out of the means. */
 const NEGLIGIBLE = 1e-9;
 
@@ -71,12 +68,13 @@ export type Posterior = {
  * @param at log2 η whose excess is wanted
  */
 export function posterior(curve: Curve, others: Noise | undefined, at: number): Posterior {
+  const points = insideWalls(curve.stable);
   const pooled_df = Math.min(others?.df ?? 0, POOLED_DF_LIMIT);
   const ss = curve.residual_ss + pooled_df * (others?.sd ?? 0) ** 2;
-  const nodes = noiseNodes(ss, curve.residual_df + pooled_df).map((node) => weigh(curve, node));
+  const nodes = noiseNodes(ss, curve.residual_df + pooled_df).map((node) => weigh(points, node));
   let low = curve.stable[0]!.log2_lr - REACH;
   let high = curve.stable.at(-1)!.log2_lr + REACH;
-  let slices = evaluate(curve, nodes, low, high, Math.ceil((high - low) * COARSE_PER_OCTAVE) + 1, at);
+  let slices = evaluate(points, nodes, low, high, Math.ceil((high - low) * COARSE_PER_OCTAVE) + 1, at);
   const MAX_PASSES = 3;
   for (let pass = 0; pass < MAX_PASSES; pass++) {
     const step = (high - low) / (slices.length - 1);
@@ -84,9 +82,19 @@ export function posterior(curve: Curve, others: Noise | undefined, at: number): 
     const [from, to] = [quantile(1e-5) - step, quantile(1 - 1e-5) + step];
     if (to - from > 0.5 * (high - low)) break;
     [low, high] = [from, to];
-    slices = evaluate(curve, nodes, low, high, FINE_POINTS, at);
+    slices = evaluate(points, nodes, low, high, FINE_POINTS, at);
   }
   return summarise(slices);
+}
+
+/** @param stable by rising rate */
+function insideWalls(stable: StablePoint[]): StablePoint[] {
+  const best = stable.reduce((low, p, i) => (p.y < stable[low]!.y ? i : low), 0);
+  const isWall = (p: StablePoint) => p.y - stable[best]!.y > WALL_HEIGHT;
+  let [first, last] = [best, best];
+  while (first > 0 && !isWall(stable[first]!)) first--;
+  while (last < stable.length - 1 && !isWall(stable[last]!)) last++;
+  return stable.slice(first, last + 1);
 }
 
 type NoiseNode = { variance: number; log_prior: number };
@@ -121,8 +129,7 @@ type WeighedNode = {
   variance: number;
 };
 
-function weigh(curve: Curve, node: NoiseNode): WeighedNode {
-  const points = curve.stable;
+function weigh(points: StablePoint[], node: NoiseNode): WeighedNode {
   const best = Math.min(...points.map((p) => p.y));
   const variances = points.map((p) => {
     // The noise itself lifts points above the lowest one; only the rest is height.
@@ -158,7 +165,7 @@ type Slice = {
 };
 
 function evaluate(
-  curve: Curve,
+  points: StablePoint[],
   nodes: WeighedNode[],
   low: number,
   high: number,
@@ -166,14 +173,14 @@ function evaluate(
   at: number,
 ): Slice[] {
   return Array.from({ length: count }, (_, i) =>
-    evaluateAt(curve, nodes, low + ((high - low) * i) / (count - 1), at),
+    evaluateAt(points, nodes, low + ((high - low) * i) / (count - 1), at),
   );
 }
 
-function evaluateAt(curve: Curve, nodes: WeighedNode[], x: number, at: number): Slice {
+function evaluateAt(points: StablePoint[], nodes: WeighedNode[], x: number, at: number): Slice {
   const given = VALLEYS.map(({ valley, log_prior }) => {
-    const g = new Float64Array(curve.stable.length);
-    for (let k = 0; k < g.length; k++) g[k] = valley.excess(curve.stable[k]!.log2_lr - x);
+    const g = new Float64Array(points.length);
+    for (let k = 0; k < g.length; k++) g[k] = valley.excess(points[k]!.log2_lr - x);
     const fits = nodes.map((node) => fitGiven(node, g, node.log_prior + log_prior));
     return { valley, excessAt: valley.excess(at - x), fits };
   });

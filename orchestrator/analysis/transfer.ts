@@ -7,7 +7,7 @@ import { type Curve, readCurve, type StablePoint } from "./curve.ts";
 import { monotoneCubic, segmentOf } from "./interpolate.ts";
 import { noiseOfOthers } from "./noise.ts";
 import { lowest } from "./optimum.ts";
-import { DISCREPANCY, type Posterior, posterior, TAIL } from "./posterior.ts";
+import { DISCREPANCY, type Posterior, posterior } from "./posterior.ts";
 import type { Bounded, CurveInput, Drift, Noise, Optimum, Regret } from "./types.ts";
 
 /**
@@ -83,8 +83,8 @@ function estimatedExcess(curve: Curve, p: Posterior, at: number): Bounded {
   if (measured.sd < fitted_sd && measured.mean > half)
     return { estimate: measured.mean, low: measured.mean - half, high: measured.mean + half };
   // Where the optimum itself may lie, no regret at all cannot be excluded.
-  const mayBeBest = p.quantile(TAIL.at95) <= at && at <= p.quantile(1 - TAIL.at95);
-  return { estimate: mean, low: mayBeBest ? 0 : quantile(TAIL.at95), high: quantile(1 - TAIL.at95) };
+  const mayBeBest = p.quantile(0.025) <= at && at <= p.quantile(0.975);
+  return { estimate: mean, low: mayBeBest ? 0 : quantile(0.025), high: quantile(0.975) };
 }
 
 /** Without an estimate of the optimum, the best of the grid stands in; the true best can only be lower. */

@@ -142,6 +142,16 @@ describe("a flag", () => {
 describe("the first look at small scale", () => {
   // Validation loss in nats per byte, one seed, 300 steps on the State of the Union corpus.
   const table = {
+    "SP 0": {
+      "-11": 2.288,
+      "-10": 2.189,
+      "-9": 2.165,
+      "-8": 2.343,
+      "-7": 2.486,
+      "-6": 2.612,
+      "-5": 2.663,
+      "-4": 2.798,
+    },
     "SP .75": {
       "-11": 2.513,
       "-10": 2.406,
@@ -167,6 +177,13 @@ describe("the first look at small scale", () => {
     "SμPar .9375": { "-10": 2.128, "-9": 2.07, "-8": 2.038, "-7": 2.071, "-6": 2.121, "-5": 2.616 },
   };
   const fits = Object.fromEntries(Object.entries(table).map(([k, v]) => [k, fitOptimum(curveOf(v))]));
+
+  it("reads SP's first row, whose right flank levels off, as bracketed between its best rate and the next lower one", () => {
+    const o = fits["SP 0"]!;
+    expect(o.flag).toBe("bracketed");
+    // The three points about the best, as a parabola: −9 + (1.1% − 8.2%)/(2·(1.1% + 8.2%)) = −9.38.
+    expect(Math.abs(o.log2_lr! + 9.38)).toBeLessThan(0.2);
+  });
 
   it("reads SP's last row as a bound", () => {
     expect(fits["SP .9375"]!.flag).toBe("at high edge");
