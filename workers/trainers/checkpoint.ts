@@ -101,8 +101,3 @@ export function loadCheckpoint(
   }
   return { progress: null, notes };
 }
-
-/** Removes a run's checkpoints, when it has ended. */
-export function removeCheckpoints(directory: string): void {
-  for (const file of listCheckpoints(directory)) rmSync(join(directory, file), { force: true });
-}

@@ -1,5 +1,5 @@
 /**
- * One run's numbers in memory, and the programs that advance them: a training step and an evaluation. Knows nothing of the
+ * One run's numbers in memory, and the graphs that advance them: a training step and an evaluation. Knows nothing of the
  * protocol, checkpoints or clocks.
  */
 import type { Plan } from "../../../schema/plan.ts";
@@ -16,7 +16,8 @@ import {
   updateGraph,
 } from "./model.ts";
 import { optimizerScalars, scalarCount } from "./operations/adamw.ts";
-import type { BoundProgram, ProgramCache, TensorData } from "./program.ts";
+import type { Binding, TensorData } from "./runtime.ts";
+import type { SessionCache } from "./session_cache.ts";
 
 /** Tokens per pass that the caches like best: 8 sequences of 256. */
 const TOKENS_PER_PASS = 2048;
@@ -42,6 +43,9 @@ const mean = (values: Float32Array, count = values.length): number => {
   return sum / count;
 };
 
+/** Lets the process notice commands and a closed stdin; a run of a graph blocks it. */
+export const eventLoopTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
 export class Engine {
   readonly specs: readonly TensorSpec[];
   readonly #plan: Plan;
@@ -52,31 +56,28 @@ export class Engine {
   readonly #buffers = new Map<string, TensorData>();
   readonly #evaluationBuffers = new Map<string, TensorData>();
   /** One graph for a batch of one pass; else one per pass and one for the optimizer. */
-  #train!: BoundProgram;
-  #update: BoundProgram | null = null;
-  #evaluate!: BoundProgram;
+  readonly #train: Binding;
+  readonly #update: Binding | null;
+  readonly #evaluate: Binding;
 
-  private constructor(plan: Plan, data: DataSource) {
+  /**
+   * Allocates the run's memory and gets its sessions. Weights and moments are zero until `initialize` or a checkpoint.
+   * @param accumulate use the graphs for batches of many passes even when the batch fits one
+   */
+  constructor(
+    plan: Plan,
+    data: DataSource,
+    sessions: SessionCache,
+    accumulate = sequencesPerPass(plan) < plan.batch_size,
+  ) {
     this.#plan = plan;
     this.#data = data;
     this.specs = tensorSpecs(plan);
     this.#sequences = sequencesPerPass(plan);
     this.#evaluationSequences = Math.min(this.#sequences, plan.evaluation.sequences);
-  }
 
-  /**
-   * Allocates the run's memory and gets its programs. Weights and moments are zero until `initialize` or a checkpoint.
-   * @param accumulate use the programs for batches of many passes even when the batch fits one
-   */
-  static async create(
-    plan: Plan,
-    data: DataSource,
-    programs: ProgramCache,
-    accumulate = sequencesPerPass(plan) < plan.batch_size,
-  ): Promise<Engine> {
-    const engine = new Engine(plan, data);
-    const buffers = engine.#buffers;
-    for (const spec of engine.specs) {
+    const buffers = this.#buffers;
+    for (const spec of this.specs) {
       for (const name of [names.weight, names.first, names.second])
         buffers.set(name(spec.name), new Float32Array(spec.size));
       if (accumulate) buffers.set(names.sum(spec.name), new Float32Array(spec.size));
@@ -93,20 +94,27 @@ export class Engine {
       [names.targets, new Int32Array(sequences * plan.shape.sequence_length)],
       [names.loss, new Float32Array(sequences)],
     ];
-    for (const [name, buffer] of batchBuffers(engine.#sequences)) buffers.set(name, buffer);
-    for (const [name, buffer] of batchBuffers(engine.#evaluationSequences))
-      engine.#evaluationBuffers.set(name, buffer);
+    for (const [name, buffer] of batchBuffers(this.#sequences)) buffers.set(name, buffer);
+    for (const [name, buffer] of batchBuffers(this.#evaluationSequences))
+      this.#evaluationBuffers.set(name, buffer);
 
     // A "new/x" output is written over x: see adamw for why no result comes before the last use of what it replaces.
     const prefix = names.updated("");
     const bufferOf = (name: string): TensorData =>
       buffers.get(name.startsWith(prefix) ? name.slice(prefix.length) : name)!;
     const graph = accumulate ? gradientGraph : trainingGraph;
-    engine.#train = (await programs.get(graph(plan, engine.#sequences))).bind(bufferOf);
-    if (accumulate) engine.#update = (await programs.get(updateGraph(plan))).bind(bufferOf);
-    const evaluation = await programs.get(evaluationGraph(plan, engine.#evaluationSequences));
-    engine.#evaluate = evaluation.bind((name) => engine.#evaluationBuffers.get(name) ?? bufferOf(name));
-    return engine;
+    this.#train = sessions.get(graph(plan, this.#sequences)).bind(bufferOf);
+    this.#update = accumulate ? sessions.get(updateGraph(plan)).bind(bufferOf) : null;
+    this.#evaluate = sessions
+      .get(evaluationGraph(plan, this.#evaluationSequences))
+      .bind((name) => this.#evaluationBuffers.get(name) ?? bufferOf(name));
+  }
+
+  /** Lets go of the sessions; only the arrays may still be used. */
+  release(): void {
+    this.#train.release();
+    this.#update?.release();
+    this.#evaluate.release();
   }
 
   /** Sets weights to their initial draw and moments to 0. */
@@ -118,29 +126,37 @@ export class Engine {
     }
   }
 
-  /** Step t = 1 … N of training: one batch, one update. */
-  async step(t: number): Promise<StepResult> {
+  /**
+   * Step t = 1 … N of training: one batch, one update.
+   * @param interrupted asked between passes; true leaves the step undone
+   * @returns null when interrupted
+   */
+  async step(t: number, interrupted: () => boolean = () => false): Promise<StepResult | null> {
     const tokens = this.#plan.batch_size * this.#plan.shape.sequence_length;
     this.#float(names.scalars).set(optimizerScalars(this.#plan, t, scheduleFactor(this.#plan, t), tokens));
-    const loss = this.#update === null ? await this.#pass(t, 0) : await this.accumulateGradients(t);
-    await this.#update?.run();
+    const loss = this.#update === null ? this.#pass(t, 0) : await this.accumulateGradients(t, interrupted);
+    if (loss === null) return null;
+    this.#update?.run();
     return { loss, gradientNorm: this.#float(names.norm)[0]! };
   }
 
   /**
    * Runs all passes of step t's batch and leaves the gradients' sums behind; only for an engine that accumulates.
-   * @returns the batch's loss
+   * @returns the batch's loss; null when interrupted
    */
-  async accumulateGradients(t: number): Promise<number> {
+  async accumulateGradients(t: number, interrupted: () => boolean = () => false): Promise<number | null> {
     for (const spec of this.specs) this.#float(names.sum(spec.name)).fill(0);
     let sum = 0;
-    for (let first = 0; first < this.#plan.batch_size; first += this.#sequences)
-      sum += (await this.#pass(t, first)) * this.#sequences;
+    for (let first = 0; first < this.#plan.batch_size; first += this.#sequences) {
+      if (first > 0) await eventLoopTurn();
+      if (interrupted()) return null;
+      sum += this.#pass(t, first) * this.#sequences;
+    }
     return sum / this.#plan.batch_size;
   }
 
   /** One pass over the sequences from `first` on. @returns their mean loss */
-  async #pass(t: number, first: number): Promise<number> {
+  #pass(t: number, first: number): number {
     this.#data.trainingSequences(
       t,
       first,
@@ -148,7 +164,7 @@ export class Engine {
       this.#int(names.inputs),
       this.#int(names.targets),
     );
-    await this.#train.run();
+    this.#train.run();
     return mean(this.#float(names.loss));
   }
 
@@ -164,9 +180,10 @@ export class Engine {
         buffer(names.inputs) as Int32Array,
         buffer(names.targets) as Int32Array,
       );
-      await this.#evaluate.run();
+      this.#evaluate.run();
       const count = Math.min(this.#evaluationSequences, sequences - first);
       sum += mean(buffer(names.loss) as Float32Array, count) * count;
+      await eventLoopTurn();
     }
     return sum / sequences;
   }

@@ -2,7 +2,7 @@
 import type { Plan } from "../../../schema/plan.ts";
 import { DataSource } from "../data.ts";
 import { Engine } from "./engine.ts";
-import { ProgramCache } from "./program.ts";
+import { SessionCache } from "./session_cache.ts";
 
 async function withEngine<Result>(
   plan: Plan,
@@ -10,15 +10,19 @@ async function withEngine<Result>(
   accumulate: boolean | undefined,
   use: (engine: Engine) => Promise<Result>,
 ): Promise<Result> {
-  const programs = new ProgramCache(1);
+  const sessions = new SessionCache(1);
   const data = new DataSource(plan, dataDirectory);
   try {
-    const engine = await Engine.create(plan, data, programs, accumulate);
-    engine.initialize();
-    return await use(engine);
+    const engine = new Engine(plan, data, sessions, accumulate);
+    try {
+      engine.initialize();
+      return await use(engine);
+    } finally {
+      engine.release();
+    }
   } finally {
     data.close();
-    await programs.clear();
+    sessions.clear();
   }
 }
 
@@ -32,7 +36,7 @@ export interface FirstGradients {
 /** Loss and every gradient of step 1, at the initial weights. */
 export function firstGradients(plan: Plan, dataDirectory: string): Promise<FirstGradients> {
   return withEngine(plan, dataDirectory, true, async (engine) => {
-    const loss = await engine.accumulateGradients(1);
+    const loss = (await engine.accumulateGradients(1))!;
     const tokens = plan.batch_size * plan.shape.sequence_length;
     const gradients = new Map(
       engine.specs.map(({ name }) => {
@@ -64,7 +68,7 @@ export function traceTraining(plan: Plan, dataDirectory: string, steps = plan.st
     const losses: number[] = [];
     const gradientNorms: number[] = [];
     for (let t = 1; t <= steps; t++) {
-      const { loss, gradientNorm } = await engine.step(t);
+      const { loss, gradientNorm } = (await engine.step(t))!;
       losses.push(loss);
       gradientNorms.push(gradientNorm);
     }

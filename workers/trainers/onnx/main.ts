@@ -2,7 +2,6 @@
  * The embedded trainer's process: reads commands as JSON lines on stdin, writes events as JSON lines on stdout, stays warm
  * between runs, and exits when stdin closes. See docs/trainer-protocol.md.
  */
-import { createRequire } from "node:module";
 import { z } from "zod";
 import { MusweepError } from "../../../schema/errors.ts";
 import {
@@ -12,7 +11,8 @@ import {
   type RunCommand,
   type TrainerEvent,
 } from "../../../schema/protocol.ts";
-import { ProgramCache } from "./program.ts";
+import { runtimeVersion } from "./runtime.ts";
+import { SessionCache } from "./session_cache.ts";
 import { ENGINE, type Interruption, trainRun } from "./train.ts";
 
 /** Threads inside one operation: a worker runs one trainer per core. */
@@ -29,19 +29,19 @@ const emit = (event: TrainerEvent): void => {
   process.stdout.write(`${JSON.stringify(event)}\n`);
 };
 
-const programs = new ProgramCache(threadsFromEnvironment());
+const sessions = new SessionCache(threadsFromEnvironment());
 let active: { run: string; asked: Interruption } | null = null;
 
 async function execute(command: RunCommand): Promise<void> {
   const state: { run: string; asked: Interruption } = { run: command.run, asked: null };
   active = state;
   try {
-    await trainRun(command, programs, emit, () => state.asked);
+    await trainRun(command, sessions, emit, () => state.asked);
   } catch (error) {
     emit(failure(command.run, error));
   } finally {
     active = null;
-    await programs.trim();
+    sessions.trim();
   }
 }
 
@@ -105,13 +105,10 @@ process.stdin.on("end", () => process.exit(0));
 // The worker has gone: nobody is left to train for.
 process.stdout.on("error", () => process.exit(0));
 
-const { version } = z
-  .object({ version: z.string() })
-  .parse(createRequire(import.meta.url)("onnxruntime-node/package.json"));
 emit({
   type: "ready",
   protocol: PROTOCOL_VERSION,
   engine: ENGINE,
-  engine_version: `onnxruntime ${version}`,
+  engine_version: `onnxruntime ${runtimeVersion}`,
   device: "cpu",
 });

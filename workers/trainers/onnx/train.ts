@@ -6,13 +6,13 @@ import { flopsPerToken, parameterCount, tokenCount, trainingFlops } from "../../
 import { MusweepError } from "../../../schema/errors.ts";
 import { runIdOf } from "../../../schema/plan.ts";
 import type { RunCommand, TrainerEvent } from "../../../schema/protocol.ts";
-import { loadCheckpoint, removeCheckpoints, saveCheckpoint } from "../checkpoint.ts";
+import { loadCheckpoint, saveCheckpoint } from "../checkpoint.ts";
 import { DataSource } from "../data.ts";
 import { initialLossState, type LossState, observeStep, type Verdict } from "../divergence.ts";
 import { writeSafetensors } from "../safetensors.ts";
-import { Engine } from "./engine.ts";
+import { Engine, eventLoopTurn, type StepResult } from "./engine.ts";
 import { estimateMemory } from "./memory.ts";
-import type { ProgramCache } from "./program.ts";
+import type { SessionCache } from "./session_cache.ts";
 
 export const ENGINE = "onnx";
 
@@ -28,7 +28,7 @@ const finiteOrNull = (x: number): number | null => (Number.isFinite(x) ? x : nul
  */
 export async function trainRun(
   command: RunCommand,
-  programs: ProgramCache,
+  sessions: SessionCache,
   emit: (event: TrainerEvent) => void,
   interruption: () => Interruption,
 ): Promise<void> {
@@ -42,8 +42,12 @@ export async function trainRun(
     );
   const data = new DataSource(plan, command.data_directory);
   try {
-    const engine = await Engine.create(plan, data, programs);
-    await new Run(command, engine, emit, interruption).train(memory);
+    const engine = new Engine(plan, data, sessions);
+    try {
+      await new Run(command, engine, emit, interruption).train(memory);
+    } finally {
+      engine.release();
+    }
   } finally {
     data.close();
   }
@@ -91,10 +95,11 @@ class Run {
     const reporter = new SpeedMeter(this.#step);
 
     while (this.#step < plan.steps) {
-      const asked = this.#interruption();
-      if (asked !== null) return this.#stop(asked);
+      await eventLoopTurn();
+      const result = await this.#nextStep();
+      if ("asked" in result) return this.#stop(result.asked);
 
-      const { loss, gradientNorm } = await this.#engine.step(this.#step + 1);
+      const { loss, gradientNorm } = result;
       this.#step++;
       const observed = observeStep(this.#loss, loss, gradientNorm, plan.divergence.patience_steps);
       this.#loss = observed.state;
@@ -118,6 +123,12 @@ class Run {
       }
     }
     await this.#finish();
+  }
+
+  async #nextStep(): Promise<StepResult | { asked: "stop" | "cancel" }> {
+    const interrupted = () => this.#interruption() !== null;
+    const result = interrupted() ? null : await this.#engine.step(this.#step + 1, interrupted);
+    return result ?? { asked: this.#interruption()! };
   }
 
   /** @returns what the attempt's record should say about it */
@@ -193,7 +204,6 @@ class Run {
       flops: tokens * flopsPerToken(plan),
       seconds,
     });
-    this.#removeCheckpoints();
   }
 
   async #finish(): Promise<void> {
@@ -220,13 +230,6 @@ class Run {
       seconds,
       weights_path,
     });
-    this.#removeCheckpoints();
-  }
-
-  /** A run that has ended needs none; should its last event be lost, training again gives the same numbers. */
-  #removeCheckpoints(): void {
-    const { checkpoint } = this.#command;
-    if (checkpoint !== null) removeCheckpoints(checkpoint.directory);
   }
 }
 

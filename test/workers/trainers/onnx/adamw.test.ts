@@ -49,7 +49,7 @@ test.each([
     optimizer: { ...base.optimizer, eps },
     groups: base.groups.map((g, i) => ({ ...g, learning_rate: 0.01 * (i + 1), decay_per_step: 0.002 * i })),
   };
-  const program = await compile((g) => {
+  const program = compile((g) => {
     const parameters = GROUPS.map((group) => {
       const input = (name: string) => g.input(`${name}/${group}`, SHAPES[group]);
       return { group, weight: input("w"), first: input("m"), second: input("v"), gradient: input("g") };
@@ -80,7 +80,7 @@ test.each([
       gradients[group] = [...summed].map((x) => x / TOKENS);
     }
     const expectedNorm = referenceStep(plan, t, factor, state, gradients);
-    const outputs = await program.run({ ...inputs, scalars: optimizerScalars(plan, t, factor, TOKENS) });
+    const outputs = program.run({ ...inputs, scalars: optimizerScalars(plan, t, factor, TOKENS) });
     expect(Math.abs(outputs.norm![0]! / expectedNorm - 1)).toBeLessThan(1e-6);
     for (const group of GROUPS)
       for (const x of ["w", "m", "v"]) inputs[`${x}/${group}`] = outputs[`new ${x}/${group}`]!;
@@ -94,7 +94,7 @@ test.each([
 test("the global norm of a large matrix keeps its digits", async () => {
   const base = makePlan();
   const shape = [50_257, 16];
-  const program = await compile((g) => {
+  const program = compile((g) => {
     const input = (name: string) => g.input(name, shape);
     const parameter = {
       group: "embedding" as const,
@@ -109,7 +109,7 @@ test("the global norm of a large matrix keeps its digits", async () => {
   const gradient = normals("gradient", size, 0.01);
   const zeros = new Float32Array(size);
   const scalars = optimizerScalars(base, 1, 1, 1);
-  const { norm } = await program.run({ w: zeros, m: zeros, v: zeros, g: gradient, scalars });
+  const { norm } = program.run({ w: zeros, m: zeros, v: zeros, g: gradient, scalars });
   const expected = Math.sqrt(gradient.reduce((sum, x) => sum + x * x, 0));
   expect(Math.abs(norm![0]! / expected - 1)).toBeLessThan(1e-5);
 });

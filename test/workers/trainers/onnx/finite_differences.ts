@@ -5,7 +5,7 @@
 import { expect } from "vitest";
 import { encodeModel } from "../../../../workers/trainers/onnx/encode.ts";
 import { GraphBuilder, sizeOf, type Value } from "../../../../workers/trainers/onnx/graph.ts";
-import { Program, type TensorData } from "../../../../workers/trainers/onnx/program.ts";
+import { Session, type TensorData } from "../../../../workers/trainers/onnx/runtime.ts";
 import { RandomStream } from "../../../../workers/trainers/philox.ts";
 
 const STEP = 0.04;
@@ -20,28 +20,30 @@ export function normals(name: string, size: number, std = 1): Float32Array {
 
 export interface Compiled {
   /** Outputs by name, in fresh arrays. */
-  run(inputs: Record<string, TensorData>): Promise<Record<string, Float32Array>>;
-  release(): Promise<void>;
+  run(inputs: Record<string, TensorData>): Record<string, Float32Array>;
+  release(): void;
 }
 
-export function compile(build: (g: GraphBuilder) => void): Promise<Compiled> {
+export function compile(build: (g: GraphBuilder) => void): Compiled {
   const g = new GraphBuilder();
   build(g);
   return compileGraph(g);
 }
 
-export async function compileGraph(g: GraphBuilder): Promise<Compiled> {
+export function compileGraph(g: GraphBuilder): Compiled {
   const graph = g.finish();
-  const program = await Program.create(graph, encodeModel(graph), 1);
+  const session = new Session(graph, encodeModel(graph), 1);
   return {
-    run: async (inputs) => {
+    run: (inputs) => {
       const outputs = Object.fromEntries(
         graph.outputs.map((t) => [t.name, new Float32Array(sizeOf(t.shape))]),
       );
-      await program.bind((name) => outputs[name] ?? inputs[name]!).run();
+      const binding = session.bind((name) => outputs[name] ?? inputs[name]!);
+      binding.run();
+      binding.release();
       return outputs;
     },
-    release: () => program.release(),
+    release: () => session.release(),
   };
 }
 
@@ -72,7 +74,7 @@ export async function expectGradients(
   fixed: Record<string, TensorData> = {},
 ): Promise<void> {
   let outputSize = 0;
-  const program = await compile((g) => {
+  const program = compile((g) => {
     const inputs = Object.fromEntries(Object.entries(shapes).map(([name, s]) => [name, g.input(name, s)]));
     const { out, backward } = build(g, inputs);
     outputSize = sizeOf(out.shape);
@@ -85,15 +87,15 @@ export async function expectGradients(
   );
   const dOut = normals("dOut", outputSize);
   const run = () => program.run({ ...values, ...fixed, dOut });
-  const analytic = await run();
+  const analytic = run();
   for (const name of Object.keys(shapes)) {
     const gradient = analytic[`d/${name}`]!;
     const largest = Math.max(...gradient.map(Math.abs));
     expect(largest).toBeGreaterThan(0);
     for (let i = 0; i < gradient.length; i++) {
-      const expected = await differentiate(async () => dot((await run()).out!, dOut), values[name]!, i);
+      const expected = await differentiate(async () => dot(run().out!, dOut), values[name]!, i);
       expect(Math.abs(gradient[i]! - expected), `d ${name}[${i}]`).toBeLessThan(TOLERANCE * largest);
     }
   }
-  await program.release();
+  program.release();
 }

@@ -6,7 +6,8 @@ import { Engine, sequencesPerPass } from "../../../../workers/trainers/onnx/engi
 import { firstGradients, traceTraining } from "../../../../workers/trainers/onnx/inspect.ts";
 import { attentionBiases, names, trainingGraph } from "../../../../workers/trainers/onnx/model.ts";
 import { optimizerScalars } from "../../../../workers/trainers/onnx/operations/adamw.ts";
-import { ProgramCache, type TensorData } from "../../../../workers/trainers/onnx/program.ts";
+import type { TensorData } from "../../../../workers/trainers/onnx/runtime.ts";
+import { SessionCache } from "../../../../workers/trainers/onnx/session_cache.ts";
 import { RandomStream } from "../../../../workers/trainers/philox.ts";
 import { scheduleFactor } from "../../../../workers/trainers/schedule.ts";
 import { initialTensors, tensorSpecs } from "../../../../workers/trainers/tensors.ts";
@@ -35,11 +36,11 @@ test.each(MODELS)("gradients agree with finite differences: %s", async (_name, o
   const directory = temporaryDirectory();
   const plan = makePlan({ hash: writeData(directory, 11, 8000), initStd: 0.4, ...options });
   const { gradients } = await firstGradients(plan, directory);
-  const programs = new ProgramCache(1);
+  const sessions = new SessionCache(1);
   const data = new DataSource(plan, directory);
-  const engine = await Engine.create(plan, data, programs, true);
+  const engine = new Engine(plan, data, sessions, true);
   engine.initialize();
-  const loss = () => engine.accumulateGradients(1);
+  const loss = async () => (await engine.accumulateGradients(1))!;
   for (const spec of engine.specs) {
     const gradient = gradients.get(spec.name)!;
     const mask = engine.mask(spec.name);
@@ -55,7 +56,8 @@ test.each(MODELS)("gradients agree with finite differences: %s", async (_name, o
     }
   }
   data.close();
-  await programs.clear();
+  engine.release();
+  sessions.clear();
 });
 
 test("a step that writes over its own inputs gives the same bits as one that does not", async () => {
@@ -79,12 +81,12 @@ test("a step that writes over its own inputs gives the same bits as one that doe
   attentionBiases(plan).forEach((bias, i) => {
     state[names.bias(i)] = bias;
   });
-  const program = await compileGraph(trainingGraph(plan, plan.batch_size));
+  const program = compileGraph(trainingGraph(plan, plan.batch_size));
   const losses: number[] = [];
   for (let t = 1; t <= steps; t++) {
     const { inputs, targets } = batchTokens(plan, directory, t);
     const scalars = optimizerScalars(plan, t, scheduleFactor(plan, t), tokens);
-    const results = await program.run({ ...state, inputs, targets, scalars });
+    const results = program.run({ ...state, inputs, targets, scalars });
     losses.push(results.loss!.reduce((a, b) => a + b, 0) / plan.batch_size);
     const prefix = names.updated("");
     for (const [name, data] of Object.entries(results))

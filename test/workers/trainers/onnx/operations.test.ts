@@ -35,12 +35,12 @@ test("embedding with repeated tokens, alone and on top of the unembedding's grad
     },
     { tokens },
   );
-  const program = await compile((g) => {
+  const program = compile((g) => {
     const op = embed(g, g.input("tokens", [6], "int32"), g.input("w", [5, 3]), 1.5);
     g.output("dw", op.backward(g.input("dx", [6, 3]), g.input("base", [5, 3])));
   });
   const [base, dx] = [normals("base", 15), normals("dx", 18)];
-  const { dw } = await program.run({ tokens, w: normals("w", 15), dx, base });
+  const { dw } = program.run({ tokens, w: normals("w", 15), dx, base });
   const expected = base.slice();
   tokens.forEach((token, row) => {
     for (let c = 0; c < 3; c++) expected[3 * token + c]! += 1.5 * dx[3 * row + c]!;
@@ -115,7 +115,7 @@ test("attention is softmax(scale·q·k − slope·distance)·v over the tokens s
   ];
   const slopes = alibiSlopes(h);
   const blocks = blocksOf([2, 5]);
-  const program = await compile((g) => {
+  const program = compile((g) => {
     const inputs = blocks.map(({ start, end }, i) => g.input(`bias${i}`, [h, end - start, end]));
     const [x, y, z] = ["q", "k", "v"].map((name) => g.input(name, [b * t, c]));
     g.output(
@@ -124,7 +124,7 @@ test("attention is softmax(scale·q·k − slope·distance)·v over the tokens s
     );
   });
   const biases = Object.fromEntries(blocks.map((block, i) => [`bias${i}`, attentionBias(slopes, block)]));
-  const { out } = await program.run({ q, k, v, ...biases });
+  const { out } = program.run({ q, k, v, ...biases });
   for (let s = 0; s < b; s++)
     for (let head = 0; head < h; head++)
       for (let i = 0; i < t; i++) {
@@ -162,29 +162,29 @@ test.each([1, 100, 511, 512, 513, 2048])("query blocks of %i tokens cover each o
 test("cross-entropy", async () => {
   const targets = Int32Array.from([3, 0, 3, 1]);
   const [n, vocabulary] = [4, 5];
-  const program = await compile((g) => {
+  const program = compile((g) => {
     const op = crossEntropy(g, g.input("logits", [n, vocabulary]), g.input("targets", [n], "int32"));
     g.output("out", op.out);
     g.output("gradient", op.backward());
   });
   const logits = normals("logits", n * vocabulary, 2);
-  const { out, gradient } = await program.run({ logits, targets });
+  const { out, gradient } = program.run({ logits, targets });
   for (let row = 0; row < n; row++) {
     const exps = Array.from(logits.subarray(row * vocabulary, (row + 1) * vocabulary), Math.exp);
     const total = exps.reduce((a, b) => a + b, 0);
     expect(out![row]).toBeCloseTo(-Math.log(exps[targets[row]!]! / total), 5);
   }
   // Its backward is that of the plain sum over tokens.
-  const total = async () => (await program.run({ logits, targets })).out!.reduce((a, b) => a + b, 0);
+  const total = async () => program.run({ logits, targets }).out!.reduce((a, b) => a + b, 0);
   for (let i = 0; i < logits.length; i++)
     expect(Math.abs(gradient![i]! - (await differentiate(total, logits, i)))).toBeLessThan(1e-4);
 });
 
 test("cross-entropy stays finite when the target's probability underflows", async () => {
-  const program = await compile((g) => {
+  const program = compile((g) => {
     g.output("out", crossEntropy(g, g.input("logits", [1, 3]), g.input("targets", [1], "int32")).out);
   });
-  const { out } = await program.run({
+  const { out } = program.run({
     logits: Float32Array.from([500, 0, 500]),
     targets: Int32Array.from([1]),
   });

@@ -1,0 +1,193 @@
+/**
+ * ONNX Runtime's C API, called in the library that the onnxruntime-node package ships. That package's own binding copies
+ * every output into a fresh tensor after each run; a training step has all weights and moments as outputs, so here runs are
+ * bound to the caller's memory instead. docs/engine.md has the numbers.
+ */
+import { readdirSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import koffi from "koffi";
+import { z } from "zod";
+import type { ElementType, Graph, GraphTensor } from "./encode.ts";
+
+const require = createRequire(import.meta.url);
+const packageFile = require.resolve("onnxruntime-node/package.json");
+
+/** Version of ONNX Runtime, which the package shares. */
+export const runtimeVersion = z.object({ version: z.string() }).parse(require(packageFile)).version;
+
+/** The shared library among the package's files for this platform. */
+function libraryPath(): string {
+  const directory = join(dirname(packageFile), "bin", "napi-v6", process.platform, process.arch);
+  const file = readdirSync(directory).find((name) =>
+    /^(lib)?onnxruntime\.(so|dll|\d.*dylib|dylib)/.test(name),
+  );
+  if (file === undefined) throw new Error(`${directory} holds no ONNX Runtime library`);
+  return join(directory, file);
+}
+
+const library = koffi.load(libraryPath());
+
+/** Version of the function table that is asked for; the table only ever grows at its end. */
+const API_VERSION = 14;
+
+type Pointer = bigint | object;
+
+/** Places of functions in the table, struct OrtApi of onnxruntime_c_api.h, and what they take. Each returns a status. */
+const FUNCTIONS = {
+  CreateEnv: [3, "int, str, _Out_ void**"],
+  CreateSessionFromArray: [8, "void*, void*, size_t, void*, _Out_ void**"],
+  CreateSessionOptions: [10, "_Out_ void**"],
+  SetSessionLogSeverityLevel: [22, "void*, int"],
+  SetIntraOpNumThreads: [24, "void*, int"],
+  SetInterOpNumThreads: [25, "void*, int"],
+  CreateTensorWithDataAsOrtValue: [49, "void*, void*, size_t, int64_t*, size_t, int, _Out_ void**"],
+  CreateCpuMemoryInfo: [69, "int, int, _Out_ void**"],
+  AddSessionConfigEntry: [130, "void*, str, str"],
+  RunWithBinding: [133, "void*, void*, void*"],
+  CreateIoBinding: [134, "void*, _Out_ void**"],
+  BindInput: [136, "void*, str, void*"],
+  BindOutput: [137, "void*, str, void*"],
+} as const;
+
+/** Places of functions that return no status. */
+const GET_ERROR_MESSAGE = 2;
+const RELEASE = { status: 93, session: 95, value: 96, options: 100, binding: 135 } as const;
+const TABLE_LENGTH = 138;
+
+type FunctionName = keyof typeof FUNCTIONS;
+
+const base = library.func("void* OrtGetApiBase()")() as Pointer;
+const [getApi] = koffi.decode(base, koffi.array("void*", 1)) as Pointer[];
+const api = koffi.call(getApi, koffi.proto("void* GetApi(uint32_t)"), API_VERSION) as Pointer | null;
+if (api === null) throw new Error(`ONNX Runtime ${runtimeVersion} has no C API of version ${API_VERSION}`);
+/**
+ * Holds the library object beside the functions: were it collected, the code would be unloaded under its sessions. A variable
+ * of its own would not do, because no function refers to it.
+ */
+const runtime = { library, table: koffi.decode(api, koffi.array("void*", TABLE_LENGTH)) as Pointer[] };
+
+const releaseType = koffi.proto("void Release(void*)");
+const release = (kind: keyof typeof RELEASE, object: Pointer): void => {
+  koffi.call(runtime.table[RELEASE[kind]]!, releaseType, object);
+};
+const messageType = koffi.proto("str GetErrorMessage(void*)");
+
+const prototypes = Object.fromEntries(
+  Object.entries(FUNCTIONS).map(([name, [, parameters]]) => [
+    name,
+    koffi.proto(`void* ${name}(${parameters})`),
+  ]),
+) as Record<FunctionName, ReturnType<typeof koffi.proto>>;
+
+/** Calls a function of the table. @throws Error with ONNX Runtime's own message */
+function call(name: FunctionName, ...parameters: unknown[]): void {
+  const status = koffi.call(runtime.table[FUNCTIONS[name][0]]!, prototypes[name], ...parameters) as Pointer | null;
+  if (status === null) return;
+  const message = koffi.call(runtime.table[GET_ERROR_MESSAGE]!, messageType, status) as string;
+  release("status", status);
+  throw new Error(`ONNX Runtime, ${name}: ${message}`);
+}
+
+/** Calls a function whose last parameter receives an object. */
+function create(name: FunctionName, ...parameters: unknown[]): Pointer {
+  const out: [Pointer | null] = [null];
+  call(name, ...parameters, out);
+  return out[0]!;
+}
+
+const WARNINGS_OFF = 3;
+const ARENA_ALLOCATOR = 1;
+const DEFAULT_MEMORY = 0;
+const ELEMENT_TYPE: Record<ElementType, number> = { float32: 1, int32: 6, int64: 7 };
+
+const environment = create("CreateEnv", WARNINGS_OFF, "musweep");
+const memoryInfo = create("CreateCpuMemoryInfo", ARENA_ALLOCATOR, DEFAULT_MEMORY);
+
+/** Session settings by ONNX Runtime's own names. */
+const SETTINGS = {
+  // Threads that wait must not spin: a worker runs one trainer per core.
+  "session.intra_op.allow_spinning": "0",
+  // Smaller pieces of work towards the end of an operation: threads on a shared machine finish together.
+  "session.dynamic_block_base": "8",
+};
+
+export type TensorData = Float32Array | Int32Array;
+
+/** A compiled graph tied to the memory that it reads and writes. */
+export class Binding {
+  readonly #session: Pointer;
+  readonly #binding: Pointer;
+  readonly #values: Pointer[] = [];
+  /** The arrays behind the values, which ONNX Runtime does not keep alive. */
+  readonly #data: TensorData[] = [];
+
+  constructor(session: Pointer, graph: Graph, bufferOf: (name: string) => TensorData) {
+    this.#session = session;
+    this.#binding = create("CreateIoBinding", session);
+    for (const t of graph.inputs) call("BindInput", this.#binding, t.name, this.#value(t, bufferOf(t.name)));
+    for (const t of graph.outputs)
+      call("BindOutput", this.#binding, t.name, this.#value(t, bufferOf(t.name)));
+  }
+
+  #value({ name, type, shape }: GraphTensor, data: TensorData): Pointer {
+    const size = shape.reduce((product, d) => product * d, 1);
+    const arrayType = data instanceof Float32Array ? "float32" : "int32";
+    if (data.length !== size || arrayType !== type)
+      throw new Error(`${name} is ${type} of ${size}; the array is ${arrayType} of ${data.length}`);
+    const dimensions = BigInt64Array.from(shape, BigInt);
+    const value = create(
+      "CreateTensorWithDataAsOrtValue",
+      memoryInfo,
+      data,
+      data.byteLength,
+      dimensions,
+      shape.length,
+      ELEMENT_TYPE[type],
+    );
+    this.#values.push(value);
+    this.#data.push(data);
+    return value;
+  }
+
+  /** Computes the outputs from the inputs. Blocks the event loop until done. */
+  run(): void {
+    call("RunWithBinding", this.#session, null, this.#binding);
+  }
+
+  release(): void {
+    release("binding", this.#binding);
+    for (const value of this.#values) release("value", value);
+  }
+}
+
+/** A compiled graph. */
+export class Session {
+  readonly #graph: Graph;
+  readonly #session: Pointer;
+
+  /** @param model the graph, encoded */
+  constructor(graph: Graph, model: Uint8Array, threads: number) {
+    this.#graph = graph;
+    const options = create("CreateSessionOptions");
+    try {
+      call("SetIntraOpNumThreads", options, threads);
+      call("SetInterOpNumThreads", options, 1);
+      call("SetSessionLogSeverityLevel", options, WARNINGS_OFF);
+      for (const [key, value] of Object.entries(SETTINGS)) call("AddSessionConfigEntry", options, key, value);
+      this.#session = create("CreateSessionFromArray", environment, model, model.byteLength, options);
+    } finally {
+      release("options", options);
+    }
+  }
+
+  /** @param bufferOf the array behind each input and output, by name; of exactly the tensor's size */
+  bind(bufferOf: (name: string) => TensorData): Binding {
+    return new Binding(this.#session, this.#graph, bufferOf);
+  }
+
+  /** Frees the session; its bindings must have been released. */
+  release(): void {
+    release("session", this.#session);
+  }
+}

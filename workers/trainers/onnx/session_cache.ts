@@ -1,0 +1,48 @@
+/** Compiled graphs by content, so that runs of one shape compile once. */
+import { createHash } from "node:crypto";
+import { encodeModel } from "./encode.ts";
+import type { GraphBuilder } from "./graph.ts";
+import { Session } from "./runtime.ts";
+
+/** Working memory that sessions may keep between runs. */
+const IDLE_BYTES = 512 * 2 ** 20;
+
+export class SessionCache {
+  /** In order of last use. */
+  readonly #sessions = new Map<string, { session: Session; bytes: number }>();
+  readonly #threads: number;
+
+  /** @param threads inside one operation */
+  constructor(threads: number) {
+    this.#threads = threads;
+  }
+
+  /** The session of a graph; valid until the next `trim` or `clear`. */
+  get(builder: GraphBuilder): Session {
+    const graph = builder.finish();
+    const model = encodeModel(graph);
+    const key = createHash("sha256").update(model).digest("hex");
+    const entry = this.#sessions.get(key) ?? {
+      session: new Session(graph, model, this.#threads),
+      bytes: builder.peakBytes(),
+    };
+    this.#sessions.delete(key);
+    this.#sessions.set(key, entry);
+    return entry.session;
+  }
+
+  /** Releases the longest unused sessions until the working memory of the others fits the limit. No binding may be left. */
+  trim(limit = IDLE_BYTES): void {
+    let total = [...this.#sessions.values()].reduce((sum, s) => sum + s.bytes, 0);
+    for (const [key, { session, bytes }] of this.#sessions) {
+      if (total <= limit) return;
+      total -= bytes;
+      this.#sessions.delete(key);
+      session.release();
+    }
+  }
+
+  clear(): void {
+    this.trim(-1);
+  }
+}
