@@ -58,7 +58,7 @@ function indexKey(spec: DataSpec, source: string): string {
 }
 
 /** The data set in `directory`, or null when its description or one of its files is missing, damaged or cut short. */
-export async function readDataMeta(directory: string): Promise<DataMeta | null> {
+async function readDataMeta(directory: string): Promise<DataMeta | null> {
   const meta = await readJson(path.join(directory, DATA_FILES.meta), dataMetaSchema);
   if (meta === null || meta.hash !== path.basename(directory)) return null;
   const sizes = [

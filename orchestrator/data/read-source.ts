@@ -8,7 +8,7 @@ import { createRequire } from "node:module";
 import path from "node:path";
 import { Transform, type TransformCallback } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import * as zlib from "node:zlib";
+import { createGunzip } from "node:zlib";
 import { Decompress } from "fzstd";
 import { MusweepError } from "../../schema/errors.ts";
 import { badData, readError } from "./errors.ts";
@@ -25,7 +25,10 @@ export interface ReadOptions {
 const MAX_LINE_BYTES = 256 << 20;
 const NEWLINE = 10;
 
-/** zstd for the Node versions whose zlib has none (before 22.15). */
+/**
+ * zstd by fzstd on every Node: zlib has none before 22.15, and what it has there and in 24 ends silently after the first of
+ * several frames, and some versions of it at a file that is cut short.
+ */
 class ZstdDecompress extends Transform {
   readonly #decoder = new Decompress((chunk) => this.push(chunk));
 
@@ -51,14 +54,9 @@ class ZstdDecompress extends Transform {
   }
 }
 
-function zstdStream(): Transform {
-  const native = (zlib as { createZstdDecompress?: () => Transform }).createZstdDecompress;
-  return native === undefined ? new ZstdDecompress() : native();
-}
-
 function decompressor(file: string): Transform | null {
-  if (file.endsWith(".gz")) return zlib.createGunzip();
-  if (file.endsWith(".zst")) return zstdStream();
+  if (file.endsWith(".gz")) return createGunzip();
+  if (file.endsWith(".zst")) return new ZstdDecompress();
   return null;
 }
 
