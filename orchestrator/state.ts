@@ -21,15 +21,20 @@ export interface StateDirectory {
   readonly server: string;
 }
 
-export function stateDirectory(dir: string): StateDirectory {
-  const root = resolve(dir);
+/**
+ * @param options dir: the state directory; shared: where data, checkpoints and weights lie instead, for machines that share
+ *   a file system (SQLite itself wants a local disk)
+ */
+export function stateDirectory(options: { dir: string; shared?: string }): StateDirectory {
+  const root = resolve(options.dir);
   const at = (name: string): string => join(root, name);
+  const shared = (name: string): string => join(resolve(options.shared ?? root), name);
   return {
     root,
     database: at("musweep.db"),
-    data: at("data"),
-    checkpoints: at("checkpoints"),
-    weights: at("weights"),
+    data: shared("data"),
+    checkpoints: shared("checkpoints"),
+    weights: shared("weights"),
     logs: at("logs"),
     redis: at("redis"),
     lock: at("orchestrator.lock"),

@@ -6,6 +6,7 @@ import { type StateDirectory, stateDirectory } from "../state.ts";
 
 export interface CommonOptions {
   dir: string;
+  shared?: string;
   json?: boolean;
 }
 
@@ -16,6 +17,11 @@ export function common(command: Command, examples: string[]): Command {
       "--dir <path>",
       "state directory: database, data, checkpoints",
       process.env.MUSWEEP_DIR ?? ".musweep",
+    )
+    .option(
+      "--shared <path>",
+      "where data, checkpoints and weights lie, if not in --dir: a file system that several machines see",
+      process.env.MUSWEEP_SHARED,
     )
     .option("--json", "print one JSON value on standard output")
     .addHelpText("after", `\nExamples:\n${examples.map((e) => `  $ ${e}`).join("\n")}`);
@@ -52,7 +58,7 @@ export async function withDatabase<T>(
   mode: { readonly: boolean },
   use: (db: Database, state: StateDirectory) => T | Promise<T>,
 ): Promise<T> {
-  const state = stateDirectory(options.dir);
+  const state = stateDirectory(options);
   const db = openDatabase(state.database, mode);
   try {
     return await use(db, state);

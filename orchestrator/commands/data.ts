@@ -44,7 +44,7 @@ export function addData(program: Command): void {
     }
     const line = progressLine();
     const meta = await prepareData(spec.data, {
-      cacheDirectory: stateDirectory(options.dir).data,
+      cacheDirectory: stateDirectory(options).data,
       onProgress: ({ read_bytes, total_bytes }) =>
         line.update(
           total_bytes > 0 ? read_bytes / total_bytes : 0,

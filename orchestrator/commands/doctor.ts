@@ -14,7 +14,7 @@ export function addDoctor(program: Command): void {
       ["musweep doctor"],
     ),
   ).action(async (options: CommonOptions & { redis?: string }) => {
-    const rows = await examine(stateDirectory(options.dir), options.redis);
+    const rows = await examine(stateDirectory(options), options.redis);
     print(options, rows, () =>
       textTable(
         [

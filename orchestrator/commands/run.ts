@@ -46,7 +46,7 @@ export function addRun(program: Command): void {
 async function run(file: string, options: Options): Promise<void> {
   const started = Date.now();
   const read = readSweepFile(file);
-  const state = stateDirectory(options.dir);
+  const state = stateDirectory(options);
   mkdirSync(state.logs, { recursive: true });
   const log = pino(
     { base: null },

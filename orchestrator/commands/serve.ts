@@ -52,7 +52,7 @@ async function serve(options: Options): Promise<void> {
     { base: null, level: process.env.MUSWEEP_LOG ?? "info" },
     pino.destination({ fd: 2, sync: true }),
   );
-  const state = stateDirectory(options.dir);
+  const state = stateDirectory(options);
   const stopping = new AbortController();
   const stopped = new Promise<void>((resolve) => {
     for (const signal of ["SIGINT", "SIGTERM"] as const) {

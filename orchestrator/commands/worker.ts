@@ -26,7 +26,7 @@ export function addWorker(program: Command): void {
       ),
     ),
   ).action(async (options: Options) => {
-    const state = stateDirectory(options.dir);
+    const state = stateDirectory(options);
     const redisUrl = options.redis ?? (await findRedis(state.redis))?.url;
     if (redisUrl === undefined) {
       throw new MusweepError("no-redis", `no Redis is running for ${state.root}`, {

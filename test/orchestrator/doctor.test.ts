@@ -13,7 +13,7 @@ async function scratch(): Promise<string> {
 }
 
 it("finds everything that a run needs where the tests can run, with versions", async () => {
-  const rows = await examine(stateDirectory(path.join(await scratch(), "not", "yet", "made")), undefined);
+  const rows = await examine(stateDirectory({ dir: path.join(await scratch(), "not", "yet", "made") }), undefined);
   expect(rows.filter((row) => row.status === "fail")).toEqual([]);
   const found = Object.fromEntries(rows.map((row) => [row.name, row.found]));
   expect(found.node).toBe(process.versions.node);
@@ -24,7 +24,7 @@ it("finds everything that a run needs where the tests can run, with versions", a
 });
 
 it("fails on a Redis that is not there, with a remedy and without its password", async () => {
-  const rows = await examine(stateDirectory(await scratch()), "redis://u:hush@127.0.0.1:1");
+  const rows = await examine(stateDirectory({ dir: await scratch() }), "redis://u:hush@127.0.0.1:1");
   const row = rows.find(({ name }) => name === "redis");
   expect(row).toMatchObject({ status: "fail", remedy: expect.stringContaining("REDIS_URL") });
   expect(JSON.stringify(rows)).not.toContain("hush");
@@ -33,7 +33,7 @@ it("fails on a Redis that is not there, with a remedy and without its password",
 it("fails on a state directory that cannot be one", async () => {
   const file = path.join(await scratch(), "file");
   await writeFile(file, "");
-  const rows = await examine(stateDirectory(path.join(file, "state")), undefined);
+  const rows = await examine(stateDirectory({ dir: path.join(file, "state") }), undefined);
   expect(rows.find(({ name }) => name === "state directory")).toMatchObject({
     status: "fail",
     remedy: expect.stringContaining("--dir"),
