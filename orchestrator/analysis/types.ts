@@ -30,23 +30,21 @@ export type Noise = {
   df: number;
 };
 
-export const OPTIMUM_FLAGS = [
+export type OptimumFlag =
   /** The 95% interval lies between the lowest and the highest rate that trained: the only flag with an estimate. */
-  "bracketed",
+  | "bracketed"
   /** The optimum may lie below every rate tried; `log2_lr_high` bounds it from above. */
-  "at low edge",
+  | "at low edge"
   /** The optimum may lie above every rate tried; `log2_lr_low` bounds it from below. */
-  "at high edge",
+  | "at high edge"
   /** As at high edge, but the next rate up diverges: `log2_lr_low` and `log2_lr_high` bound it, no estimate. */
-  "edge is divergence",
+  | "edge is divergence"
   /** Fewer than three rates trained. */
-  "too few points",
+  | "too few points"
   /** The noise hides where the minimum is. */
-  "too noisy",
-  /** A planned rate beside the best has no result yet, or the grid has none at all. */
-  "incomplete",
-] as const;
-export type OptimumFlag = (typeof OPTIMUM_FLAGS)[number];
+  | "too noisy"
+  /** A planned rate beside the best has no result yet, or there are fewer than three and some are still to come. */
+  | "incomplete";
 
 export type Optimum = {
   flag: OptimumFlag;
