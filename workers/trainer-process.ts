@@ -67,11 +67,12 @@ export class TrainerProcess {
     this.#child.on("error", (error) =>
       this.#fail(new TrainerFailure("trainer-start", `cannot start ${program}: ${error.message}`, false)),
     );
+    // A child that outlives it would hold its output open, and its end would go unnoticed.
+    this.#child.on("exit", () => this.#signalGroup("SIGKILL"));
     this.#child.on("close", (code, signal) => {
       const how = signal ? `signal ${signal}` : `exit code ${code}`;
-      this.#fail(
-        new TrainerFailure("trainer-exited", `the trainer ended by ${how} in the middle of its work`),
-      );
+      const when = this.#ready ? "in the middle of its work" : "before it was ready";
+      this.#fail(new TrainerFailure("trainer-exited", `the trainer ended by ${how} ${when}`));
     });
     // A trainer that is gone makes writes fail; its "close" tells the story.
     this.#child.stdin!.on("error", () => undefined);
@@ -182,8 +183,6 @@ export class TrainerProcess {
     const kill = setTimeout(() => this.#signalGroup("SIGKILL"), TERMINATE_GRACE_MS);
     await this.#closed;
     clearTimeout(kill);
-    // A child of the trainer may have outlived it in the same group.
-    this.#signalGroup("SIGKILL");
   }
 
   #signalGroup(signal: NodeJS.Signals): void {
@@ -231,6 +230,8 @@ export class TrainerProcess {
   }
 
   #read(chunk: Buffer): void {
+    // What comes until the process is gone is nobody's; a flood of it must not fill the memory.
+    if (this.#failure) return;
     this.#pending = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
     for (let end = this.#pending.indexOf(10); end >= 0; end = this.#pending.indexOf(10)) {
       const line = this.#pending.subarray(0, end).toString("utf8");
