@@ -89,7 +89,8 @@ export const trainerEventSchema = z.discriminatedUnion("type", [
     run: runId,
     step,
     train_loss: finite,
-    validation_loss: finite,
+    /** A cross-entropy: above 0. */
+    validation_loss: z.number().positive(),
     tokens: z.int(),
     /** Floating-point operations of the whole run, dense count: 6 per parameter and token, plus attention. */
     flops: finite,

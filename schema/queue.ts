@@ -92,7 +92,7 @@ export const workerEventBody = z.discriminatedUnion("type", [
     type: z.literal("finished"),
     step: z.int(),
     train_loss: z.number(),
-    validation_loss: z.number(),
+    validation_loss: z.number().positive(),
     tokens: z.int(),
     flops: z.number(),
     seconds: z.number(),
