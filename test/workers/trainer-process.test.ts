@@ -56,6 +56,7 @@ describe("a trainer that misbehaves", () => {
     ["bare NaN", "trainer-protocol", /line 2 of its output is not JSON: .*NaN/, true],
     ["unknown event", "trainer-protocol", /no known event \(type: .*progress/, true],
     ["missing field", "trainer-protocol", /no known event \(train_loss: /, true],
+    ["impossible loss", "trainer-protocol", /no known event \(validation_loss: .*>0/, true],
     ["another run", "trainer-protocol", /an event of another run, r-of-somebody-else/, true],
     ["second greeting", "trainer-protocol", /a second "ready"/, true],
     ["failed, try again", "unsupported", /This engine knows no ALiBi\./, true],

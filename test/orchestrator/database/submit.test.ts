@@ -1,0 +1,169 @@
+/** What submitting does to runs and grid points: what is new, what is shared, what is left over. */
+import { describe, expect, it } from "vitest";
+import type { Database } from "../../../orchestrator/database/open.ts";
+import { cancelUnwanted } from "../../../orchestrator/database/submit.ts";
+import {
+  Attempt,
+  applyAll,
+  cellsOf,
+  freshDatabase,
+  gridText,
+  submitText,
+  train,
+} from "../../support/database.ts";
+
+const rates = (...exponents: number[]) => `[${exponents.map((e) => 2 ** e).join(", ")}]`;
+const states = (db: Database) =>
+  Object.fromEntries(
+    (
+      db.sqlite.prepare("SELECT state, count(*) AS n FROM runs GROUP BY state").all() as {
+        state: string;
+        n: number;
+      }[]
+    ).map(({ state, n }) => [state, n]),
+  );
+const pointsOf = (db: Database, sweep: string) =>
+  (
+    db.sqlite.prepare("SELECT log2_lr FROM run_results WHERE sweep = ? ORDER BY log2_lr").all(sweep) as {
+      log2_lr: number;
+    }[]
+  ).map((row) => row.log2_lr);
+const cancel = (db: Database, sweep: string) => {
+  db.sqlite.prepare("UPDATE sweeps SET state = 'cancelled' WHERE name = ?").run(sweep);
+  return cancelUnwanted(db.sqlite, 0);
+};
+
+describe("submitting", () => {
+  it("the same file again brings nothing", () => {
+    const db = freshDatabase();
+    const text = gridText({ rates: rates(-8, -7, -6) });
+    expect(submitText(db, text)).toEqual({
+      sweep: "grid",
+      points: 3,
+      added: 3,
+      removed: 0,
+      runs: 3,
+      new_runs: 3,
+      done: 0,
+    });
+    for (const { run } of cellsOf(text)) train(db, run, 3);
+    expect(submitText(db, text)).toMatchObject({ added: 0, removed: 0, new_runs: 0, done: 3 });
+    expect(states(db)).toEqual({ finished: 3 });
+    expect(db.sqlite.prepare("SELECT revision FROM sweeps").get()).toEqual({ revision: 1 });
+  });
+
+  it("an extended grid adds what is new alone", () => {
+    const db = freshDatabase();
+    const text = gridText({ rates: rates(-8, -7) });
+    submitText(db, text);
+    for (const { run } of cellsOf(text)) train(db, run, 3);
+    const extended = gridText({ rates: rates(-9, -8, -7, -6) });
+    expect(submitText(db, extended)).toMatchObject({ points: 4, added: 2, removed: 0, new_runs: 2, done: 2 });
+    expect(states(db)).toEqual({ finished: 2, pending: 2 });
+    expect(pointsOf(db, "grid")).toEqual([-9, -8, -7, -6]);
+    expect(db.sqlite.prepare("SELECT revision, file FROM sweeps").get()).toEqual({
+      revision: 2,
+      file: extended,
+    });
+  });
+
+  it("a smaller grid drops points, cancels what nobody has trained yet, and keeps results", () => {
+    const db = freshDatabase();
+    const text = gridText({ rates: rates(-9, -8, -7, -6) });
+    submitText(db, text);
+    const [first, second] = cellsOf(text);
+    train(db, first!.run, 3);
+    train(db, second!.run, 2);
+    expect(submitText(db, gridText({ rates: rates(-8, -7) }))).toMatchObject({
+      points: 2,
+      added: 0,
+      removed: 2,
+      new_runs: 0,
+      done: 1,
+    });
+    expect(pointsOf(db, "grid")).toEqual([-8, -7]);
+    expect(states(db)).toEqual({ finished: 2, pending: 1, cancelled: 1 });
+    // The dropped result is there for whoever asks again.
+    expect(submitText(db, text)).toMatchObject({ added: 2, new_runs: 0, done: 2 });
+    expect(states(db)).toEqual({ finished: 2, pending: 2 });
+  });
+
+  it("another training under the same name trains it all, and keeps the old results for later", () => {
+    const db = freshDatabase();
+    const [short, long] = [gridText({ steps: 20 }), gridText({ steps: 40 })];
+    submitText(db, short);
+    for (const { run } of cellsOf(short)) train(db, run, 3);
+    expect(submitText(db, long)).toMatchObject({ points: 3, new_runs: 3, done: 0 });
+    expect(states(db)).toEqual({ finished: 3, pending: 3 });
+    expect(db.sqlite.prepare("SELECT count(*) AS n FROM run_results").get()).toEqual({ n: 3 });
+    expect(submitText(db, short)).toMatchObject({ new_runs: 0, done: 3 });
+    expect(db.sqlite.prepare("SELECT outcome, count(*) AS n FROM run_results GROUP BY 1").all()).toEqual([
+      { outcome: "finished", n: 3 },
+    ]);
+  });
+
+  it("takes up what was cancelled, and leaves what failed", () => {
+    const db = freshDatabase();
+    const text = gridText();
+    submitText(db, text);
+    const attempt = new Attempt(cellsOf(text)[0]!.run, 1001);
+    applyAll(db, [attempt.claimed(), attempt.failed(true)]);
+    expect(cancel(db, "grid")).toBe(2);
+    expect(states(db)).toEqual({ failed: 1, cancelled: 2 });
+    submitText(db, text);
+    expect(states(db)).toEqual({ failed: 1, pending: 2 });
+    expect(db.sqlite.prepare("SELECT state FROM sweeps").get()).toEqual({ state: "active" });
+  });
+});
+
+describe("a run that several points ask for", () => {
+  it("is one run for two sweeps, and goes on until neither wants it", () => {
+    const db = freshDatabase();
+    submitText(db, gridText({ name: "one", rates: rates(-8, -7) }));
+    expect(submitText(db, gridText({ name: "two", rates: rates(-7, -6) }))).toMatchObject({
+      points: 2,
+      runs: 2,
+      new_runs: 1,
+    });
+    expect(states(db)).toEqual({ pending: 3 });
+    expect(cancel(db, "one")).toBe(1);
+    expect(states(db)).toEqual({ pending: 2, cancelled: 1 });
+    expect(cancel(db, "two")).toBe(2);
+    expect(states(db)).toEqual({ cancelled: 3 });
+  });
+
+  it("counts in both sweeps when it ends", () => {
+    const db = freshDatabase();
+    const text = gridText({ name: "one", rates: rates(-7) });
+    submitText(db, text);
+    submitText(db, gridText({ name: "two", rates: rates(-7, -6) }));
+    train(db, cellsOf(text)[0]!.run, 2.5);
+    expect(
+      db.sqlite
+        .prepare("SELECT sweep, val_loss FROM run_results WHERE outcome = 'finished' ORDER BY 1")
+        .all(),
+    ).toEqual([
+      { sweep: "one", val_loss: 2.5 },
+      { sweep: "two", val_loss: 2.5 },
+    ]);
+  });
+
+  it("at density 1 SμPar is μP: one training", () => {
+    const db = freshDatabase();
+    // 2 parameterizations × 2 sparsities × 3 rates, of which the 3 dense ones are shared.
+    expect(
+      submitText(db, gridText({ parameterization: "[mup, supar]", sparsity: "[0, 0.5]" })),
+    ).toMatchObject({
+      points: 12,
+      runs: 9,
+      new_runs: 9,
+    });
+    const shared = db.sqlite
+      .prepare(
+        `SELECT a.sparsity FROM run_results a JOIN run_results b ON a.run = b.run
+         WHERE a.parameterization = 'mup' AND b.parameterization = 'supar'`,
+      )
+      .all();
+    expect(shared).toEqual([{ sparsity: 0 }, { sparsity: 0 }, { sparsity: 0 }]);
+  });
+});

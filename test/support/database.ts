@@ -1,0 +1,148 @@
+/** A database as an orchestrator keeps it, and the events of workers, made by hand. */
+import { join } from "node:path";
+import { onTestFinished } from "vitest";
+import { eventApplier } from "../../orchestrator/database/apply-event.ts";
+import { type Database, openDatabase } from "../../orchestrator/database/open.ts";
+import { refreshRuns } from "../../orchestrator/database/optima.ts";
+import { storeSweep } from "../../orchestrator/database/submit.ts";
+import { type Cell, expandSweep } from "../../orchestrator/sweep/expand-sweep.ts";
+import { parseSweep } from "../../orchestrator/sweep/parse-sweep.ts";
+import type { WorkerEvent, WorkerEventBody } from "../../schema/queue.ts";
+import { scratch } from "./scratch.ts";
+
+const DATA = { hash: "0123456789abcdef", vocab_size: 256 };
+
+/** A migrated database in a directory of its own, closed and removed at the test's end. */
+export function freshDatabase(): Database {
+  const db = openDatabase(join(scratch().directory, "musweep.db"));
+  onTestFinished(() => db.close());
+  return db;
+}
+
+/** Stores a sweep file without its data: what is trained on does not matter to the database. */
+export function submitText(db: Database, text: string) {
+  const sweep = parseSweep(text, "test.yaml");
+  return storeSweep(db, {
+    name: sweep.name,
+    file: text,
+    data_hash: DATA.hash,
+    capability: "cpu",
+    phase: "grid",
+    cells: expandSweep(sweep, DATA).cells(),
+  });
+}
+
+export const cellsOf = (text: string): Cell[] => [
+  ...expandSweep(parseSweep(text, "test.yaml"), DATA).cells(),
+];
+
+export interface Gridded {
+  name?: string;
+  parameterization?: string;
+  sparsity?: string;
+  rates?: string;
+  seeds?: string;
+  steps?: number;
+}
+
+/** A sweep over powers of two; the fields are YAML. */
+export const gridText = (grid: Gridded = {}): string => `name: ${grid.name ?? "grid"}
+data: { corpus: moby-dick }
+model: { width: 64, layers: 1, d_head: 16, sequence_length: 32 }
+training: { steps: ${grid.steps ?? 20}, batch_size: 4 }
+base: { width: 32 }
+axes:
+  parameterization: ${grid.parameterization ?? "[supar]"}
+  sparsity: ${grid.sparsity ?? "[0]"}
+  learning_rate: ${grid.rates ?? "{ log2: { from: -8, to: -6 } }"}
+  seed: ${grid.seeds ?? "[1]"}
+`;
+
+/** The events of one attempt, numbered as its worker numbers them. */
+export class Attempt {
+  readonly #identity: Omit<WorkerEvent, "sequence" | "at" | "body">;
+  #sequence = 0;
+
+  constructor(run: string, attempt: number, token = `token-${run}-${attempt}`) {
+    this.#identity = { run, attempt, token, worker: `worker-${attempt}`, host: "a-host" };
+  }
+
+  event(body: WorkerEventBody): WorkerEvent {
+    this.#sequence++;
+    return { ...this.#identity, sequence: this.#sequence, at: 1000 * this.#sequence, body };
+  }
+
+  claimed = () => this.event({ type: "claimed" });
+  started = (resumed_from_step = 0) =>
+    this.event({
+      type: "started",
+      engine: "onnx",
+      engine_version: "1.0",
+      device: "cpu",
+      resumed_from_step,
+      parameters: 1000,
+      nonzero_parameters: 600,
+      notes: ["a note"],
+    });
+  metrics = (step: number, train_loss: number | null, validation_loss: number | null = null) =>
+    this.event({
+      type: "metrics",
+      points: [{ step, train_loss, validation_loss, gradient_norm: 1, tokens_per_second: 100 }],
+    });
+  checkpoint = (step: number) => this.event({ type: "checkpoint", step, path: `/checkpoints/${step}` });
+  finished = (validation_loss: number, step = 20) =>
+    this.event({
+      type: "finished",
+      step,
+      train_loss: validation_loss + 0.1,
+      validation_loss,
+      tokens: step * 128,
+      flops: 1e6,
+      seconds: 2,
+      weights_path: null,
+      log_tail: "",
+    });
+  diverged = (step = 7) =>
+    this.event({
+      type: "diverged",
+      step,
+      last_finite_loss: 9,
+      reason: "non-finite",
+      tokens: step * 128,
+      flops: 1e5,
+      seconds: 1,
+      log_tail: "nan!",
+    });
+  failed = (final: boolean, message = "out of luck") =>
+    this.event({ type: "failed", code: "trainer-exited", message, final, log_tail: "stack" });
+  released = (reason: "shutdown" | "cancelled", step = 10) =>
+    this.event({
+      type: "released",
+      step,
+      reason,
+      checkpoint: reason === "shutdown" ? "/checkpoints/10" : null,
+    });
+}
+
+/** Applies events and keeps the optima current, as the collector does. */
+export function applyAll(db: Database, events: WorkerEvent[]): string[] {
+  const applier = eventApplier(db.sqlite);
+  return db.sqlite.transaction(() => {
+    const results = events.map((event) => applier.apply(event));
+    refreshRuns(
+      db.sqlite,
+      events.map((event) => event.run),
+    );
+    return results;
+  })();
+}
+
+/** Ends a run with this validation loss; null: it diverges. */
+export function train(db: Database, run: string, loss: number | null): void {
+  const attempt = new Attempt(run, 1001);
+  applyAll(db, [
+    attempt.claimed(),
+    attempt.started(),
+    loss === null ? attempt.diverged() : attempt.finished(loss),
+  ]);
+}
