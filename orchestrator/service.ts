@@ -23,7 +23,13 @@ export interface Service {
 
 export async function startService(
   state: StateDirectory,
-  options: { redisUrl: string | undefined; log: Logger; signal?: AbortSignal },
+  options: {
+    redisUrl: string | undefined;
+    log: Logger;
+    /** Told when a Redis server has to be installed first, which takes a while. */
+    onInstall?: (what: string) => void;
+    signal?: AbortSignal;
+  },
 ): Promise<Service> {
   const { log } = options;
   const closers: (() => void | Promise<void>)[] = [];
@@ -45,6 +51,7 @@ export async function startService(
     closers.push(() => db.close());
     const redis = await openRedis({
       directory: state.redis,
+      ...(options.onInstall === undefined ? {} : { onInstall: options.onInstall }),
       ...(options.redisUrl === undefined ? {} : { url: options.redisUrl }),
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     });

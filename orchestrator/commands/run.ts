@@ -64,7 +64,12 @@ async function run(file: string, options: Options): Promise<void> {
   process.on("SIGINT", onSignal);
   process.on("SIGTERM", onSignal);
   try {
-    const service = await startService(state, { redisUrl: options.redis, log, signal: interrupted.signal });
+    const service = await startService(state, {
+      redisUrl: options.redis,
+      log,
+      onInstall: say,
+      signal: interrupted.signal,
+    });
     try {
       await submitFile(service, state, read, interrupted.signal);
       const worker = superviseWorker(() =>

@@ -62,7 +62,12 @@ async function serve(options: Options): Promise<void> {
       });
     }
   });
-  const service = await startService(state, { redisUrl: options.redis, log, signal: stopping.signal });
+  const service = await startService(state, {
+    redisUrl: options.redis,
+    onInstall: say,
+    log,
+    signal: stopping.signal,
+  });
   const connection = connectRedis(service.redis.url);
   const queues = CAPABILITIES.map((c) => new Queue(queueName(c), { connection }));
   const app = createApp({
