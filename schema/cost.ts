@@ -2,7 +2,7 @@
 import type { Plan, PlanGroup } from "./plan.ts";
 
 /** How many tensors of this group the model has. */
-export function tensorsOf(plan: Plan, group: PlanGroup): number {
+function tensorsOf(plan: Plan, group: PlanGroup): number {
   switch (group.name) {
     case "embedding":
     case "unembedding":

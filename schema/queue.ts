@@ -44,7 +44,7 @@ export const dispatchSchema = z.strictObject({
 });
 export type Dispatch = z.infer<typeof dispatchSchema>;
 
-export const heartbeatSchema = z.strictObject({
+const heartbeatSchema = z.strictObject({
   worker: z.string(),
   host: z.string(),
   pid: z.int(),
@@ -74,7 +74,7 @@ const metricPoint = z.strictObject({
 });
 export type MetricPoint = z.infer<typeof metricPoint>;
 
-export const workerEventBody = z.discriminatedUnion("type", [
+const workerEventBody = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("claimed") }),
   z.strictObject({
     type: z.literal("started"),

@@ -42,6 +42,8 @@ export function print(options: { json?: boolean }, value: unknown, text: () => s
 /** Notes for the person at the terminal: standard error, so that standard output stays data. */
 export const say = (text: string): void => void process.stderr.write(`${text}\n`);
 
+export const sayInstalling = (what: string): void => say(`Installing ${what} …`);
+
 export function parseCount(name: string): (text: string) => number {
   return (text) => {
     const value = Number(text);

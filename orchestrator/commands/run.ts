@@ -16,7 +16,7 @@ import { type Service, startService } from "../service.ts";
 import { type StateDirectory, stateDirectory } from "../state.ts";
 import { quantity } from "../terminal/format.ts";
 import { progressLine, timeLeft } from "../terminal/progress.ts";
-import { type CommonOptions, common, print, say, withRedis } from "./common.ts";
+import { type CommonOptions, common, print, say, sayInstalling, withRedis } from "./common.ts";
 import { submittedText } from "./submit.ts";
 import { type WorkerOptions, workerConfig, workerOptions } from "./worker-options.ts";
 
@@ -67,7 +67,7 @@ async function run(file: string, options: Options): Promise<void> {
     const service = await startService(state, {
       redisUrl: options.redis,
       log,
-      onInstall: say,
+      onInstall: sayInstalling,
       signal: interrupted.signal,
     });
     try {

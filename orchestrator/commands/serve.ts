@@ -11,7 +11,7 @@ import { createApp } from "../server/app.ts";
 import { startService } from "../service.ts";
 import { stateDirectory } from "../state.ts";
 import { parseSweep } from "../sweep/parse-sweep.ts";
-import { type CommonOptions, common, parseCount, say, withRedis } from "./common.ts";
+import { type CommonOptions, common, parseCount, say, sayInstalling, withRedis } from "./common.ts";
 
 interface Options extends CommonOptions {
   redis?: string;
@@ -64,7 +64,7 @@ async function serve(options: Options): Promise<void> {
   });
   const service = await startService(state, {
     redisUrl: options.redis,
-    onInstall: say,
+    onInstall: sayInstalling,
     log,
     signal: stopping.signal,
   });

@@ -7,7 +7,7 @@
 import type Sqlite from "better-sqlite3";
 import type { WorkerEvent, WorkerEventBody } from "../../schema/queue.ts";
 
-export type Applied =
+type Applied =
   | "applied"
   /** Seen before. */
   | "duplicate"

@@ -30,7 +30,7 @@ const CELLS = `
 const CURVES_REFRESHED_TOGETHER = 64;
 
 /** Groups rows (ordered by position) into curves. */
-export function curvesOf(rows: CellRow[]): Map<string, { first: CellRow; input: CurveInput }> {
+function curvesOf(rows: CellRow[]): Map<string, { first: CellRow; input: CurveInput }> {
   const curves = new Map<string, { first: CellRow; input: CurveInput }>();
   for (const row of rows) {
     const curve = curves.get(row.curve) ?? { first: row, input: { points: [] } };

@@ -9,7 +9,7 @@ import type { Capability } from "../../schema/queue.ts";
 import type { Database } from "./open.ts";
 import { refreshPhase } from "./optima.ts";
 
-export interface CellToStore {
+interface CellToStore {
   coordinates: {
     parameterization: string;
     width: number;

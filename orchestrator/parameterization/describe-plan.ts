@@ -4,7 +4,7 @@
 import { keptCount } from "../../schema/cost.ts";
 import type { Plan } from "../../schema/plan.ts";
 
-export interface ResolvedRow {
+interface ResolvedRow {
   group: string;
   /** fan-in × fan-out; a norm's gain is a vector. */
   shape: string;

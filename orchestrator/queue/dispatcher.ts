@@ -27,7 +27,7 @@ const LOOP_MS = 250;
 const RECONCILE_MS = 15_000;
 const RECONCILE_PAGE = 500;
 /** Tries at a run whose trainer fails; a lost worker's run does not count against these. */
-export const ATTEMPTS_PER_DISPATCH = 2;
+const ATTEMPTS_PER_DISPATCH = 2;
 
 export interface Dispatcher {
   /** Runs one pass of everything now, reconciliation included. */
@@ -55,7 +55,9 @@ export function startDispatcher(
   log: Logger,
   collector: Pick<Collector, "caughtUp">,
 ): Dispatcher {
-  const redis: Redis = connectRedis(redisUrl, (reason) => log.warn(`Redis connection lost, waiting: ${reason}`));
+  const redis: Redis = connectRedis(redisUrl, (reason) =>
+    log.warn(`Redis connection lost, waiting: ${reason}`),
+  );
   const queues = new Map<Capability, Queue<Job>>(
     CAPABILITIES.map((c) => [c, new Queue<Job>(queueName(c), { connection: redis })]),
   );

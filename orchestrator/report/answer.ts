@@ -30,7 +30,7 @@ export interface AnswerRow {
   regret: Regret | null;
 }
 
-export interface AnswerVerdict {
+interface AnswerVerdict {
   phase: string;
   title: string;
   width: number;
@@ -46,9 +46,6 @@ export interface Answer {
   rows: AnswerRow[];
   verdicts: AnswerVerdict[];
 }
-
-/** A verdict's margin, octaves. */
-export const DEFAULT_MARGIN = 0.5;
 
 /** @throws MusweepError when there is no such sweep */
 export function readAnswer(db: Database, sweep: string): Answer {
@@ -128,7 +125,7 @@ function answerPhase(
     if (cells.length > 1) {
       verdicts.push({
         ...shared,
-        verdict: verdict(cells, base, { axis: "density", margin: DEFAULT_MARGIN, ...options }),
+        verdict: verdict(cells, base, { axis: "density", ...options }),
       });
     }
   }

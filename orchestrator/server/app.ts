@@ -10,6 +10,7 @@ import type { Queue } from "bullmq";
 import { Hono } from "hono";
 import { basicAuth } from "hono/basic-auth";
 import { bodyLimit } from "hono/body-limit";
+import { HTTPException } from "hono/http-exception";
 import { MusweepError } from "../../schema/errors.ts";
 import type { Database } from "../database/open.ts";
 import { progressOf, sweepProgress } from "../database/progress.ts";
@@ -47,6 +48,7 @@ export function createApp(options: AppOptions): Hono {
   });
   mountQueues(app, options.queues);
   app.onError((error, c) => {
+    if (error instanceof HTTPException) return error.getResponse();
     if (!(error instanceof MusweepError)) throw error;
     const status = error.code === "unknown-sweep" ? 404 : error.kind === "usage" ? 422 : 503;
     return c.json({ code: error.code, message: error.message, remedy: error.remedy }, status);

@@ -33,7 +33,7 @@ export interface Cell {
   keep_weights: boolean;
 }
 
-export interface Counts {
+interface Counts {
   /** Points as the axes declare them. */
   points: number;
   /** Points that another one equals; they are left out. */

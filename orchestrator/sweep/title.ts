@@ -2,15 +2,13 @@
 import { RULES } from "../parameterization/rules.ts";
 import type { Coordinates } from "./expand-sweep.ts";
 
-export const parameterizationTitle = (name: Coordinates["parameterization"]): string => RULES[name].title;
-
 /**
  * @param coordinates layers are shown only when `layers` says so, since most sweeps have one depth
  */
 export function titleOf(coordinates: Coordinates, options: { layers?: boolean } = {}): string {
   const { parameterization, width, sparsity, layers, learning_rate, seed, ...others } = coordinates;
   return [
-    parameterizationTitle(parameterization),
+    RULES[parameterization].title,
     `d${width}`,
     ...(options.layers === true ? [`L${layers}`] : []),
     `s${sparsity}`,
