@@ -1,0 +1,133 @@
+/** The built command line (dist/), run as a user runs it: one process a command, in a scratch of its own. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect } from "vitest";
+import { openDatabase } from "../../orchestrator/database/open.ts";
+import { type Scratch, until } from "./scratch.ts";
+
+const CLI = fileURLToPath(new URL("../../dist/orchestrator/cli.js", import.meta.url));
+const MISBEHAVING = fileURLToPath(new URL("../fixtures/trainers/misbehaving.mjs", import.meta.url));
+
+/** For --trainer-command. */
+export const misbehavingTrainer = (fault: string): string => `${process.execPath} ${MISBEHAVING} ${fault}`;
+
+export interface Ended {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+export class Musweep {
+  readonly child: ChildProcess;
+  stdout = "";
+  stderr = "";
+  readonly ended: Promise<Ended>;
+
+  constructor(place: Scratch, args: string[], env: NodeJS.ProcessEnv = {}) {
+    if (!existsSync(CLI)) throw new Error(`${CLI} is missing: npm run build`);
+    this.child = spawn(process.execPath, [CLI, ...args], {
+      cwd: place.directory,
+      env: { ...place.env, ...env },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    this.child.stdout!.setEncoding("utf8").on("data", (text: string) => {
+      this.stdout += text;
+    });
+    this.child.stderr!.setEncoding("utf8").on("data", (text: string) => {
+      this.stderr += text;
+    });
+    this.ended = new Promise((resolve, reject) => {
+      this.child.on("error", reject);
+      this.child.on("close", (code) => resolve({ code, stdout: this.stdout, stderr: this.stderr }));
+    });
+  }
+
+  /** Resolves when it has said this on stderr. */
+  says(pattern: RegExp): Promise<void> {
+    return until(() => {
+      if (!pattern.test(this.stderr)) throw new Error(`${pattern} was not said; but:\n${this.stderr}`);
+    });
+  }
+
+  signal(name: NodeJS.Signals): Promise<Ended> {
+    this.child.kill(name);
+    return this.ended;
+  }
+}
+
+/** Runs a command to its end. */
+export const musweep = (place: Scratch, ...args: string[]): Promise<Ended> => new Musweep(place, args).ended;
+
+/** Runs a command that has to succeed. */
+export async function succeed(place: Scratch, ...args: string[]): Promise<Ended> {
+  const ended = await musweep(place, ...args);
+  expect(ended, `musweep ${args.join(" ")}`).toMatchObject({ code: 0 });
+  return ended;
+}
+
+/** Rows of a query on the scratch's database, while others write it or not. */
+export function sql<Row = Record<string, unknown>>(place: Scratch, query: string): Row[] {
+  const db = openDatabase(join(place.directory, ".musweep", "musweep.db"), { readonly: true });
+  try {
+    return db.sqlite.prepare<[], Row>(query).all();
+  } finally {
+    db.close();
+  }
+}
+
+export interface TinySweep {
+  name?: string;
+  parameterization?: string;
+  sparsity?: string;
+  /** YAML: rates, or a range. */
+  rates?: string;
+  seeds?: string;
+  steps?: number;
+}
+
+/**
+ * A sweep of real training on the bytes of Moby Dick that takes a moment: width 32, one layer, 128 tokens a step.
+ * @returns the file's name, inside the scratch
+ */
+export function writeSweep(place: Scratch, sweep: TinySweep = {}): string {
+  const name = sweep.name ?? "tiny";
+  const text = `name: ${name}
+data: { corpus: moby-dick }
+model: { width: 32, layers: 1, d_head: 16, sequence_length: 32 }
+training: { steps: ${sweep.steps ?? 30}, batch_size: 4, evaluation: { sequences: 16 } }
+base: { width: 32 }
+axes:
+  parameterization: ${sweep.parameterization ?? "[supar]"}
+  sparsity: ${sweep.sparsity ?? "[0, 0.5]"}
+  learning_rate: ${sweep.rates ?? "{ log2: { from: -7, to: -5 } }"}
+  seed: ${sweep.seeds ?? "[1]"}
+`;
+  writeFileSync(join(place.directory, `${name}.yaml`), text);
+  return `${name}.yaml`;
+}
+
+/** A port that nobody listened on a moment ago. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      server.close(() =>
+        address !== null && typeof address === "object"
+          ? resolve(address.port)
+          : reject(new Error("no port was given")),
+      );
+    });
+  });
+}
+
+/** The process of a scratch whose command line has this, by its id. */
+export function processOf(place: Scratch, pattern: RegExp): number {
+  const found = place.processes().filter((line) => pattern.test(line));
+  if (found.length === 0) throw new Error(`no process is ${pattern}:\n${place.processes().join("\n")}`);
+  return Number.parseInt(found[0]!, 10);
+}
