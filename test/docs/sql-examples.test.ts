@@ -1,0 +1,61 @@
+/** Every SQL example in docs/sql.md runs, and answers, on the quickstart's own grid. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import type { Database } from "../../orchestrator/database/open.ts";
+import { packageRoot } from "../../schema/package.ts";
+import { Attempt, applyAll, freshDatabase, submitText } from "../support/database.ts";
+
+const read = (...path: string[]): string => readFileSync(join(packageRoot(), ...path), "utf8");
+const examples = [...read("docs", "sql.md").matchAll(/```sql\n([\s\S]*?)```/g)].map((match) => match[1]!);
+
+interface Point {
+  run: string;
+  log2_lr: number;
+  sparsity: number;
+}
+
+/** A valley around 2^-7, walls from 2^-4 up, one failed run, one never trained. */
+function filledDatabase(): Database {
+  const db = freshDatabase();
+  submitText(db, read("sweeps", "quickstart.yaml"));
+  const points = db.sqlite
+    .prepare<[], Point>("SELECT run, log2_lr, sparsity FROM run_results GROUP BY run ORDER BY run")
+    .all();
+  const [failing, , ...others] = points;
+  const events = others.flatMap(({ run, log2_lr, sparsity }) => {
+    const attempt = new Attempt(run, 1001);
+    const loss = 2 + sparsity / 4 + 0.02 * (log2_lr + 7) ** 2;
+    return [
+      attempt.claimed(),
+      attempt.started(),
+      attempt.metrics(1, 5.5),
+      log2_lr > -4 ? attempt.diverged() : attempt.finished(loss),
+    ];
+  });
+  const broken = new Attempt(failing!.run, 1001);
+  applyAll(db, [...events, broken.claimed(), broken.failed(true)]);
+  return db;
+}
+
+describe("docs/sql.md", () => {
+  it("has examples that all answer", () => {
+    const db = filledDatabase();
+    expect(examples.length).toBeGreaterThan(8);
+    for (const query of examples) {
+      expect(db.sqlite.prepare(query).all().length, query).toBeGreaterThan(0);
+    }
+  });
+
+  it.each(["run_results", "curves", "optima", "missing"])("names every column of %s", (view) => {
+    const section = read("docs", "sql.md")
+      .split("\n## ")
+      .find((part) => part.startsWith(view))!;
+    const named = new Set(section.match(/[a-z_0-9]+/g));
+    const columns = freshDatabase()
+      .sqlite.prepare(`SELECT * FROM ${view}`)
+      .columns()
+      .map((column) => column.name);
+    expect(columns.filter((name) => !named.has(name))).toEqual([]);
+  });
+});
