@@ -16,6 +16,10 @@ import type { Database } from "../database/open.ts";
 import { progressOf, sweepProgress } from "../database/progress.ts";
 import type { Stored } from "../database/submit.ts";
 import { readAnswer } from "../report/answer.ts";
+import { SweepFileError } from "../sweep/problems.ts";
+
+/** As URLs write them. */
+const LOOPBACK_NAMES = new Set(["127.0.0.1", "localhost", "[::1]"]);
 
 /** Sweep files are small; anything larger is a mistake. */
 const MAX_BODY_BYTES = 1 << 20;
@@ -34,6 +38,14 @@ export function createApp(options: AppOptions): Hono {
   app.get("/healthz", (c) => c.json({ ok: true }));
   if (options.token !== undefined) {
     app.use("*", basicAuth({ username: "musweep", password: options.token, realm: "musweep" }));
+  } else {
+    // Without a token only this machine may ask: a page whose name was pointed at 127.0.0.1 may not.
+    app.use("*", async (c, next) => {
+      const { hostname } = new URL(c.req.url);
+      if (!LOOPBACK_NAMES.has(hostname))
+        return c.text("musweep answers to 127.0.0.1 and localhost only", 403);
+      return next();
+    });
   }
   app.get("/", (c) => c.redirect("/queues"));
   app.get("/api/sweeps", (c) => c.json(sweepProgress(db)));
@@ -51,7 +63,8 @@ export function createApp(options: AppOptions): Hono {
     if (error instanceof HTTPException) return error.getResponse();
     if (!(error instanceof MusweepError)) throw error;
     const status = error.code === "unknown-sweep" ? 404 : error.kind === "usage" ? 422 : 503;
-    return c.json({ code: error.code, message: error.message, remedy: error.remedy }, status);
+    const problems = error instanceof SweepFileError ? { problems: error.problems } : {};
+    return c.json({ code: error.code, message: error.message, remedy: error.remedy, ...problems }, status);
   });
   return app;
 }
