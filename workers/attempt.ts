@@ -49,18 +49,20 @@ export async function executeAttempt(options: AttemptOptions): Promise<void> {
     ask();
   });
   trainer = await pool.take();
+  let goesOn: boolean;
   try {
     const running = trainer.run(runCommand(options), (event) => forward(event, options, trainer!));
     ask();
     const end = await running;
     await reportEnd(end, options, trainer, interrupt);
+    // Whoever holds the run now, or takes it up again, starts from its checkpoints.
+    goesOn = end.type === "stopped" || interrupt === "lock-lost";
     pool.giveBack(trainer);
   } catch (error) {
     await pool.discard(trainer);
     throw error;
   }
-  if (interrupt === undefined)
-    rmSync(join(config.checkpoint_directory, run), { recursive: true, force: true });
+  if (!goesOn) rmSync(join(config.checkpoint_directory, run), { recursive: true, force: true });
 }
 
 const reportEverySteps = (plan: Plan): number => Math.ceil(plan.steps / POINTS_PER_RUN);
@@ -134,7 +136,7 @@ async function reportEnd(
   switch (end.type) {
     case "finished": {
       const { type, step, train_loss, validation_loss, tokens, flops, seconds, weights_path } = end;
-      return reporter.report({
+      await reporter.report({
         type,
         step,
         train_loss,
@@ -145,17 +147,19 @@ async function reportEnd(
         weights_path,
         log_tail,
       });
+      return;
     }
     case "diverged": {
       const { type, step, last_finite_loss, reason, tokens, flops, seconds } = end;
-      return reporter.report({ type, step, last_finite_loss, reason, tokens, flops, seconds, log_tail });
+      await reporter.report({ type, step, last_finite_loss, reason, tokens, flops, seconds, log_tail });
+      return;
     }
     case "stopped":
       if (interrupt === undefined)
         throw new TrainerFailure("trainer-protocol", "the trainer stopped without being asked to");
       // Somebody else holds the run by now; its events are the ones that count.
       if (interrupt === "lock-lost") return;
-      return reporter.report({
+      await reporter.report({
         type: "released",
         step: end.step,
         reason: interrupt,

@@ -6,7 +6,7 @@ import { startWorker } from "./worker.ts";
 
 const config = workerConfigSchema.parse(JSON.parse(process.argv[2] ?? "null"));
 const log = pino({ base: null }, pino.destination({ fd: 2, sync: true }));
-const worker = await startWorker(config, log);
+const worker = startWorker(config, log);
 
 let stopping = false;
 const stop = async (why: string): Promise<void> => {
@@ -21,3 +21,6 @@ process.on("SIGINT", () => void stop("SIGINT"));
 if (config.exit_with_stdin) {
   process.stdin.on("end", () => void stop("parent gone")).resume();
 }
+await worker.ready.catch((error: unknown) => {
+  if (!stopping) throw error;
+});

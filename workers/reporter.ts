@@ -32,11 +32,11 @@ export class Reporter {
     this.#timer ??= setTimeout(() => this.#flush(), FLUSH_MS);
   }
 
-  /** Resolves when Redis has the event and all before it. */
-  async report(body: WorkerEventBody): Promise<void> {
+  /** Resolves when Redis has the event and all before it; rejects when one of them could not be sent. */
+  report(body: WorkerEventBody): Promise<unknown> {
     this.#flush();
     this.#send(body);
-    await this.#sent;
+    return this.#sent;
   }
 
   #flush(): void {
@@ -50,5 +50,7 @@ export class Reporter {
   #send(body: WorkerEventBody): void {
     const event: WorkerEvent = { ...this.#identity, sequence: ++this.#sequence, at: Date.now(), body };
     this.#sent = this.#sent.then(() => this.#redis.xadd(EVENT_STREAM, "*", "event", JSON.stringify(event)));
+    // Whoever waits for an end of the run is told; nobody waits for its points.
+    this.#sent.catch(() => undefined);
   }
 }

@@ -4,6 +4,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Job as BullJob, UnrecoverableError, Worker } from "bullmq";
 import type { Logger } from "pino";
 import { packageVersion } from "../schema/package.ts";
@@ -29,10 +30,17 @@ import { TrainerFailure } from "./trainer-process.ts";
 
 const HEARTBEAT_MS = 5000;
 const HEARTBEAT_EXPIRES_S = 20;
+/** A worker that is asked to stop while Redis is away for so long leaves without telling it. */
+const REDIS_PATIENCE_MS = 5000;
 
 export interface RunningWorker {
   readonly name: string;
-  /** Stops taking runs, checkpoints and releases the ones in progress, ends the trainers. */
+  /** Resolves when it is connected and hears of cancelled runs. */
+  readonly ready: Promise<void>;
+  /**
+   * Stops taking runs, checkpoints and releases the ones in progress, ends the trainers. Without Redis nobody is told:
+   * the runs are picked up again once their locks expire, from the same checkpoints.
+   */
   close(): Promise<void>;
 }
 
@@ -41,7 +49,8 @@ interface Active {
   interrupt(reason: Interrupt): void;
 }
 
-export async function startWorker(config: WorkerConfig, log: Logger): Promise<RunningWorker> {
+/** Takes runs from now on, or from when Redis can be reached. */
+export function startWorker(config: WorkerConfig, log: Logger): RunningWorker {
   const name = `${hostname()}-${process.pid}-${randomUUID().slice(0, 4)}`;
   const startedAt = Date.now();
   const redis = connectRedis(config.redis_url, (reason) =>
@@ -51,6 +60,7 @@ export async function startWorker(config: WorkerConfig, log: Logger): Promise<Ru
   const pool = new TrainerPool(config);
   /** By BullMQ job id. */
   const active = new Map<string, Active>();
+  const attempts = new Set<Promise<void>>();
   let closing = false;
 
   const processJob = async (job: BullJob<Job>): Promise<void> => {
@@ -81,20 +91,22 @@ export async function startWorker(config: WorkerConfig, log: Logger): Promise<Ru
     });
     if (closing) active.get(job.id!)!.interrupt("shutdown");
     log.info({ run, attempt, title: job.name }, "run claimed");
+    const execution = executeAttempt({
+      run,
+      plan,
+      keepWeights: keep_weights,
+      config,
+      pool,
+      reporter,
+      progress,
+      onInterrupt: (callback) => {
+        interrupt = callback;
+        if (reason) callback(reason);
+      },
+    });
+    attempts.add(execution);
     try {
-      await executeAttempt({
-        run,
-        plan,
-        keepWeights: keep_weights,
-        config,
-        pool,
-        reporter,
-        progress,
-        onInterrupt: (callback) => {
-          interrupt = callback;
-          if (reason) callback(reason);
-        },
-      });
+      await execution;
       log.info({ run, attempt, interrupted: reason }, "run ended");
     } catch (error) {
       const failure =
@@ -113,8 +125,17 @@ export async function startWorker(config: WorkerConfig, log: Logger): Promise<Ru
       throw final ? new UnrecoverableError(failure.message) : failure;
     } finally {
       active.delete(job.id!);
+      attempts.delete(execution);
     }
   };
+
+  /** Resolves when Redis has been away for REDIS_PATIENCE_MS. */
+  async function redisGone(signal: AbortSignal): Promise<void> {
+    for (let away = 0; away < REDIS_PATIENCE_MS && !signal.aborted; away += 100) {
+      if (redis.status === "ready") away = 0;
+      await sleep(100);
+    }
+  }
 
   const worker = new Worker<Job>(queueName(config.capability), processJob, {
     connection: redis,
@@ -131,7 +152,6 @@ export async function startWorker(config: WorkerConfig, log: Logger): Promise<Ru
     for (const id of ids) active.get(id)?.interrupt("lock-lost");
   });
 
-  await subscriber.subscribe(CANCEL_CHANNEL);
   subscriber.on("message", (_channel, run) => {
     for (const entry of active.values()) if (entry.progress.run === run) entry.interrupt("cancelled");
   });
@@ -151,21 +171,37 @@ export async function startWorker(config: WorkerConfig, log: Logger): Promise<Ru
     };
     await redis.set(workerKey(name), JSON.stringify(heartbeat), "EX", HEARTBEAT_EXPIRES_S);
   };
-  await worker.waitUntilReady();
-  await beat();
   const heartbeat = setInterval(() => void beat().catch(() => undefined), HEARTBEAT_MS);
-  log.info({ worker: name, slots: config.slots, queue: queueName(config.capability) }, "worker ready");
+  const ready = (async () => {
+    await subscriber.subscribe(CANCEL_CHANNEL);
+    await worker.waitUntilReady();
+    await beat();
+    log.info({ worker: name, slots: config.slots, queue: queueName(config.capability) }, "worker ready");
+  })();
 
   return {
     name,
+    ready,
     async close() {
       closing = true;
-      await worker.pause(true);
-      for (const entry of active.values()) entry.interrupt("shutdown");
-      await worker.close();
       clearInterval(heartbeat);
+      for (const entry of active.values()) entry.interrupt("shutdown");
+      const closed = new AbortController();
+      const inOrder = worker
+        .pause(true)
+        .then(() => worker.close())
+        .then(() => redis.del(workerKey(name)))
+        .catch((error: Error) => log.error(error.message));
+      const gone = redisGone(closed.signal).then(async () => {
+        if (closed.signal.aborted) return;
+        log.warn("Redis is away: stopping without it");
+        // What waits to be sent fails now, and the attempts end when their trainers have stopped.
+        redis.disconnect();
+        await Promise.allSettled(attempts);
+      });
+      await Promise.race([inOrder, gone]);
+      closed.abort();
       await pool.close();
-      await redis.del(workerKey(name));
       redis.disconnect();
       subscriber.disconnect();
     },
