@@ -1,18 +1,30 @@
 import type { Command } from "commander";
-import { readAnswer } from "../report/answer.ts";
 import { answerText } from "../report/answer-text.ts";
-import { type CommonOptions, common, print, withDatabase } from "./common.ts";
+import { readFigureData } from "../report/figures/data.ts";
+import { type ReportTargets, writeReport } from "../report/figures/write-report.ts";
+import { type CommonOptions, common, print, say, withDatabase } from "./common.ts";
 
 export function addReport(program: Command): void {
   common(
     program
       .command("report <sweep>")
-      .description("the answer: optimal learning rate per sparsity with its interval, drift, cost, verdicts"),
-    ["musweep report quickstart", "musweep report quickstart --json | jq '.rows[].optimum.log2_lr'"],
-  ).action(async (sweep: string, options: CommonOptions) => {
-    await withDatabase(options, { readonly: true }, (db) => {
-      const answer = readAnswer(db, sweep);
-      print(options, answer, () => answerText(answer));
-    });
+      .description("the answer: optimal learning rate per sparsity with its interval, drift, cost, verdicts")
+      .option("--html <file>", "also as one HTML file: sentences, figures, tables; nothing is fetched")
+      .option("--svg <directory>", "also the figures as SVG, light and dark")
+      .option("--png <directory>", "also the figures as PNG")
+      .option("--csv <directory>", "also curves.csv, optima.csv and transfer.csv"),
+    [
+      "musweep report quickstart",
+      "musweep report quickstart --html report.html --png figures",
+      "musweep report quickstart --csv tables",
+      "musweep report quickstart --json | jq '.rows[].optimum.log2_lr'",
+    ],
+  ).action(async (sweep: string, options: CommonOptions & ReportTargets) => {
+    // The database is read once and closed: rendering takes seconds, and writers should not wait for it.
+    const data = await withDatabase(options, { readonly: true }, (db) => readFigureData(db, sweep));
+    const { files, notes } = await writeReport(data, options);
+    print(options, data.answer, () => answerText(data.answer));
+    for (const note of notes) say(note);
+    for (const file of files) say(`wrote ${file}`);
   });
 }

@@ -1,0 +1,435 @@
+/**
+ * Validation loss against log2 of the base learning rate, a panel per parameterization, a line per sparsity: the paper's
+ * figures 1, 6 and 8. Panels of a row share both axes, so that optima compare from left to right and levels too.
+ */
+import { area, line as lineShape } from "d3-shape";
+import type { Optimum } from "../../analysis/types.ts";
+import type { FigureCurve, FigurePoint } from "./data.ts";
+import type { Facets, Panel } from "./facets.ts";
+import {
+  arrow,
+  type Box,
+  type Figure,
+  figure,
+  frame,
+  group,
+  type LegendEntry,
+  label,
+  legend,
+  line,
+  linear,
+  lossTicks,
+  octaveTicks,
+  path,
+} from "./frame.ts";
+import { decimal, sparsityLabel } from "./labels.ts";
+import { element, type Markup, text } from "./markup.ts";
+import { marker, sparsityClass } from "./theme.ts";
+
+export interface FigureOptions {
+  /** Unique in its page; letters, digits and hyphens. */
+  id: string;
+  /** Pixels; panels take what is left beside axes. */
+  width: number;
+  /** Panels side by side at most. */
+  columns: number;
+}
+
+const LEFT = 58;
+const GAP = 14;
+const RIGHT = 10;
+const TITLE = 22;
+/** Name of a row of panels, where there are several rows. */
+const ROW_NAME = 20;
+const AXIS = 24;
+/** Height of one sparsity's marks above the axis. */
+const STRIP_ROW = 8;
+
+type Scale = ReturnType<typeof linear>;
+interface Scales {
+  x: Scale;
+  y: Scale;
+  top: number;
+}
+
+/** @returns null when there is nothing to draw a curve of */
+export function curvesFigure(facets: Facets, options: FigureOptions): Figure | null {
+  const all = facets.rows.flatMap((row) => row.panels.flatMap((panel) => panel?.curves ?? []));
+  if (all.length === 0) return null;
+  const columns = Math.min(options.columns, facets.parameterizations.length);
+  const plotWidth = Math.min(340, Math.floor((options.width - LEFT - RIGHT - GAP * (columns - 1)) / columns));
+  const plotHeight = facets.rows.length > 2 ? 170 : 220;
+  const width = Math.max(
+    Math.min(options.width, 360),
+    LEFT + columns * plotWidth + GAP * (columns - 1) + RIGHT,
+  );
+  const domain = rateDomain(all);
+  const key = keyOf(facets, all, { x: 12, y: 16, width: width - 24 });
+
+  const content: Markup[] = [...key.markup];
+  let y = 16 + key.height + 4;
+  const plotsTop = y;
+  facets.rows.forEach((row, r) => {
+    const panels = row.panels.filter((panel) => panel !== null);
+    const curves = panels.flatMap((panel) => panel.curves);
+    const losses = lossDomain(curves);
+    // Each sparsity that leaves the axis somewhere in this row gets a line of its own above it, so that no mark hides another.
+    const leaving = facets.sparsities.filter((s) =>
+      curves.some((c) => c.sparsity === s && c.points.some((p) => p.diverged > 0 || isAbove(p, losses))),
+    );
+    const strip = leaving.length > 0 ? leaving.length * STRIP_ROW + 6 : 0;
+    if (row.label !== "") {
+      content.push(label(LEFT, y + 16, row.label, { class: "muted" }));
+      y += ROW_NAME;
+    }
+    panels.forEach((panel, i) => {
+      const column = i % columns;
+      if (column === 0 && i > 0) y += TITLE + strip + plotHeight + AXIS;
+      const box: Box = {
+        x: LEFT + column * (plotWidth + GAP),
+        y: y + TITLE + strip,
+        width: plotWidth,
+        height: plotHeight,
+      };
+      const scales: Scales = {
+        x: linear(domain, [box.x, box.x + box.width]),
+        y: linear(losses ?? [0, 1], [box.y + box.height, box.y]),
+        top: box.y,
+      };
+      const id = `${options.id}-${r}-${i}`;
+      content.push(
+        drawPanel(panel, box, scales, { facets, leaving, strip, id, labelled: column === 0, losses }),
+      );
+    });
+    y += TITLE + strip + plotHeight + AXIS;
+  });
+  content.push(
+    label(LEFT + (width - LEFT - RIGHT) / 2, y + 14, "log₂ base learning rate", { "text-anchor": "middle" }),
+    label(0, 0, "validation loss (nats per token)", {
+      "text-anchor": "middle",
+      transform: `translate(15 ${(plotsTop + y) / 2}) rotate(-90)`,
+    }),
+  );
+  return figure(
+    { width, height: y + 24 },
+    {
+      id: options.id,
+      title: "Validation loss against base learning rate",
+      description: describe(facets),
+      series: facets.sparsities.length,
+    },
+    content,
+  );
+}
+
+const describe = (facets: Facets): string =>
+  `A panel for each of ${facets.parameterizations.map((p) => p.title).join(", ")}; a line for each sparsity (${facets.sparsityLabels.join(", ")}). The report's tables have the same numbers.`;
+
+/** Half an octave beyond the rates tried. */
+function rateDomain(curves: FigureCurve[]): [number, number] {
+  const rates = curves.flatMap((c) => c.points.map((p) => p.log2_lr));
+  return [Math.min(...rates) - 0.5, Math.max(...rates) + 0.5];
+}
+
+/** A loss this far above the worst curve's best is off the axis: what matters is the valleys. */
+const HEADROOM = 0.1;
+
+/** From below the lowest loss to above every curve's best; null without losses. */
+function lossDomain(curves: FigureCurve[]): [number, number] | null {
+  const means = curves.flatMap((c) => c.points.flatMap((p) => (p.mean === null ? [] : [p.mean])));
+  if (means.length === 0) return null;
+  const lows = curves.flatMap((c) => c.points.flatMap((p) => (p.low === null ? [] : [p.low])));
+  const bests = curves.flatMap((c) => (c.optimum.grid_loss === null ? [] : [c.optimum.grid_loss]));
+  const worstBest = Math.max(...(bests.length > 0 ? bests : means));
+  const bottom = Math.min(...lows, ...curves.flatMap((c) => c.optimum.loss ?? []));
+  const top = Math.min(Math.max(...means), worstBest * (1 + HEADROOM));
+  const margin = 0.04 * Math.max(top - bottom, 0.001 * top);
+  return [bottom - margin, top + margin];
+}
+
+const isAbove = (point: FigurePoint, losses: [number, number] | null): boolean =>
+  point.mean !== null && losses !== null && point.mean > losses[1];
+
+interface PanelContext {
+  facets: Facets;
+  /** Sparsities with marks above the axis, in their order there. */
+  leaving: number[];
+  strip: number;
+  id: string;
+  labelled: boolean;
+  losses: [number, number] | null;
+}
+
+function drawPanel(panel: Panel, box: Box, scales: Scales, context: PanelContext): Markup {
+  const { facets, leaving, strip, id, labelled, losses } = context;
+  const n = facets.sparsities.length;
+  const index = (curve: FigureCurve) => facets.sparsities.indexOf(curve.sparsity);
+  const yTicks =
+    losses === null ? { ticks: [], format: String } : lossTicks(scales.y, Math.round(box.height / 40));
+  const series = (curve: FigureCurve, ...children: Markup[]): Markup =>
+    group({ class: sparsityClass(index(curve), n), "data-curve": curve.curve }, ...children);
+  const trained = panel.curves.some((c) => c.points.some((p) => p.finished + p.diverged > 0));
+  return group(
+    { class: "panel", "data-parameterization": panel.parameterization },
+    element(
+      "clipPath",
+      { id },
+      element("rect", { x: box.x, y: box.y, width: box.width, height: box.height }),
+    ),
+    panelTitle(panel, box.x, box.y - strip - 8),
+    strip > 0
+      ? element("rect", { x: box.x, y: box.y - strip, width: box.width, height: strip - 2, class: "strip" })
+      : [],
+    frame(
+      box,
+      { scale: scales.x, ticks: octaveTicks(scales.x), format: (v) => decimal(v, 0) },
+      { scale: scales.y, ...yTicks, labelled },
+    ),
+    baseLine(panel, box, scales),
+    group(
+      { "clip-path": `url(#${id})` },
+      panel.curves.map((curve) => series(curve, ...spreadAndLine(curve, scales))),
+    ),
+    panel.curves.map((curve) =>
+      series(
+        curve,
+        ...points(curve, index(curve), losses, scales),
+        ...marksAbove(curve, leaving, losses, scales),
+      ),
+    ),
+    panel.curves.map((curve) => series(curve, ...optimumMark(curve.optimum, index(curve), box, scales))),
+    trained
+      ? []
+      : [
+          label(box.x + box.width / 2, box.y + box.height / 2, "no results yet", {
+            class: "muted",
+            "text-anchor": "middle",
+          }),
+        ],
+  );
+}
+
+export function panelTitle(panel: { title: string; subtitle: string }, x: number, y: number): Markup {
+  return element(
+    "text",
+    { x, y },
+    element("tspan", { class: "strong" }, text(panel.title)),
+    panel.subtitle === "" ? [] : [element("tspan", { dx: 8, class: "small" }, text(panel.subtitle))],
+  );
+}
+
+/** The optimum of the panel's least sparse curve, the one that the others' drift is measured from. */
+function baseLine(panel: Panel, box: Box, { x }: Scales): Markup[] {
+  const { log2_lr, log2_lr_low, log2_lr_high } = panel.curves[0]!.optimum;
+  if (log2_lr === null || log2_lr_low === null || log2_lr_high === null) return [];
+  const [from, to] = [x(log2_lr_low), x(log2_lr_high)];
+  return [
+    element("rect", { x: from, y: box.y, width: to - from, height: box.height, class: "base-spread" }),
+    line(x(log2_lr), box.y, x(log2_lr), box.y + box.height, { class: "base", "data-base-log2-lr": log2_lr }),
+  ];
+}
+
+type Trained = FigurePoint & { mean: number; low: number; high: number };
+
+/** Rates at which every seed that ended has a loss: what the line joins, and what the optimum is fitted to. */
+const isStable = (point: FigurePoint): point is Trained => point.mean !== null && point.diverged === 0;
+
+function spreadAndLine({ points }: FigureCurve, { x, y }: Scales): Markup[] {
+  const spread = area<FigurePoint>()
+    .defined(isStable)
+    .x((p) => x(p.log2_lr))
+    .y0((p) => y(p.low!))
+    .y1((p) => y(p.high!))
+    .digits(2)(points);
+  const joined = lineShape<FigurePoint>()
+    .defined(isStable)
+    .x((p) => x(p.log2_lr))
+    .y((p) => y(p.mean!))
+    .digits(2)(points);
+  const several = points.some((p) => p.finished > 1);
+  return [
+    ...(several && spread !== null ? [path(spread, { class: "spread" })] : []),
+    ...(joined === null ? [] : [path(joined, { class: "line" })]),
+  ];
+}
+
+/** Every mean on the axis: filled where stable, open where a seed diverged. */
+function points(
+  curve: FigureCurve,
+  series: number,
+  losses: [number, number] | null,
+  { x, y }: Scales,
+): Markup[] {
+  return curve.points.flatMap((p) => {
+    if (p.mean === null || isAbove(p, losses)) return [];
+    return element(
+      "path",
+      {
+        d: marker(series, 32),
+        transform: `translate(${x(p.log2_lr).toFixed(2)} ${y(p.mean).toFixed(2)})`,
+        class: p.diverged > 0 ? "open" : "mark edge",
+        "data-log2-lr": p.log2_lr,
+        "data-loss": p.mean,
+      },
+      element("title", {}, text(describePoint(curve, p))),
+    );
+  });
+}
+
+/** Above the axis, in the line of its sparsity: a cross where a seed diverged, an arrowhead where the mean is off the axis. */
+function marksAbove(
+  curve: FigureCurve,
+  leaving: number[],
+  losses: [number, number] | null,
+  { x, top }: Scales,
+): Markup[] {
+  const y = top - 7 - STRIP_ROW * (leaving.length - 1 - leaving.indexOf(curve.sparsity));
+  return curve.points.flatMap((p) => {
+    const above = isAbove(p, losses);
+    if (p.diverged === 0 && !above) return [];
+    const at = x(p.log2_lr);
+    const data =
+      p.diverged > 0
+        ? { "data-diverged-log2-lr": p.log2_lr, "data-diverged": p.diverged }
+        : { "data-above-log2-lr": p.log2_lr };
+    return element(
+      "path",
+      {
+        d: p.diverged > 0 ? cross(at, y) : arrowhead(at, y),
+        class: "thin",
+        ...data,
+        "data-loss": above ? p.mean : null,
+      },
+      element("title", {}, text(describePoint(curve, p))),
+    );
+  });
+}
+
+const arrowhead = (x: number, y: number): string => `M${x.toFixed(2)},${(y - 2.8).toFixed(2)}l3.2,5.2h-6.4Z`;
+
+const cross = (x: number, y: number): string => {
+  const [l, r, t, b] = [x - 2.8, x + 2.8, y - 2.8, y + 2.8].map((v) => v.toFixed(2));
+  return `M${l},${t}L${r},${b}M${l},${b}L${r},${t}`;
+};
+
+function describePoint({ title, sparsity }: FigureCurve, p: FigurePoint): string {
+  const parts = [`${title}, sparsity ${sparsityLabel(sparsity)}, log₂ LR ${decimal(p.log2_lr, 2)}:`];
+  if (p.mean !== null && p.low !== null && p.high !== null) {
+    const spread =
+      p.finished > 1 ? ` (${decimal(p.low, 3)} to ${decimal(p.high, 3)}, ${p.finished} seeds)` : "";
+    parts.push(`loss ${decimal(p.mean, 3)}${spread}`);
+  }
+  if (p.diverged > 0) parts.push(`${p.diverged} of ${p.diverged + p.finished} diverged`);
+  if (p.missing > 0) parts.push(`${p.missing} without result`);
+  return parts.join(" ");
+}
+
+/**
+ * A bracketed optimum is a point with its interval; everything else is at most a bound, drawn as an arrow away from it (or,
+ * between two bounds, as a bar) and never as a point.
+ */
+function optimumMark(optimum: Optimum, series: number, box: Box, { x, y }: Scales): Markup[] {
+  const { flag, log2_lr, log2_lr_low: low, log2_lr_high: high, loss, grid_loss } = optimum;
+  if (log2_lr !== null && low !== null && high !== null && loss !== null) {
+    const at = y(loss);
+    const bar = `M${x(low).toFixed(2)},${at.toFixed(2)}H${x(high).toFixed(2)}${caps([x(low), x(high)], at, 6)}`;
+    return [
+      path(bar, { class: "halo" }),
+      path(bar, { class: "interval" }),
+      path(marker(series, 70), {
+        transform: `translate(${x(log2_lr).toFixed(2)} ${at.toFixed(2)})`,
+        class: "mark edge",
+        "data-optimum": log2_lr,
+        "data-low": low,
+        "data-high": high,
+        "data-loss": loss,
+      }),
+    ];
+  }
+  if (grid_loss === null) return [];
+  const at = y(grid_loss);
+  const data = { class: "interval", "data-flag": flag, "data-low": low, "data-high": high };
+  if (low !== null && high !== null) {
+    const bar = `M${x(low).toFixed(2)},${at.toFixed(2)}H${x(high).toFixed(2)}${caps([x(low), x(high)], at, 6)}`;
+    return [path(bar, { ...data, "stroke-dasharray": "3 3" })];
+  }
+  if (high !== null) return [arrow([x(high), at], [box.x + 3, at], data)];
+  if (low !== null) return [arrow([x(low), at], [box.x + box.width - 3, at], data)];
+  return [];
+}
+
+const caps = (xs: number[], y: number, half: number): string =>
+  xs.map((x) => `M${x.toFixed(2)},${(y - half).toFixed(2)}V${(y + half).toFixed(2)}`).join("");
+
+/** The legend names only what the figure shows. */
+function keyOf(facets: Facets, curves: FigureCurve[], at: { x: number; y: number; width: number }) {
+  const n = facets.sparsities.length;
+  const flagged = (test: (o: Optimum) => boolean): boolean => curves.some((c) => test(c.optimum));
+  const entries: (LegendEntry & { shown: boolean })[] = [
+    {
+      name: "optimum, 95% interval",
+      shown: flagged((o) => o.log2_lr !== null),
+      glyph: group(
+        { class: "key" },
+        path(`M-11,0H11${caps([-11, 11], 0, 6)}`, { class: "key", "stroke-width": "2.4" }),
+        path(marker(0, 70), { class: "paper key" }),
+      ),
+    },
+    {
+      name: "bound only",
+      shown: flagged((o) => o.log2_lr === null && (o.log2_lr_low === null) !== (o.log2_lr_high === null)),
+      glyph: arrow([-9, 0], [11, 0], { class: "key", "stroke-width": "2.4" }),
+    },
+    {
+      name: "between bounds",
+      shown: flagged((o) => o.log2_lr === null && o.log2_lr_low !== null && o.log2_lr_high !== null),
+      glyph: path(`M-11,0H11${caps([-11, 11], 0, 6)}`, {
+        class: "key",
+        "stroke-width": "2.4",
+        "stroke-dasharray": "3 3",
+      }),
+    },
+    {
+      name: facets.sparsities[0] === 0 ? "optimum at sparsity 0" : "optimum of the least sparse",
+      shown: facets.rows.some((r) =>
+        r.panels.some((p) => p !== null && p.curves[0]!.optimum.log2_lr !== null),
+      ),
+      glyph: group(
+        {},
+        element("rect", { x: -6, y: -8, width: 12, height: 16, class: "base-spread" }),
+        line(0, -8, 0, 8, { class: "base" }),
+      ),
+    },
+    {
+      name: "diverged",
+      shown: curves.some((c) => c.points.some((p) => p.diverged > 0)),
+      glyph: path(cross(0, 0), { class: "key", "stroke-width": "1.4" }),
+    },
+    {
+      name: "above the axis",
+      shown: facets.rows.some((row) => {
+        const own = row.panels.flatMap((panel) => panel?.curves ?? []);
+        return own.some((c) => c.points.some((p) => isAbove(p, lossDomain(own))));
+      }),
+      glyph: path(arrowhead(0, 0), { class: "key", "stroke-width": "1.4" }),
+    },
+  ];
+  return legend(
+    [
+      {
+        heading: "sparsity",
+        entries: facets.sparsityLabels.map((name, i) => ({
+          name,
+          class: sparsityClass(i, n),
+          glyph: group(
+            {},
+            line(-12, 0, 12, 0, { class: "line" }),
+            path(marker(i, 48), { class: "mark edge" }),
+          ),
+        })),
+      },
+      { heading: "", entries: entries.filter((entry) => entry.shown) },
+    ],
+    at,
+  );
+}

@@ -1,0 +1,131 @@
+/**
+ * Which curves share a panel. A panel is one parameterization at one value of everything else that varies, with a line per
+ * sparsity; parameterizations stand side by side, the rest (width, init_std, …) makes rows. What follows from
+ * parameterization and sparsity alone, such as the width in an iso-parameter sweep, needs no row and goes into the names.
+ */
+import type { FigureCurve, FigurePhase } from "./data.ts";
+import { coordinateLabel, sparsityLabel } from "./labels.ts";
+
+export interface Panel {
+  title: string;
+  /** What follows from the parameterization alone, such as "init_std 0.02"; may be empty. */
+  subtitle: string;
+  parameterization: string;
+  /** By rising sparsity, each sparsity once. */
+  curves: FigureCurve[];
+}
+
+export interface PanelRow {
+  /** "width 256, layers 2"; empty when the phase has one row. */
+  label: string;
+  /** One per parameterization, in the sweep's order; null where the sweep has none. */
+  panels: (Panel | null)[];
+}
+
+export interface Facets {
+  phase: string;
+  /** Every sparsity of the phase, rising; a series' colour and marker are its place here. */
+  sparsities: number[];
+  /** Names of the sparsities, with what is tied to them. */
+  sparsityLabels: string[];
+  parameterizations: { id: string; title: string }[];
+  /** Names of the coordinates that make rows. */
+  varying: string[];
+  rows: PanelRow[];
+  /** Rows left out because no panel in them has a curve (two learning rates or more), or because there are too many. */
+  left_out: { without_curve: number; too_many: number };
+}
+
+/** More rows than this make no figure that anyone reads. */
+const MAX_ROWS = 24;
+
+type Value = (curve: FigureCurve) => unknown;
+
+export function facetsOf({ name, curves }: FigurePhase): Facets {
+  const sparsities = [...new Set(curves.map((c) => c.sparsity))].sort((a, b) => a - b);
+  const parameterizations = [
+    ...new Map(curves.map((c) => [c.parameterization, { id: c.parameterization, title: c.title }])).values(),
+  ];
+  const coordinates = ["width", "layers", ...new Set(curves.flatMap((c) => Object.keys(c.other)))].map(
+    (key): [string, Value] => [key, (c) => coordinate(c, key)],
+  );
+  const varying = coordinates.filter(
+    ([, value]) => new Set(curves.map((c) => JSON.stringify(value(c)))).size > 1,
+  );
+  const bySparsity = varying.filter(([, value]) => follows(curves, value, (c) => [c.sparsity]));
+  const byParameterization = varying.filter(([, value]) =>
+    follows(curves, value, (c) => [c.parameterization]),
+  );
+  const free = varying.filter(
+    ([, value]) => !follows(curves, value, (c) => [c.parameterization, c.sparsity]),
+  );
+
+  const label = (names: [string, Value][], curve: FigureCurve): string =>
+    names.map(([key, value]) => coordinateLabel(key, value(curve))).join(", ");
+  const rows = new Map<string, { first: FigureCurve; curves: FigureCurve[] }>();
+  for (const curve of curves) {
+    const key = JSON.stringify(free.map(([, value]) => value(curve)));
+    const row = rows.get(key) ?? { first: curve, curves: [] };
+    rows.set(key, row);
+    row.curves.push(curve);
+  }
+  const drawn = [...rows.values()].filter((row) => row.curves.some((c) => c.points.length > 1));
+  return {
+    phase: name,
+    sparsities,
+    sparsityLabels: sparsities.map((sparsity) =>
+      [sparsityLabel(sparsity), label(bySparsity, curves.find((c) => c.sparsity === sparsity)!)]
+        .filter(Boolean)
+        .join(" · "),
+    ),
+    parameterizations,
+    varying: free.map(([key]) => key),
+    left_out: {
+      without_curve: rows.size - drawn.length,
+      too_many: Math.max(0, drawn.length - MAX_ROWS),
+    },
+    rows: drawn
+      .sort((a, b) => compareValues(free, a.first, b.first))
+      .slice(0, MAX_ROWS)
+      .map((row) => ({
+        label: label(free, row.first),
+        panels: parameterizations.map(({ id, title }) => {
+          const own = row.curves.filter((c) => c.parameterization === id);
+          if (own.length === 0) return null;
+          const tied = byParameterization.filter((name) => !bySparsity.includes(name));
+          return {
+            title,
+            parameterization: id,
+            subtitle: label(tied, own[0]!),
+            curves: own.sort((a, b) => a.sparsity - b.sparsity),
+          };
+        }),
+      })),
+  };
+}
+
+export function coordinate(curve: FigureCurve, name: string): unknown {
+  if (name === "width") return curve.width;
+  return name === "layers" ? curve.layers : curve.other[name];
+}
+
+/** Whether a value is the same wherever the keys are. */
+function follows(curves: FigureCurve[], value: Value, keys: (curve: FigureCurve) => unknown[]): boolean {
+  const seen = new Map<string, string>();
+  return curves.every((curve) => {
+    const key = JSON.stringify(keys(curve));
+    const mine = JSON.stringify(value(curve)) ?? "";
+    const known = seen.get(key);
+    seen.set(key, mine);
+    return known === undefined || known === mine;
+  });
+}
+
+/** Numbers by size, the rest in the sweep's own order. */
+function compareValues(names: [string, Value][], a: FigureCurve, b: FigureCurve): number {
+  for (const [, value] of names) {
+    const [x, y] = [value(a), value(b)];
+    if (typeof x === "number" && typeof y === "number" && x !== y) return x - y;
+  }
+  return 0;
+}

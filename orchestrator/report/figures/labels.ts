@@ -1,0 +1,29 @@
+/** Numbers and names as the figures and tables write them. */
+
+/** "3/4", "63/64" where the density is a power of two, as in the paper; else up to five decimals. */
+export function sparsityLabel(sparsity: number): string {
+  if (sparsity === 0) return "0";
+  const inverse = 1 / (1 - sparsity);
+  const power = Math.log2(inverse);
+  if (Math.abs(power - Math.round(power)) < 1e-9 && power <= 12) {
+    const n = Math.round(inverse);
+    return `${n - 1}/${n}`;
+  }
+  return String(Number(sparsity.toFixed(5)));
+}
+
+/** A true minus sign, as wide as the digits. */
+export const decimal = (value: number, digits: number): string =>
+  value
+    .toFixed(digits)
+    .replace(/^-(?=0(\.0*)?$)/, "")
+    .replace("-", "−");
+
+export const signedDecimal = (value: number, digits: number): string => {
+  const written = decimal(value, digits);
+  return written.startsWith("−") || Number(written) === 0 ? written : `+${written}`;
+};
+
+/** "init_std 0.0866", "width 256" */
+export const coordinateLabel = (name: string, value: unknown): string =>
+  `${name} ${typeof value === "number" ? String(Number(value.toPrecision(4))) : String(value ?? "–")}`;

@@ -1,0 +1,279 @@
+/** The report's tables in HTML: what the figures show, as numbers with their intervals. A bound always says that it is one. */
+import { level } from "../../analysis/level.ts";
+import type { Bounded, Regret } from "../../analysis/types.ts";
+import { explainFlag } from "../answer.ts";
+import type { FigureCurve } from "./data.ts";
+import { coordinate, type Facets } from "./facets.ts";
+import { coordinateLabel, decimal, signedDecimal, sparsityLabel } from "./labels.ts";
+import { type Attributes, element, type Markup, text } from "./markup.ts";
+
+interface Column<Row> {
+  name: string;
+  /** Numbers stand to the right; a heading names its row. */
+  kind: "heading" | "number" | "words";
+  value: (row: Row) => string | Markup[];
+  data?: (row: Row) => Attributes;
+}
+
+export function table<Row>(id: string, caption: string, columns: Column<Row>[], rows: Row[]): Markup {
+  const cell = (column: Column<Row>, row: Row): Markup => {
+    const value = column.value(row);
+    const content = typeof value === "string" ? [text(value)] : value;
+    const attributes = { class: column.kind, ...column.data?.(row) };
+    return column.kind === "heading"
+      ? element("th", { scope: "row", ...attributes }, content)
+      : element("td", attributes, content);
+  };
+  return element(
+    "div",
+    { class: "scroll", role: "region", "aria-labelledby": `${id}-caption`, tabindex: 0 },
+    element(
+      "table",
+      { id },
+      element("caption", { id: `${id}-caption` }, text(caption)),
+      element(
+        "thead",
+        {},
+        element(
+          "tr",
+          {},
+          columns.map((c) => element("th", { scope: "col", class: c.kind }, text(c.name))),
+        ),
+      ),
+      element(
+        "tbody",
+        {},
+        rows.map((row) =>
+          element(
+            "tr",
+            {},
+            columns.map((c) => cell(c, row)),
+          ),
+        ),
+      ),
+    ),
+  );
+}
+
+/** A bounded value in words: "1.94", "≥ 1.94", "≤ 1.94", "1.9 to 2.1", or "–". */
+export function bounded(value: Bounded, write: (v: number) => string): string {
+  const { estimate, low, high } = value;
+  if (estimate !== null) return write(estimate);
+  if (low !== null && high !== null) return `${write(low)} to ${write(high)}`;
+  if (low !== null) return `≥ ${write(low)}`;
+  return high !== null ? `≤ ${write(high)}` : "–";
+}
+
+const interval = ({ estimate, low, high }: Bounded, write: (v: number) => string): string =>
+  estimate !== null && low !== null && high !== null ? `${write(low)} to ${write(high)}` : "";
+
+const withInterval = (value: Bounded, write: (v: number) => string): string => {
+  const range = interval(value, write);
+  return range === "" ? bounded(value, write) : `${bounded(value, write)} (${range})`;
+};
+
+const rate = (o: FigureCurve["optimum"]): Bounded => ({
+  estimate: o.log2_lr,
+  low: o.log2_lr_low,
+  high: o.log2_lr_high,
+});
+
+export function regretText(regret: Regret | null): string {
+  if (regret === null) return "base";
+  if (regret.state === "diverges") return "diverges";
+  const { estimate, low, high } = regret.per_cent;
+  if (regret.state === "unknown" || (estimate === null && low === null)) return "unknown";
+  const per = (v: number): string => `${decimal(v, 1)}%`;
+  return estimate === null || regret.state === "outside"
+    ? `≥ ${per(low ?? estimate!)}`
+    : withInterval({ estimate, low, high }, per);
+}
+
+const two = (v: number): string => decimal(v, 2);
+const three = (v: number): string => decimal(v, 3);
+const octaves = (v: number): string => signedDecimal(v, 2);
+
+/** Columns that tell the curves of a phase apart, beside sparsity. */
+const whereColumns = (facets: Facets): Column<FigureCurve>[] => [
+  { name: "parameterization", kind: "heading", value: (c) => c.title },
+  ...facets.varying.map(
+    (name): Column<FigureCurve> => ({
+      name,
+      kind: "number",
+      value: (c) => coordinateLabel("", coordinate(c, name)).trim(),
+    }),
+  ),
+];
+
+const sparsityColumn = (facets: Facets): Column<FigureCurve> => ({
+  name: "sparsity",
+  kind: "number",
+  value: (c) => facets.sparsityLabels[facets.sparsities.indexOf(c.sparsity)] ?? sparsityLabel(c.sparsity),
+});
+
+export function optimumTable(id: string, facets: Facets, curves: FigureCurve[]): Markup {
+  return table(
+    id,
+    "Optimal learning rate of each curve: log₂ of the base rate, and the drift from the least sparse curve in octaves",
+    [
+      ...whereColumns(facets),
+      sparsityColumn(facets),
+      {
+        name: "log₂ LR*",
+        kind: "number",
+        value: (c) => bounded(rate(c.optimum), two),
+        data: ({ curve, optimum: o }) => ({
+          "data-curve": curve,
+          "data-flag": o.flag,
+          "data-log2-lr": o.log2_lr,
+          "data-low": o.log2_lr_low,
+          "data-high": o.log2_lr_high,
+        }),
+      },
+      { name: "95% interval", kind: "number", value: (c) => interval(rate(c.optimum), two) },
+      {
+        name: "loss there",
+        kind: "number",
+        value: ({ optimum: o }) =>
+          withInterval(
+            o.loss === null
+              ? { estimate: null, low: null, high: o.grid_loss }
+              : { estimate: o.loss, low: o.loss_low, high: o.loss_high },
+            three,
+          ),
+        data: ({ optimum: o }) => ({ "data-loss": o.loss }),
+      },
+      {
+        name: "drift, octaves",
+        kind: "number",
+        value: (c) => (c.drift === null ? "base" : withInterval(c.drift, octaves)),
+        data: (c) => ({ "data-drift": c.drift?.estimate }),
+      },
+      { name: "note", kind: "words", value: (c) => explainFlag(c.optimum) },
+    ],
+    curves,
+  );
+}
+
+/** A row per parameterization and row of panels, a column per sparsity. */
+export function regretTable(id: string, facets: Facets): Markup | null {
+  const groups = facets.rows.flatMap((row) =>
+    row.panels.flatMap((panel) => (panel === null ? [] : [{ row, panel }])),
+  );
+  if (!groups.some(({ panel }) => panel.curves.some((c) => c.regret !== null))) return null;
+  type Group = (typeof groups)[number];
+  return table(
+    id,
+    "Cost of training at the least sparse curve's optimal rate: loss above the own optimum, per cent (95% interval)",
+    [
+      { name: "parameterization", kind: "heading", value: ({ panel }: Group) => panel.title },
+      ...(facets.rows.some((row) => row.label !== "")
+        ? [{ name: facets.varying.join(", "), kind: "words" as const, value: ({ row }: Group) => row.label }]
+        : []),
+      ...facets.sparsities.map((sparsity, i): Column<Group> => {
+        const find = ({ panel }: Group) => panel.curves.find((c) => c.sparsity === sparsity);
+        return {
+          name: facets.sparsityLabels[i]!,
+          kind: "number",
+          value: (g) => {
+            const curve = find(g);
+            return curve === undefined ? "" : regretText(curve.regret);
+          },
+          data: (g) => ({ "data-regret-per-cent": find(g)?.regret?.per_cent.estimate }),
+        };
+      }),
+    ],
+    groups,
+  );
+}
+
+/** Best losses side by side: a row per sparsity, a column per parameterization; the lowest of a row in bold. */
+export function levelTable(id: string, facets: Facets): Markup | null {
+  if (facets.parameterizations.length < 2) return null;
+  const rows = facets.rows.flatMap((row) => {
+    const groups = row.panels.flatMap((panel) =>
+      panel === null
+        ? []
+        : [
+            {
+              parameterization: panel.parameterization,
+              cells: panel.curves.map((c) => ({
+                width: c.width,
+                density: 1 - c.sparsity,
+                curve: c.input,
+                optimum: c.optimum,
+              })),
+            },
+          ],
+    );
+    return level(groups).map((l) => ({ label: row.label, ...l }));
+  });
+  if (rows.length === 0) return null;
+  type Row = (typeof rows)[number];
+  return table(
+    id,
+    "Level: loss at each curve's own optimum (95% interval), and how far above the row's lowest. ≤ is the best of the grid where no optimum is bracketed.",
+    [
+      {
+        name: "sparsity",
+        kind: "heading",
+        value: (row: Row) =>
+          facets.sparsityLabels[facets.sparsities.findIndex((s) => 1 - s === row.density)] ??
+          sparsityLabel(1 - row.density),
+      },
+      ...(facets.rows.some((row) => row.label !== "")
+        ? [{ name: facets.varying.join(", "), kind: "words" as const, value: (row: Row) => row.label }]
+        : []),
+      ...facets.parameterizations.map(({ id: parameterization, title }): Column<Row> => {
+        const find = (row: Row) => row.losses.find((l) => l.parameterization === parameterization);
+        return {
+          name: title,
+          kind: "number",
+          value: (row) => {
+            const entry = find(row);
+            if (entry === undefined) return "";
+            const written = withInterval(entry.loss, three);
+            return entry.per_cent_above_best === 0
+              ? [element("strong", {}, text(written))]
+              : `${written} ${signedDecimal(entry.per_cent_above_best, 1)}%`;
+          },
+          data: (row) => ({ "data-loss": find(row)?.loss.estimate }),
+        };
+      }),
+    ],
+    rows,
+  );
+}
+
+/** Every point of the curves, as the figure draws them. */
+export function pointsTable(id: string, facets: Facets, curves: FigureCurve[]): Markup {
+  const rows = curves.flatMap((curve) => curve.points.map((point) => ({ curve, point })));
+  type Row = (typeof rows)[number];
+  const number = (v: number | null, digits: number): string => (v === null ? "" : decimal(v, digits));
+  return table(
+    id,
+    "Validation loss at each learning rate, nats per token",
+    [
+      ...[...whereColumns(facets), sparsityColumn(facets)].map(
+        (column): Column<Row> => ({
+          name: column.name,
+          kind: column.kind,
+          value: (row) => column.value(row.curve),
+        }),
+      ),
+      { name: "log₂ LR", kind: "number", value: ({ point }) => number(point.log2_lr, 2) },
+      {
+        name: "mean loss",
+        kind: "number",
+        value: ({ point }) => number(point.mean, 4),
+        data: ({ point }) => ({ "data-loss": point.mean }),
+      },
+      { name: "lowest", kind: "number", value: ({ point }) => number(point.low, 4) },
+      { name: "highest", kind: "number", value: ({ point }) => number(point.high, 4) },
+      { name: "finished", kind: "number", value: ({ point }) => String(point.finished) },
+      { name: "diverged", kind: "number", value: ({ point }) => String(point.diverged) },
+      { name: "missing", kind: "number", value: ({ point }) => String(point.missing) },
+    ],
+    rows,
+  );
+}
