@@ -8,6 +8,7 @@ import { addData } from "./commands/data.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addInit } from "./commands/init.ts";
 import { addPlan } from "./commands/plan.ts";
+import { addRecommend } from "./commands/recommend.ts";
 import { addReport } from "./commands/report.ts";
 import { addRequeue } from "./commands/requeue.ts";
 import { addRun } from "./commands/run.ts";
@@ -37,6 +38,7 @@ const COMMANDS = [
   addWorker,
   addStatus,
   addReport,
+  addRecommend,
   addRequeue,
   addCancel,
   addSql,

@@ -1,0 +1,57 @@
+import { type Command, Option } from "commander";
+import { MusweepError } from "../../schema/errors.ts";
+import { PARAMETERIZATIONS, type Parameterization } from "../../schema/hyperparameters.ts";
+import { recommend } from "../report/recommend.ts";
+import { pytorchSnippet, recommendationText } from "../report/recommend-text.ts";
+import { type CommonOptions, common, parseCount, print, withDatabase } from "./common.ts";
+
+interface Options extends CommonOptions {
+  width: number;
+  sparsity: number;
+  layers?: number;
+  parameterization?: Parameterization;
+}
+
+export function addRecommend(program: Command): void {
+  common(
+    program
+      .command("recommend <sweep>")
+      .description(
+        "for a model you are about to train: base learning rate, effective init and rate per tensor group",
+      )
+      .requiredOption("--width <n>", "its d_model", parseCount("--width"))
+      .requiredOption("--sparsity <x>", "its sparsity, 0 for dense", parseSparsity)
+      .option("--layers <n>", "its depth, if not the sweep's", parseCount("--layers"))
+      .addOption(
+        new Option(
+          "--parameterization <name>",
+          "default: SμPar where the sweep has it, else the one of lowest loss",
+        ).choices(PARAMETERIZATIONS),
+      ),
+    [
+      "musweep recommend quickstart --width 4096 --sparsity 0.9",
+      "musweep recommend quickstart --width 512 --sparsity 0 --parameterization mup --json",
+    ],
+  ).action(async (sweep: string, options: Options) => {
+    await withDatabase(options, { readonly: true }, (db) => {
+      const { width, sparsity, layers, parameterization } = options;
+      const recommendation = recommend(db, sweep, {
+        width,
+        sparsity,
+        ...(layers === undefined ? {} : { layers }),
+        ...(parameterization === undefined ? {} : { parameterization }),
+      });
+      print(options, { ...recommendation, pytorch: pytorchSnippet(recommendation) }, () =>
+        recommendationText(recommendation),
+      );
+    });
+  });
+}
+
+function parseSparsity(text: string): number {
+  const value = Number(text);
+  if (text.trim() !== "" && value >= 0 && value < 1) return value;
+  throw new MusweepError("bad-option", `--sparsity wants a number from 0 to below 1, not "${text}"`, {
+    kind: "usage",
+  });
+}

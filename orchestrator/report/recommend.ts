@@ -1,0 +1,172 @@
+/**
+ * What a sweep says about a model that is about to be trained: the proxy's optimal base learning rate, carried through the
+ * parameterization's rules to the effective init and learning rate of every tensor group at another width and sparsity.
+ */
+
+import { nonzeroParameterCount, parameterCount } from "../../schema/cost.ts";
+import { MusweepError } from "../../schema/errors.ts";
+import { PARAMETERIZATIONS, type Parameterization } from "../../schema/hyperparameters.ts";
+import type { Plan } from "../../schema/plan.ts";
+import type { SweepFile } from "../../schema/sweep.ts";
+import type { Optimum } from "../analysis/types.ts";
+import type { Database } from "../database/open.ts";
+import { describePlan, type ResolvedPlan } from "../parameterization/describe-plan.ts";
+import { RULES } from "../parameterization/rules.ts";
+import { checkSweep } from "../sweep/check-sweep.ts";
+import { expandSweep } from "../sweep/expand-sweep.ts";
+import { parseSweep } from "../sweep/parse-sweep.ts";
+import { type Answer, type AnswerRow, explainFlag, readAnswer } from "./answer.ts";
+
+export interface Target {
+  width: number;
+  sparsity: number;
+  layers?: number;
+  parameterization?: Parameterization;
+}
+
+export interface Recommendation {
+  sweep: string;
+  parameterization: Parameterization;
+  title: string;
+  /** The curve whose optimum is carried over. */
+  source: { phase: string; width: number; layers: number; sparsity: number };
+  target: { width: number; sparsity: number; layers: number };
+  /** Base learning rate, before multipliers, and its 95% interval. */
+  learning_rate: number;
+  learning_rate_low: number;
+  learning_rate_high: number;
+  optimum: Optimum;
+  parameters: number;
+  nonzero_parameters: number;
+  plan: Plan;
+  resolved: ResolvedPlan;
+  /** The sweep's own verdicts about this parameterization. */
+  verdicts: string[];
+  /** Why to be careful. */
+  cautions: string[];
+}
+
+export function recommend(db: Database, sweepName: string, target: Target): Recommendation {
+  const answer = readAnswer(db, sweepName);
+  const row = sourceRow(answer, target.parameterization);
+  const { parameterization, optimum } = row;
+  const { file, data_hash } = db.sqlite
+    .prepare<[string], { file: string; data_hash: string }>(
+      "SELECT file, data_hash FROM sweeps WHERE name = ?",
+    )
+    .get(sweepName)!;
+  const { vocab_size } = db.sqlite
+    .prepare<[string], { vocab_size: number }>(
+      "SELECT json_extract(plan, '$.data.vocab_size') AS vocab_size FROM runs WHERE id IN (SELECT run FROM run_results WHERE sweep = ?) LIMIT 1",
+    )
+    .get(sweepName)!;
+  const learning_rate = 2 ** optimum.log2_lr!;
+  const layers = target.layers ?? row.layers;
+  const sweep = pointSweep(parseSweep(file, sweepName), row.curve, {
+    width: target.width,
+    sparsity: target.sparsity,
+    layers,
+    learning_rate,
+  });
+  const [cell] = expandSweep(sweep, { hash: data_hash, vocab_size }).cells();
+  const { plan } = cell!;
+  return {
+    sweep: sweepName,
+    parameterization,
+    title: RULES[parameterization].title,
+    source: { phase: row.phase, width: row.width, layers: row.layers, sparsity: row.sparsity },
+    target: { width: target.width, sparsity: target.sparsity, layers },
+    learning_rate,
+    learning_rate_low: 2 ** optimum.log2_lr_low!,
+    learning_rate_high: 2 ** optimum.log2_lr_high!,
+    optimum,
+    parameters: parameterCount(plan),
+    nonzero_parameters: nonzeroParameterCount(plan),
+    plan,
+    resolved: describePlan(plan, learning_rate),
+    verdicts: answer.verdicts.filter((v) => v.title === row.title).map((v) => v.verdict.sentence),
+    cautions: cautions(answer, row, { ...target, layers }),
+  };
+}
+
+/** The densest, narrowest curve with an estimate: of the parameterization asked for, else SμPar, else that of lowest loss. */
+function sourceRow(answer: Answer, asked: Parameterization | undefined): AnswerRow {
+  const available = new Set(answer.rows.map((r) => r.parameterization));
+  if (asked !== undefined && !available.has(asked)) {
+    throw new MusweepError("no-optimum", `${answer.progress.sweep} has no curve under ${asked}`, {
+      kind: "usage",
+      remedy: `It has: ${PARAMETERIZATIONS.filter((p) => available.has(p)).join(", ")}.`,
+    });
+  }
+  const estimates = answer.rows.filter((r) => r.optimum.flag === "bracketed");
+  const chosen =
+    asked ??
+    (estimates.some((r) => r.parameterization === "supar")
+      ? "supar"
+      : estimates.toSorted((a, b) => a.optimum.loss! - b.optimum.loss!)[0]?.parameterization);
+  const rows = (
+    chosen === undefined ? answer.rows : answer.rows.filter((r) => r.parameterization === chosen)
+  ).toSorted((a, b) => a.sparsity - b.sparsity || a.width - b.width || a.layers - b.layers);
+  const proxy = rows[0];
+  const estimate = rows.find((r) => r.optimum.flag === "bracketed" && r.sparsity === proxy?.sparsity);
+  if (estimate) return estimate;
+  const why = proxy === undefined ? "it has no curves" : explainFlag(proxy.optimum);
+  throw new MusweepError(
+    "no-optimum",
+    `${answer.progress.sweep} has no estimated optimum to carry over: ${why}`,
+    {
+      kind: "usage",
+      remedy: "Only a bracketed optimum is carried over: extend the grid, then submit it again.",
+    },
+  );
+}
+
+/** The sweep with its axes at one point. */
+function pointSweep(
+  sweep: SweepFile,
+  curve: string,
+  changed: { width: number; sparsity: number; layers: number; learning_rate: number },
+): SweepFile {
+  const coordinates = Object.entries({ ...(JSON.parse(curve) as Record<string, unknown>), ...changed });
+  const axes = Object.fromEntries(
+    coordinates.filter(([, value]) => value !== null).map(([name, value]) => [name, [value]]),
+  );
+  const point: SweepFile = { ...sweep, axes: { ...axes, seed: [1] } };
+  const [finding] = checkSweep(point, new Set());
+  if (finding) {
+    throw new MusweepError("bad-target", finding.message, {
+      kind: "usage",
+      remedy: "Choose another --width, --layers or --sparsity.",
+    });
+  }
+  return point;
+}
+
+function cautions(
+  answer: Answer,
+  source: AnswerRow,
+  target: { width: number; sparsity: number; layers: number },
+): string[] {
+  const tested = answer.rows.filter((r) => r.parameterization === source.parameterization);
+  const widest = Math.max(...tested.map((r) => r.width));
+  const sparsest = Math.max(...tested.map((r) => r.sparsity));
+  const notes: string[] = [];
+  if (target.width > widest)
+    notes.push(`width ${target.width} is ${target.width / widest} times the widest model of the sweep`);
+  if (target.sparsity > sparsest) notes.push(`sparsity ${target.sparsity} is beyond the sweep's ${sparsest}`);
+  if (target.layers !== source.layers) {
+    notes.push(
+      `${target.layers} layers instead of ${source.layers}: none of these rules carries a learning rate across depth`,
+    );
+  }
+  const promises: Partial<Record<Parameterization, string>> = {
+    sp: "SP promises no transfer, neither across width nor across sparsity",
+    mup: "μP promises transfer across width, not across sparsity",
+    "supar-init-only": "this ablation promises no transfer across sparsity",
+    "supar-lr-only": "this ablation promises no transfer across sparsity",
+  };
+  const promise = promises[source.parameterization];
+  if (promise && (target.sparsity !== source.sparsity || source.parameterization === "sp"))
+    notes.push(promise);
+  return notes;
+}
