@@ -30,7 +30,7 @@ export interface AnswerRow {
   regret: Regret | null;
 }
 
-interface AnswerVerdict {
+export interface AnswerVerdict {
   phase: string;
   title: string;
   width: number;

@@ -2,8 +2,7 @@
  * The report as three CSV files after RFC 4180: curves (a row per learning rate), optima and transfer (a row per curve).
  * Numbers are written so that reading them gives the same double; what is unknown is an empty field.
  */
-import { judgeDrift } from "../../analysis/verdict.ts";
-import { DEFAULT_MARGIN } from "../answer.ts";
+import { DEFAULT_MARGIN, judgeDrift } from "../../analysis/verdict.ts";
 import type { FigureCurve, FigureData } from "./data.ts";
 
 type Value = string | number | null;
