@@ -48,8 +48,8 @@ describe("a trainer that misbehaves", () => {
     ["crash at start", "trainer-exited", /ended by exit code 3 before it was ready/, true],
     ["another protocol", "trainer-protocol", /speaks protocol 2, this worker 1/, false],
     ["no greeting", "trainer-protocol", /first line was "step", not "ready"/, false],
-    ["crash mid-run", "trainer-exited", /ended by exit code 7 in the middle of its work/, true],
-    ["killed mid-run", "trainer-exited", /ended by signal SIGKILL/, true],
+    ["crash mid run", "trainer-exited", /ended by exit code 7 in the middle of its work/, true],
+    ["killed mid run", "trainer-exited", /ended by signal SIGKILL/, true],
     ["garbage", "trainer-protocol", /line 2 of its output is not JSON: "Epoch 1\/10: loss 3\.21"/, true],
     ["half a line", "trainer-exited", /ended by exit code 0/, true],
     ["endless line", "trainer-protocol", new RegExp(`longer than ${MAX_LINE_BYTES} bytes`), true],
@@ -70,7 +70,7 @@ describe("a trainer that misbehaves", () => {
     await place.expectNoProcess();
   });
 
-  it.each(["silent at start", "silent mid-run"])(
+  it.each(["silent at start", "silent mid run"])(
     "%s: trainer-silent, after the time allowed",
     async (fault) => {
       const place = scratch();
@@ -92,7 +92,7 @@ describe("a trainer that misbehaves", () => {
   });
 
   it("leaves the end of its stderr with the failure", async () => {
-    expect((await failureOf(scratch(), misbehaving("crash mid-run"))).logTail).toContain("out of luck");
+    expect((await failureOf(scratch(), misbehaving("crash mid run"))).logTail).toContain("out of luck");
     expect((await failureOf(scratch(), misbehaving("crash at start"))).logTail).toContain("no usable device");
   });
 
