@@ -89,8 +89,12 @@ function summary({ progress }: Answer): Markup {
 }
 
 function verdicts({ verdicts }: Answer): Markup {
-  const places = new Set(verdicts.map(placeOf));
-  const where = (v: AnswerVerdict): string => (places.size > 1 ? ` (${placeOf(v)})` : "");
+  const places = verdicts.map(placeOf);
+  const varying = [...new Set(places.flatMap((place) => Object.keys(place)))].filter(
+    (name) => new Set(places.map((place) => JSON.stringify(place[name]))).size > 1,
+  );
+  const where = (place: Record<string, unknown>): string =>
+    varying.length === 0 ? "" : ` (${varying.map((name) => coordinateLabel(name, place[name])).join(", ")})`;
   return element(
     "section",
     { "aria-labelledby": "verdicts" },
@@ -100,25 +104,24 @@ function verdicts({ verdicts }: Answer): Markup {
       : element(
           "ul",
           { class: "verdicts" },
-          verdicts.map((v) =>
+          verdicts.map((v, i) =>
             element(
               "li",
               { class: v.verdict.verdict },
               element("strong", {}, text(v.title)),
-              text(`${where(v)}: ${v.verdict.sentence}.`),
+              text(`${where(places[i]!)}: ${v.verdict.sentence}.`),
             ),
           ),
         ),
   );
 }
 
-const placeOf = ({ phase, width, layers, other }: AnswerVerdict): string =>
-  [
-    ...(phase === "grid" ? [] : [phase]),
-    coordinateLabel("width", width),
-    coordinateLabel("layers", layers),
-    ...Object.entries(other).map(([name, value]) => coordinateLabel(name, value)),
-  ].join(", ");
+const placeOf = ({ phase, width, layers, other }: AnswerVerdict): Record<string, unknown> => ({
+  phase,
+  width,
+  layers,
+  ...other,
+});
 
 function section(drawn: DrawnPhase, i: number, named: boolean): Markup[] {
   const { phase, facets, figures } = drawn;
@@ -192,13 +195,14 @@ figcaption { font-size: 13px; max-width: 90ch; margin-top: 4px; }
 svg { display: block; }
 .narrow { display: none; }
 table { border-collapse: collapse; font-size: 13px; margin: 8px 0 24px; font-variant-numeric: tabular-nums; }
-caption { text-align: left; padding: 4px 0 8px; max-width: 90ch; }
+caption { text-align: left; padding: 4px 0 8px; }
+caption span { display: block; position: sticky; left: 0; max-width: min(90ch, calc(100vw - 40px)); }
 th, td { padding: 4px 10px; text-align: left; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th:first-child { padding-left: 0; }
 thead th { border-bottom-color: var(--edge); font-weight: bold; }
 tbody th { font-weight: normal; }
 .number { text-align: right; }
-td.words { white-space: normal; min-width: 12ch; }
+td.words { white-space: normal; min-width: 24ch; }
 details { margin: 8px 0; }
 summary { cursor: pointer; }
 footer { margin-top: 32px; font-size: 13px; max-width: 90ch; border-top: 1px solid var(--line); padding-top: 12px; }

@@ -147,10 +147,7 @@ function draw(layout: Layout, options: FigureOptions): Figure | null {
   const xs = layout.xTicks.values;
   const reach = 0.06 * (Math.max(...xs) - Math.min(...xs)) + 0.1;
   const xDomain: [number, number] = [Math.min(...xs) - reach, Math.max(...xs) + reach];
-  const yDomain: [number, number] = [
-    Math.floor(Math.min(...known) - 0.6),
-    Math.ceil(Math.max(...known) + 0.6),
-  ];
+  const yDomain: [number, number] = [Math.min(...known) - 0.6, Math.max(...known) + 0.6];
 
   const shown = new Map(panels.flatMap((panel) => panel.series.map((s) => [s.name, s] as const)));
   const key = legend(

@@ -30,7 +30,7 @@ export function table<Row>(id: string, caption: string, columns: Column<Row>[], 
     element(
       "table",
       { id },
-      element("caption", { id: `${id}-caption` }, text(caption)),
+      element("caption", { id: `${id}-caption` }, element("span", {}, text(caption))),
       element(
         "thead",
         {},
@@ -83,10 +83,9 @@ export function regretText(regret: Regret | null): string {
   if (regret.state === "diverges") return "diverges";
   const { estimate, low, high } = regret.per_cent;
   if (regret.state === "unknown" || (estimate === null && low === null)) return "unknown";
-  const per = (v: number): string => `${decimal(v, 1)}%`;
-  return estimate === null || regret.state === "outside"
-    ? `≥ ${per(low ?? estimate!)}`
-    : withInterval({ estimate, low, high }, per);
+  if (estimate === null || regret.state === "outside") return `≥ ${decimal(low ?? estimate!, 1)}%`;
+  const range = low === null || high === null ? "" : ` (${decimal(low, 1)}–${decimal(high, 1)})`;
+  return `${decimal(estimate, 1)}%${range}`;
 }
 
 const two = (v: number): string => decimal(v, 2);
@@ -114,7 +113,7 @@ const sparsityColumn = (facets: Facets): Column<FigureCurve> => ({
 export function optimumTable(id: string, facets: Facets, curves: FigureCurve[]): Markup {
   return table(
     id,
-    "Optimal learning rate of each curve: log₂ of the base rate, and the drift from the least sparse curve in octaves",
+    "Optimal learning rate of each curve: log₂ of the base rate; its drift, in octaves, is from the least sparse curve that is alike in everything else",
     [
       ...whereColumns(facets),
       sparsityColumn(facets),
@@ -143,12 +142,16 @@ export function optimumTable(id: string, facets: Facets, curves: FigureCurve[]):
           ),
         data: ({ optimum: o }) => ({ "data-loss": o.loss }),
       },
-      {
-        name: "drift, octaves",
-        kind: "number",
-        value: (c) => (c.drift === null ? "base" : withInterval(c.drift, octaves)),
-        data: (c) => ({ "data-drift": c.drift?.estimate }),
-      },
+      ...(curves.some((c) => c.drift !== null)
+        ? [
+            {
+              name: "drift, octaves",
+              kind: "number" as const,
+              value: (c: FigureCurve) => (c.drift === null ? "base" : withInterval(c.drift, octaves)),
+              data: (c: FigureCurve) => ({ "data-drift": c.drift?.estimate }),
+            },
+          ]
+        : []),
       { name: "note", kind: "words", value: (c) => explainFlag(c.optimum) },
     ],
     curves,
@@ -233,6 +236,7 @@ export function levelTable(id: string, facets: Facets): Markup | null {
             const entry = find(row);
             if (entry === undefined) return "";
             const written = withInterval(entry.loss, three);
+            if (entry.loss.estimate === null) return written;
             return entry.per_cent_above_best === 0
               ? [element("strong", {}, text(written))]
               : `${written} ${signedDecimal(entry.per_cent_above_best, 1)}%`;
