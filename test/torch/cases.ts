@@ -88,7 +88,7 @@ function decayOf(mode: Levels["decay"], group: TensorGroup): number {
   }
 }
 
-export function planOf(levels: Levels, data: CaseData): Plan {
+function planOf(levels: Levels, data: CaseData): Plan {
   const { d_model, d_head } = WIDTHS[levels.heads];
   const d_ffn = 80;
   const vocabulary = data.vocab_size;

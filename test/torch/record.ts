@@ -19,7 +19,7 @@ import { type Case, cases } from "./cases.ts";
 const VOCABULARY = 97;
 const TOKENS = 60_000;
 /** Every so many cases are also trained by a real trainer process, which keeps the weights. */
-const PROCESS_EVERY = 5;
+const PROCESS_EVERY = 3;
 
 /** Tokens of every step's batch, then of the validation sequences: int32, inputs before targets, [sequences, T] each. */
 function tokensOf(plan: Plan, dataDirectory: string): Int32Array[] {
