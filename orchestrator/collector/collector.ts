@@ -14,7 +14,7 @@ import {
   workerEventSchema,
 } from "../../schema/queue.ts";
 import { connectRedis } from "../../schema/redis.ts";
-import { eventApplier } from "../database/apply-event.ts";
+import { ENDS, eventApplier } from "../database/apply-event.ts";
 import type { Database } from "../database/open.ts";
 import { refreshRuns } from "../database/optima.ts";
 
@@ -32,8 +32,6 @@ export interface Collector {
 }
 
 type Entry = [id: string, fields: string[]];
-
-const ENDS = new Set(["finished", "diverged", "failed", "released"]);
 
 /** Resolves once everything that was in the stream has been applied; then goes on in the background. */
 export async function startCollector(db: Database, redisUrl: string, log: Logger): Promise<Collector> {

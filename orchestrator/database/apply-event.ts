@@ -24,10 +24,14 @@ export interface EventApplier {
 interface RunRow {
   state: string;
   attempt: number;
+  on_queue: number;
 }
 
+/** The events that end an attempt; a run that was cancelled under its worker takes no others from it. */
+export const ENDS = new Set<WorkerEventBody["type"]>(["finished", "diverged", "failed", "released"]);
+
 export function eventApplier(sqlite: Sqlite.Database): EventApplier {
-  const findRun = sqlite.prepare<[string], RunRow>("SELECT state, attempt FROM runs WHERE id = ?");
+  const findRun = sqlite.prepare<[string], RunRow>("SELECT state, attempt, on_queue FROM runs WHERE id = ?");
   const findAttempt = sqlite.prepare<[string, number], { token: string; sequence: number }>(
     "SELECT token, sequence FROM attempts WHERE run_id = ? AND attempt = ?",
   );
@@ -101,7 +105,11 @@ export function eventApplier(sqlite: Sqlite.Database): EventApplier {
     return "applied";
   }
 
-  function applyBody(event: WorkerEvent, body: Exclude<WorkerEventBody, { type: "claimed" }>): void {
+  function applyBody(
+    event: WorkerEvent,
+    body: Exclude<WorkerEventBody, { type: "claimed" }>,
+    state: string,
+  ): void {
     const { run, attempt, at, host } = event;
     const end = (
       outcome: string,
@@ -154,13 +162,15 @@ export function eventApplier(sqlite: Sqlite.Database): EventApplier {
       }
       case "failed": {
         const { code, message, final, log_tail } = body;
-        failRun.run({ run, at, message, state: final ? "failed" : "queued", on_queue: final ? 0 : 1 });
+        if (state === "running")
+          failRun.run({ run, at, message, state: final ? "failed" : "queued", on_queue: final ? 0 : 1 });
         end("failed", { code, error: message, log_tail });
         return;
       }
       case "released": {
         const cancelled = body.reason === "cancelled";
-        releaseRun.run({ run, at, step: body.step, state: cancelled ? "cancelled" : "pending" });
+        const next = state !== "running" ? state : cancelled ? "cancelled" : "pending";
+        releaseRun.run({ run, at, step: body.step, state: next });
         end(cancelled ? "cancelled" : "released", { checkpoint: body.checkpoint });
         return;
       }
@@ -175,11 +185,11 @@ export function eventApplier(sqlite: Sqlite.Database): EventApplier {
       const attempt = findAttempt.get(event.run, event.attempt);
       if (event.attempt !== run.attempt || attempt?.token !== event.token) return "fenced";
       if (event.sequence <= attempt.sequence) return "duplicate";
-      // A cancelled run takes nothing more but the word that its worker let go of it.
-      const released = run.state === "cancelled" && event.body.type === "released";
-      if (run.state !== "running" && !released) return "fenced";
+      // Cancelled, and perhaps wanted again, while its worker holds it.
+      const withdrawn = run.on_queue === 1 && (run.state === "cancelled" || run.state === "pending");
+      if (run.state !== "running" && !(withdrawn && ENDS.has(event.body.type))) return "fenced";
       setSequence.run({ sequence: event.sequence, run: event.run, attempt: event.attempt });
-      applyBody(event, event.body);
+      applyBody(event, event.body, run.state);
       return "applied";
     },
   };

@@ -42,6 +42,8 @@ interface QueuedRow {
   capability: Capability;
 }
 
+type WithdrawnRow = Pick<QueuedRow, "id" | "dispatch" | "capability">;
+
 interface PendingRow {
   id: string;
   plan: string;
@@ -83,14 +85,20 @@ export function startDispatcher(
     log.debug({ capability, runs: rows.length }, "runs put on the queue");
   }
 
-  /** Takes cancelled runs' jobs off the queue; one that a worker holds is asked for until the worker lets go. */
+  /**
+   * Takes off the queue the jobs of cancelled runs, those included that are wanted again by now: they get a new job once the
+   * old one is gone. One that a worker holds is asked for until the worker lets go.
+   */
   async function withdraw(): Promise<void> {
     const rows = db.sqlite
-      .prepare<[], { id: string; dispatch: number; capability: Capability }>(
-        "SELECT id, dispatch, capability FROM runs WHERE on_queue = 1 AND state = 'cancelled' LIMIT 1000",
+      .prepare<[], WithdrawnRow>(
+        `SELECT id, dispatch, capability FROM runs
+         WHERE on_queue = 1 AND state IN ('cancelled', 'pending') LIMIT 1000`,
       )
       .all();
-    for (const { id, dispatch, capability } of rows) {
+    const gone: WithdrawnRow[] = [];
+    for (const row of rows) {
+      const { id, dispatch, capability } = row;
       const job = await queues.get(capability)!.getJob(jobId(id, dispatch));
       const held = job ? await job.isActive() : false;
       if (held) {
@@ -104,8 +112,28 @@ export function startDispatcher(
         continue;
       }
       await redis.hdel(DISPATCH_KEY, jobId(id, dispatch));
-      db.sqlite.prepare("UPDATE runs SET on_queue = 0 WHERE id = ? AND state = 'cancelled'").run(id);
+      gone.push(row);
     }
+    if (gone.length === 0) return;
+    // Workers report before their jobs end: an attempt that is still open then has no worker.
+    await collector.caughtUp();
+    db.sqlite.transaction(() => gone.forEach(letGo)).immediate();
+  }
+
+  function letGo(row: WithdrawnRow): void {
+    const changed = db.sqlite
+      .prepare(
+        `UPDATE runs SET on_queue = 0
+         WHERE id = @id AND dispatch = @dispatch AND on_queue = 1 AND state IN ('cancelled', 'pending')`,
+      )
+      .run(row).changes;
+    if (changed === 0) return;
+    db.sqlite
+      .prepare(
+        `UPDATE attempts SET outcome = 'lost', ended_at = ?, error = 'its worker was lost while the run was cancelled'
+         WHERE run_id = ? AND outcome IS NULL`,
+      )
+      .run(Date.now(), row.id);
   }
 
   /** Holds every run that should have a job against Redis, a page at a time. */
@@ -177,12 +205,16 @@ export function startDispatcher(
     for (const [capability, queue] of queues) await enqueue(capability, queue);
   }
 
+  /** One pass at a time: between SQLite and Redis a pass leaves runs in states that another would take for lost. */
+  let turn: Promise<void> = Promise.resolve();
+  const inTurn = (): Promise<void> => (turn = turn.catch(() => undefined).then(tick));
+
   let closed = false;
   let wake: () => void = () => undefined;
   const loop = (async () => {
     while (!closed) {
       try {
-        await tick();
+        await inTurn();
       } catch (error) {
         if (!closed) log.error(error, "dispatcher");
       }
@@ -196,7 +228,7 @@ export function startDispatcher(
   return {
     tick: async () => {
       lastReconcile = 0;
-      await tick();
+      await inTurn();
     },
     async close() {
       closed = true;
@@ -215,7 +247,7 @@ function takePending(db: Database, capability: Capability, limit: number): Pendi
       const rows = db.sqlite
         .prepare<[string, number], PendingRow>(
           `SELECT id, plan, dispatch + 1 AS dispatch, keep_weights FROM runs
-           WHERE state = 'pending' AND capability = ? ORDER BY ordinal LIMIT ?`,
+           WHERE state = 'pending' AND on_queue = 0 AND capability = ? ORDER BY ordinal LIMIT ?`,
         )
         .all(capability, Math.min(limit, RECONCILE_PAGE));
       const mark = db.sqlite.prepare(
