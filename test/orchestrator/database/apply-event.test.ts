@@ -115,6 +115,36 @@ describe("an attempt", () => {
   });
 });
 
+describe("a run that was cancelled while its worker holds it", () => {
+  const cancelled = () => {
+    const a = new Attempt(run, 1001);
+    applyAll(db, [a.claimed(), a.started()]);
+    db.sqlite.prepare("UPDATE runs SET state = 'cancelled'").run();
+    return a;
+  };
+
+  it("stays cancelled when the worker is shut down instead, and when its trainer fails", () => {
+    const a = cancelled();
+    expect(applyAll(db, [a.failed(false)])).toEqual(["applied"]);
+    expect(runRow()).toMatchObject({ state: "cancelled", error: null });
+    expect(attempts()).toMatchObject([{ outcome: "failed", error: "out of luck" }]);
+    expect(applyAll(db, [a.released("shutdown")])).toEqual(["applied"]);
+    expect(runRow()).toMatchObject({ state: "cancelled", on_queue: 0 });
+  });
+
+  it("keeps the result of a trainer that was done first", () => {
+    applyAll(db, [cancelled().finished(4)]);
+    expect(runRow()).toMatchObject({ state: "finished", validation_loss: 4, on_queue: 0 });
+  });
+
+  it("and is wanted again, waits for a worker of its own", () => {
+    const a = cancelled();
+    db.sqlite.prepare("UPDATE runs SET state = 'pending'").run();
+    expect(applyAll(db, [a.metrics(5, 3), a.released("cancelled", 5)])).toEqual(["fenced", "applied"]);
+    expect(runRow()).toMatchObject({ state: "pending", on_queue: 0 });
+  });
+});
+
 describe("what must not count", () => {
   it("events seen before, in any order", () => {
     const a = new Attempt(run, 1001);

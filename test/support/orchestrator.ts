@@ -1,0 +1,51 @@
+/** The parts of an orchestrator in this process: database, private Redis, collector, dispatcher, all real. */
+import { join } from "node:path";
+import { Queue } from "bullmq";
+import type { Redis } from "ioredis";
+import { type Logger, pino } from "pino";
+import { onTestFinished } from "vitest";
+import { type Collector, startCollector } from "../../orchestrator/collector/collector.ts";
+import type { Database } from "../../orchestrator/database/open.ts";
+import { type Dispatcher, startDispatcher } from "../../orchestrator/queue/dispatcher.ts";
+import { openRedis } from "../../orchestrator/redis/open-redis.ts";
+import { EVENT_STREAM, type Job, queueName, type WorkerEvent } from "../../schema/queue.ts";
+import { connectRedis } from "../../schema/redis.ts";
+import { freshDatabase } from "./database.ts";
+import { scratch } from "./scratch.ts";
+
+export const silent: Logger = pino({ level: "silent" });
+
+/** A private Redis of the test's own, and a connection to it. */
+export async function freshRedis(): Promise<{ url: string; redis: Redis }> {
+  const server = await openRedis({ directory: join(scratch().directory, "redis") });
+  onTestFinished(() => server.close());
+  const redis = connectRedis(server.url);
+  onTestFinished(() => redis.disconnect());
+  return { url: server.url, redis };
+}
+
+/** Puts events on the stream as workers do. */
+export async function send(redis: Redis, ...events: WorkerEvent[]): Promise<void> {
+  for (const event of events) await redis.xadd(EVENT_STREAM, "*", "event", JSON.stringify(event));
+}
+
+export interface Orchestrator {
+  db: Database;
+  url: string;
+  redis: Redis;
+  collector: Collector;
+  dispatcher: Dispatcher;
+  queue: Queue<Job>;
+}
+
+export async function startOrchestrator(): Promise<Orchestrator> {
+  const { url, redis } = await freshRedis();
+  const db = freshDatabase();
+  const collector = await startCollector(db, url, silent);
+  onTestFinished(() => collector.close());
+  const dispatcher = startDispatcher(db, url, silent, collector);
+  onTestFinished(() => dispatcher.close());
+  const queue = new Queue<Job>(queueName("cpu"), { connection: redis });
+  onTestFinished(() => queue.close());
+  return { db, url, redis, collector, dispatcher, queue };
+}
