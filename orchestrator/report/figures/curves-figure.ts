@@ -4,6 +4,7 @@
  */
 import { area, line as lineShape } from "d3-shape";
 import type { Optimum } from "../../analysis/types.ts";
+import { plural } from "../../terminal/format.ts";
 import type { FigureCurve, FigurePoint } from "./data.ts";
 import type { Facets, Panel } from "./facets.ts";
 import {
@@ -110,6 +111,15 @@ export function curvesFigure(facets: Facets, options: FigureOptions): Figure | n
       transform: `translate(15 ${(plotsTop + y) / 2}) rotate(-90)`,
     }),
   );
+  const missing = all.reduce((sum, curve) => sum + curve.points.reduce((n, p) => n + p.missing, 0), 0);
+  if (missing > 0) {
+    y += 17;
+    content.push(
+      label(12, y + 14, `Incomplete: ${plural(missing, "planned run")} without a result.`, {
+        class: "small",
+      }),
+    );
+  }
   return figure(
     { width, height: y + 24 },
     {
@@ -404,6 +414,11 @@ function keyOf(facets: Facets, curves: FigureCurve[], at: { x: number; y: number
       name: "diverged",
       shown: curves.some((c) => c.points.some((p) => p.diverged > 0)),
       glyph: path(cross(0, 0), { class: "key", "stroke-width": "1.4" }),
+    },
+    {
+      name: "some seeds diverged",
+      shown: curves.some((c) => c.points.some((p) => p.diverged > 0 && p.finished > 0)),
+      glyph: path(marker(0, 32), { class: "key", "stroke-width": "1.5" }),
     },
     {
       name: "above the axis",

@@ -219,7 +219,8 @@ footer { margin-top: 32px; font-size: 13px; max-width: 90ch; border-top: 1px sol
   figure, tr, li { break-inside: avoid; }
   h2 { break-after: avoid; }
   thead { display: table-header-group; }
-  table { font-size: 8.5pt; }
-  th, td { padding: 2px 6px; white-space: normal; }
+  table { font-size: 7.5pt; }
+  figcaption, footer { font-size: 8.5pt; }
+  th, td { padding: 2px 6px; }
   .scroll { overflow: visible; }
 }`;
