@@ -74,6 +74,10 @@ function report(error: unknown): number {
     else process.stderr.write(`${message}${remedy ? `\n${remedy}` : ""}\n`);
     return error.exitCode;
   }
+  if (json) {
+    const message = error instanceof Error ? error.message : String(error);
+    process.stdout.write(`${JSON.stringify({ error: { code: "internal", message } }, null, 2)}\n`);
+  }
   process.stderr.write(`musweep has a bug: ${error instanceof Error ? error.stack : String(error)}\n`);
   return EXIT_CODES.internal;
 }

@@ -79,20 +79,23 @@ async function run(file: string, options: Options): Promise<void> {
         ),
       );
       kill = worker.kill;
-      await watch(service, read.sweep.name, interrupted.signal, worker.gaveUp, state);
-      if (interrupted.signal.aborted)
-        say("Stopping: runs in progress are checkpointed. Ctrl-C again to stop at once.");
-      await service.stopDispatching();
-      await worker.stop();
+      try {
+        await watch(service, read.sweep.name, interrupted.signal, worker.gaveUp, state);
+        if (interrupted.signal.aborted)
+          say("Stopping: runs in progress are checkpointed. Ctrl-C again to stop at once.");
+      } finally {
+        await service.stopDispatching();
+        await worker.stop();
+      }
       await service.collected();
-      if (interrupted.signal.aborted) return resumeLater(service, read.sweep.name, file, options);
+      if (interrupted.signal.aborted) throw resumeLater(service, read.sweep.name, file, options);
       finish(service, read.sweep.name, options, (Date.now() - started) / 1000);
     } finally {
       await service.close();
     }
   } catch (error) {
     if (!interrupted.signal.aborted || error instanceof MusweepError) throw error;
-    process.exitCode = EXIT_CODES.interrupted;
+    throw new MusweepError("interrupted", "Stopped before training began.", { kind: "interrupted" });
   } finally {
     process.off("SIGINT", onSignal);
     process.off("SIGTERM", onSignal);
@@ -195,13 +198,16 @@ function superviseWorker(start: () => LocalWorker): {
   };
 }
 
-function resumeLater(service: Service, sweep: string, file: string, options: Options): void {
-  const progress = progressOf(service.db, sweep);
-  say(
-    `Stopped: ${progress.by_state.finished + progress.by_state.diverged} of ${progress.runs} runs done, the rest is kept.\n` +
-      `Resume with: musweep run ${file}${options.dir === ".musweep" ? "" : ` --dir ${options.dir}`}`,
+function resumeLater(service: Service, sweep: string, file: string, options: Options): MusweepError {
+  const { by_state, runs } = progressOf(service.db, sweep);
+  return new MusweepError(
+    "interrupted",
+    `Stopped: ${by_state.finished + by_state.diverged} of ${runs} runs done, the rest is kept.`,
+    {
+      kind: "interrupted",
+      remedy: `Resume with: musweep run ${file}${options.dir === ".musweep" ? "" : ` --dir ${options.dir}`}`,
+    },
   );
-  process.exitCode = EXIT_CODES.interrupted;
 }
 
 function finish(service: Service, sweep: string, options: Options, seconds: number): void {

@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { serve as listen } from "@hono/node-server";
 import { Queue } from "bullmq";
 import type { Command } from "commander";
@@ -8,8 +8,8 @@ import { CAPABILITIES, queueName } from "../../schema/queue.ts";
 import { connectRedis } from "../../schema/redis.ts";
 import { loadSweep, submitSweep } from "../load-sweep.ts";
 import { createApp } from "../server/app.ts";
-import { startService } from "../service.ts";
-import { stateDirectory } from "../state.ts";
+import { type Service, startService } from "../service.ts";
+import { type StateDirectory, stateDirectory } from "../state.ts";
 import { parseSweep } from "../sweep/parse-sweep.ts";
 import { type CommonOptions, common, parseCount, say, sayInstalling, withRedis } from "./common.ts";
 
@@ -62,43 +62,64 @@ async function serve(options: Options): Promise<void> {
       });
     }
   });
-  const service = await startService(state, {
-    redisUrl: options.redis,
-    onInstall: sayInstalling,
-    log,
-    signal: stopping.signal,
-  });
+  try {
+    const service = await startService(state, {
+      redisUrl: options.redis,
+      onInstall: sayInstalling,
+      log,
+      signal: stopping.signal,
+    });
+    try {
+      await answer(service, state, options, stopped);
+    } finally {
+      await service.close();
+    }
+  } catch (error) {
+    // Stopped while it was starting.
+    if (!stopping.signal.aborted || error instanceof MusweepError) throw error;
+  }
+}
+
+/** Answers requests until it is to stop. */
+async function answer(
+  service: Service,
+  state: StateDirectory,
+  options: Options,
+  stopped: Promise<void>,
+): Promise<void> {
   const connection = connectRedis(service.redis.url);
   const queues = CAPABILITIES.map((c) => new Queue(queueName(c), { connection }));
-  const app = createApp({
-    db: service.db,
-    queues,
-    token: options.token || undefined,
-    submit: async (text, file) => {
-      const sweep = parseSweep(text, file);
-      return submitSweep(service.db, await loadSweep({ sweep, text, directory: state.root }, state));
-    },
-  });
-  const server = await listenOn(app.fetch, options);
-  const url = `http://${options.host.includes(":") ? `[${options.host}]` : options.host}:${options.port}`;
-  mkdirSync(state.root, { recursive: true });
-  writeFileSync(state.server, JSON.stringify({ url, pid: process.pid }));
-  if (options.json) process.stdout.write(`${JSON.stringify({ url, redis: service.redis.describe })}\n`);
-  say(`musweep is at ${url} (queues: ${url}/queues), Redis: ${service.redis.describe}`);
-  say(
-    `Train with:  musweep worker --dir ${options.dir}\nSubmit with: musweep submit FILE --dir ${options.dir}`,
-  );
-  const broken = await Promise.race([stopped, service.broken]);
-  if (!broken) say("Stopping; runs in progress go on in their workers and are collected by the next serve.");
-  rmSync(state.server, { force: true });
-  await new Promise<void>((resolve) => {
-    server.close(() => resolve());
-    if ("closeAllConnections" in server) server.closeAllConnections();
-  });
-  await Promise.all(queues.map((queue) => queue.close()));
-  connection.disconnect();
-  await service.close();
-  if (broken) throw broken;
+  try {
+    const app = createApp({
+      db: service.db,
+      queues,
+      token: options.token || undefined,
+      submit: async (text, file) => {
+        const sweep = parseSweep(text, file);
+        return submitSweep(service.db, await loadSweep({ sweep, text, directory: state.root }, state));
+      },
+    });
+    const server = await listenOn(app.fetch, options);
+    const url = `http://${options.host.includes(":") ? `[${options.host}]` : options.host}:${options.port}`;
+    writeFileSync(state.server, JSON.stringify({ url, pid: process.pid }));
+    if (options.json) process.stdout.write(`${JSON.stringify({ url, redis: service.redis.describe })}\n`);
+    say(`musweep is at ${url} (queues: ${url}/queues), Redis: ${service.redis.describe}`);
+    say(
+      `Train with:  musweep worker --dir ${options.dir}\nSubmit with: musweep submit FILE --dir ${options.dir}`,
+    );
+    const broken = await Promise.race([stopped, service.broken]);
+    if (!broken)
+      say("Stopping; runs in progress go on in their workers and are collected by the next serve.");
+    rmSync(state.server, { force: true });
+    await new Promise<void>((resolve) => {
+      server.close(() => resolve());
+      if ("closeAllConnections" in server) server.closeAllConnections();
+    });
+    if (broken) throw broken;
+  } finally {
+    await Promise.all(queues.map((queue) => queue.close()));
+    connection.disconnect();
+  }
 }
 
 function listenOn(

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { EXIT_CODES, MusweepError } from "../../schema/errors.ts";
 import { startLocalWorker } from "../local-worker.ts";
 import { findRedis } from "../redis/open-redis.ts";
-import { checkRedis } from "../redis/probe.ts";
+import { checkRedis, withoutPassword } from "../redis/probe.ts";
 import { stateDirectory } from "../state.ts";
 import { type CommonOptions, common, withRedis } from "./common.ts";
 import { type WorkerOptions, workerConfig, workerOptions } from "./worker-options.ts";
@@ -36,6 +36,10 @@ export function addWorker(program: Command): void {
     }
     await checkRedis(redisUrl);
     const worker = startLocalWorker(workerConfig(state, redisUrl, options, true), undefined);
+    if (options.json)
+      process.stdout.write(
+        `${JSON.stringify({ redis: withoutPassword(redisUrl), slots: options.slots, threads: options.threads })}\n`,
+      );
     let signals = 0;
     const stop = (): void => {
       signals++;
@@ -45,6 +49,13 @@ export function addWorker(program: Command): void {
     process.on("SIGINT", stop);
     process.on("SIGTERM", stop);
     const code = await worker.ended;
+    if (code === null && signals === 0) {
+      throw new MusweepError("worker-died", "the worker process was killed", {
+        kind: "unavailable",
+        remedy:
+          "Its runs are taken over by other workers, or by the next one. Was the machine out of memory?",
+      });
+    }
     process.exitCode = code ?? EXIT_CODES.interrupted;
   });
 }
