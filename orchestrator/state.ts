@@ -50,7 +50,8 @@ export function lockHolder(state: StateDirectory): number | undefined {
   } catch {
     return undefined;
   }
-  return Number.isInteger(pid) && pid > 0 && isAlive(pid) ? pid : undefined;
+  // Its own id is left from an earlier process: in a container every restart gets the same one.
+  return Number.isInteger(pid) && pid > 0 && pid !== process.pid && isAlive(pid) ? pid : undefined;
 }
 
 function isAlive(pid: number): boolean {
