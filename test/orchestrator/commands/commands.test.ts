@@ -1,0 +1,242 @@
+/** Every command as its user meets it: help with examples, one JSON value, exit codes, errors with a remedy. */
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { EXIT_CODES } from "../../../schema/errors.ts";
+import {
+  freePort,
+  Musweep,
+  misbehavingTrainer,
+  musweep,
+  sql,
+  succeed,
+  writeSweep,
+} from "../../support/musweep.ts";
+import { type Scratch, scratch } from "../../support/scratch.ts";
+
+let place: Scratch;
+let ran: string;
+
+beforeAll(async () => {
+  place = scratch(afterAll);
+  ran = (await musweep(place, "run", writeSweep(place, { sparsity: "[0]" }), "--json")).stdout;
+});
+
+const COMMANDS = [
+  ...[
+    "init",
+    "validate",
+    "plan",
+    "run",
+    "submit",
+    "serve",
+    "worker",
+    "status",
+    "report",
+    "requeue",
+    "cancel",
+    "sql",
+  ],
+  ...["data prepare", "doctor"],
+];
+
+describe("--help", () => {
+  it("lists every command, and the exit codes as they are", async () => {
+    const { stdout } = await succeed(place, "--help");
+    for (const command of COMMANDS) expect(stdout).toMatch(new RegExp(`^  ${command.split(" ")[0]} `, "m"));
+    for (const code of Object.values(EXIT_CODES)) expect(stdout).toMatch(new RegExp(`\\b${code} [a-z]`));
+  });
+
+  it.each(COMMANDS)("%s: examples, --dir and --json", async (command) => {
+    const { stdout } = await succeed(place, ...command.split(" "), "--help");
+    expect(stdout).toMatch(new RegExp(`^Examples:\\n  \\$ .*musweep ${command}`, "m"));
+    expect(stdout).toContain("--dir <path>");
+    expect(stdout).toContain("--json");
+  });
+});
+
+describe("--json prints one JSON value", () => {
+  it.each<[string, string[], Record<string, unknown>]>([
+    ["init", ["made.yaml"], { file: "made.yaml" }],
+    ["validate", ["tiny.yaml"], { sweep: "tiny", valid: true, points: 3, cells: 3 }],
+    ["plan", ["tiny.yaml", "--no-measure"], { sweep: "tiny", runs: 3, done: 3, to_train: 0, seconds: null }],
+    ["submit", ["tiny.yaml"], { sweep: "tiny", points: 3, done: 3, new_runs: 0 }],
+    ["status", ["tiny"], { sweep: "tiny", state: "complete", fraction: 1 }],
+    ["report", ["tiny"], { progress: expect.anything(), rows: expect.anything() }],
+    ["requeue", ["tiny", "--missing"], { sweep: "tiny", requeued: 0 }],
+    ["cancel", ["tiny"], { sweep: "tiny", cancelled: 0 }],
+    ["data prepare", ["moby-dick"], { tokenizer: "bytes", vocab_size: 256 }],
+  ])("%s", async (command, args, value) => {
+    const { stdout } = await succeed(place, ...command.split(" "), ...args, "--json");
+    expect(JSON.parse(stdout)).toMatchObject(value);
+  });
+
+  it("run, status of all, sql, doctor and plan --resolved", async () => {
+    expect(JSON.parse(ran)).toMatchObject({ progress: { sweep: "tiny" }, seconds: expect.any(Number) });
+    expect(JSON.parse((await succeed(place, "status", "--json")).stdout)).toMatchObject([{ sweep: "tiny" }]);
+    const rows = await succeed(place, "sql", "SELECT 1 AS one, NULL AS none", "--json");
+    expect(JSON.parse(rows.stdout)).toEqual([{ one: 1, none: null }]);
+    expect(Array.isArray(JSON.parse((await musweep(place, "doctor", "--json")).stdout))).toBe(true);
+    const resolved = await succeed(place, "plan", "tiny.yaml", "--resolved", "--match", "lr 2^-6", "--json");
+    expect(JSON.parse(resolved.stdout)).toMatchObject([{ title: expect.stringContaining("lr 2^-6") }]);
+  });
+
+  it("serve and worker, when they are ready", async () => {
+    const own = scratch();
+    const serve = new Musweep(own, ["serve", "--port", String(await freePort()), "--json"]);
+    await serve.says(/musweep is at/);
+    const worker = new Musweep(own, ["worker", "--slots", "1", "--json"]);
+    await worker.says(/worker ready/);
+    const ended = [await worker.signal("SIGINT"), await serve.signal("SIGINT")];
+    expect(ended.map(({ code }) => code)).toEqual([0, 0]);
+    expect(JSON.parse(ended[0]!.stdout)).toMatchObject({ slots: 1, redis: expect.any(String) });
+    expect(JSON.parse(ended[1]!.stdout)).toMatchObject({ url: expect.stringContaining("http://127.0.0.1:") });
+  });
+
+  it("errors too, with their code and remedy", async () => {
+    const { code, stdout, stderr } = await musweep(place, "report", "tny", "--json");
+    expect([code, stderr]).toEqual([2, ""]);
+    expect(JSON.parse(stdout)).toEqual({
+      error: { code: "unknown-sweep", message: 'there is no sweep "tny"', remedy: 'Did you mean "tiny"?' },
+    });
+    writeFileSync(join(place.directory, "bad.yaml"), "name: bad\nmodle: {}\n");
+    const bad = await musweep(place, "validate", "bad.yaml", "--json");
+    expect(bad.code).toBe(2);
+    expect(JSON.parse(bad.stdout)).toMatchObject({
+      error: {
+        code: "sweep-file",
+        problems: expect.arrayContaining([expect.objectContaining({ line: 2, column: 1 })]),
+      },
+    });
+  });
+
+  it("a run that is interrupted, with how to resume", async () => {
+    const own = scratch();
+    const run = new Musweep(own, ["run", writeSweep(own, { steps: 10_000_000 }), "--json"]);
+    await run.says(/3 to train|6 to train/);
+    const { code, stdout } = await run.signal("SIGINT");
+    expect(code).toBe(130);
+    expect(JSON.parse(stdout)).toMatchObject({
+      error: { code: "interrupted", remedy: expect.stringContaining("musweep run tiny.yaml") },
+    });
+  });
+});
+
+describe("exit codes and messages", () => {
+  it.each<[string, string[], number, RegExp]>([
+    ["an unknown command", ["trian"], 2, /unknown command 'trian'/],
+    ["an unknown option", ["run", "tiny.yaml", "--slot", "2"], 2, /unknown option '--slot'/],
+    ["a missing argument", ["run"], 2, /missing required argument 'file'/],
+    [
+      "a count that is none",
+      ["run", "tiny.yaml", "--slots", "two"],
+      2,
+      /--slots wants a whole number above 0, not "two"/,
+    ],
+    ["no such file", ["run", "none.yaml"], 2, /cannot read none\.yaml/],
+    ["init over a file", ["init", "tiny.yaml"], 2, /tiny\.yaml exists already/],
+    ["no such sweep", ["status", "tny"], 2, /Did you mean "tiny"\?/],
+    ["requeue without saying what", ["requeue", "tiny"], 2, /--failed or --missing/],
+    [
+      "a server that is not there",
+      ["submit", "tiny.yaml", "--server", "http://127.0.0.1:1"],
+      3,
+      /cannot reach/,
+    ],
+    ["a Redis that is not there", ["worker", "--redis", "redis://127.0.0.1:1"], 3, /cannot be used/],
+    ["a worker without serve", ["worker"], 3, /no Redis is running .*\n.*musweep serve/],
+    ["no database yet", ["report", "tiny", "--dir", "nowhere"], 3, /cannot open .*nowhere/],
+    ["serve for all without a token", ["serve", "--host", "0.0.0.0"], 2, /needs a token/],
+  ])("%s", async (_what, args, code, message) => {
+    const ended = await musweep(place, ...args);
+    expect(ended).toMatchObject({ code, stdout: "" });
+    expect(ended.stderr).toMatch(message);
+  });
+
+  it("a port that is taken: 3, and nothing is left running", async () => {
+    const own = scratch();
+    const port = String(await freePort());
+    const first = new Musweep(own, ["serve", "--port", port]);
+    await first.says(/musweep is at/);
+    const second = await musweep(own, "serve", "--port", port, "--dir", "second");
+    expect(second.code).toBe(3);
+    expect(second.stderr).toContain(`cannot listen on 127.0.0.1:${port}: is in use`);
+    await first.signal("SIGTERM");
+  });
+
+  it("a trainer that cannot be started: 1, with its name", async () => {
+    const own = scratch();
+    const ended = await musweep(own, "run", writeSweep(own), "--trainer-command", "./no-such-trainer");
+    expect(ended.code).toBe(1);
+    expect(ended.stdout).toContain("cannot start ./no-such-trainer");
+  });
+});
+
+describe("sql", () => {
+  it.each([
+    "INSERT INTO settings VALUES ('a', 'b')",
+    "INSERT INTO settings VALUES ('a', 'b') RETURNING key",
+    "UPDATE runs SET state = 'failed' RETURNING id",
+    "DELETE FROM runs",
+    "DROP VIEW optima",
+    "ATTACH DATABASE 'other.db' AS other",
+    "VACUUM INTO 'copy.db'",
+    "PRAGMA user_version = 7",
+    "SELECT 1; DELETE FROM runs",
+  ])("refuses to write: %s", async (query) => {
+    const dump = () => sql(place, "SELECT state, count(*) AS n FROM runs GROUP BY state");
+    const before = dump();
+    const ended = await musweep(place, "sql", query);
+    expect(ended).toMatchObject({ code: 2, stdout: "" });
+    expect(ended.stderr).toMatch(/the query failed: /);
+    expect(dump()).toEqual(before);
+    for (const file of ["other.db", "copy.db"]) expect(existsSync(join(place.directory, file))).toBe(false);
+    expect(sql(place, "SELECT 1 FROM settings WHERE key = 'a'")).toEqual([]);
+  });
+
+  it("prints a table, and CSV that quotes what needs it", async () => {
+    const query = "SELECT 'a,b' AS text, 'say \"x\"' AS quoted, 1.5 AS number, NULL AS none";
+    expect((await succeed(place, "sql", query, "--csv")).stdout).toBe(
+      'text,quoted,number,none\n"a,b","say ""x""",1.5,\n',
+    );
+    expect((await succeed(place, "sql", query)).stdout).toBe(
+      'text  quoted   number  none\na,b   say "x"     1.5\n',
+    );
+  });
+});
+
+describe("init", () => {
+  it("writes a file that plan accepts, and never over another", async () => {
+    const own = scratch();
+    await succeed(own, "init");
+    const text = readFileSync(join(own.directory, "sweep.yaml"), "utf8");
+    expect(await musweep(own, "init")).toMatchObject({ code: 2 });
+    expect(readFileSync(join(own.directory, "sweep.yaml"), "utf8")).toBe(text);
+    const { stdout } = await succeed(own, "validate", "sweep.yaml");
+    expect(stdout).toMatch(/^sweep\.yaml: valid\./);
+  });
+});
+
+describe("requeue", () => {
+  it("--failed takes the failed, --missing the cancelled as well", async () => {
+    const own = scratch();
+    const file = writeSweep(own, { sparsity: "[0]" });
+    await musweep(own, "run", file, "--trainer-command", misbehavingTrainer("failed-for-good"));
+    const extended = readFileSync(join(own.directory, file), "utf8").replace("to: -5", "to: -3");
+    writeFileSync(join(own.directory, file), extended);
+    await succeed(own, "submit", file);
+    await succeed(own, "cancel", "tiny");
+    const states = () => sql(own, "SELECT state, count(*) AS n FROM runs GROUP BY state ORDER BY state");
+    expect(states()).toEqual([
+      { state: "cancelled", n: 2 },
+      { state: "failed", n: 3 },
+    ]);
+    await succeed(own, "requeue", "tiny", "--failed");
+    expect(states()).toEqual([
+      { state: "cancelled", n: 2 },
+      { state: "pending", n: 3 },
+    ]);
+    await succeed(own, "requeue", "tiny", "--missing");
+    expect(states()).toEqual([{ state: "pending", n: 5 }]);
+  });
+});
