@@ -15,7 +15,7 @@ export interface Panel {
   curves: FigureCurve[];
 }
 
-export interface PanelRow {
+interface PanelRow {
   /** "width 256, layers 2"; empty when the phase has one row. */
   label: string;
   /** One per parameterization, in the sweep's order; null where the sweep has none. */

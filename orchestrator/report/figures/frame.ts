@@ -21,7 +21,7 @@ export interface Box {
 }
 
 /** Wider than any usual sans-serif sets it, so that whatever font is there, names do not meet. */
-export const textWidth = (value: string, size = 12): number => [...value].length * size * 0.62;
+const textWidth = (value: string, size = 12): number => [...value].length * size * 0.62;
 
 export const group = (attributes: Attributes, ...children: (Markup | Markup[])[]): Markup =>
   element("g", attributes, ...children);

@@ -11,7 +11,7 @@ export type Attributes = Record<string, string | number | null | undefined>;
 const EMPTY = new Set(["path", "line", "rect", "circle", "meta"]);
 
 /** Hundredths of a pixel are finer than any screen or printer. */
-export const pixels = (value: number): number => Math.round(value * 100) / 100;
+const pixels = (value: number): number => Math.round(value * 100) / 100;
 
 /** What XML 1.0 cannot hold even escaped: control characters, lone surrogates, U+FFFE and U+FFFF. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for

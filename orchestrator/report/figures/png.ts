@@ -7,16 +7,16 @@ import { createRequire } from "node:module";
 import { initWasm, Resvg } from "@resvg/resvg-wasm";
 
 const require = createRequire(import.meta.url);
-const read = (name: string): Uint8Array => readFileSync(require.resolve(name));
 
 /** Loaded once, on the first picture. */
 let ready: Promise<Uint8Array[]> | undefined;
 
 async function load(): Promise<Uint8Array[]> {
-  await initWasm(read("@resvg/resvg-wasm/index_bg.wasm"));
-  return [400, 700].map((weight) =>
-    read(`@fontsource/dejavu-sans/files/dejavu-sans-latin-${weight}-normal.woff2`),
-  );
+  await initWasm(readFileSync(require.resolve("@resvg/resvg-wasm/index_bg.wasm")));
+  return [
+    require.resolve("@fontsource/dejavu-sans/files/dejavu-sans-latin-400-normal.woff2"),
+    require.resolve("@fontsource/dejavu-sans/files/dejavu-sans-latin-700-normal.woff2"),
+  ].map((font) => readFileSync(font));
 }
 
 /** @param scale pixels of the picture per pixel of the SVG; 2 is about 190 dpi at the width of a page */

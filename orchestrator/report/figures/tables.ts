@@ -15,7 +15,7 @@ interface Column<Row> {
   data?: (row: Row) => Attributes;
 }
 
-export function table<Row>(id: string, caption: string, columns: Column<Row>[], rows: Row[]): Markup {
+function table<Row>(id: string, caption: string, columns: Column<Row>[], rows: Row[]): Markup {
   const cell = (column: Column<Row>, row: Row): Markup => {
     const value = column.value(row);
     const content = typeof value === "string" ? [text(value)] : value;
@@ -56,7 +56,7 @@ export function table<Row>(id: string, caption: string, columns: Column<Row>[], 
 }
 
 /** A bounded value in words: "1.94", "≥ 1.94", "≤ 1.94", "1.9 to 2.1", or "–". */
-export function bounded(value: Bounded, write: (v: number) => string): string {
+function bounded(value: Bounded, write: (v: number) => string): string {
   const { estimate, low, high } = value;
   if (estimate !== null) return write(estimate);
   if (low !== null && high !== null) return `${write(low)} to ${write(high)}`;
@@ -78,7 +78,7 @@ const rate = (o: FigureCurve["optimum"]): Bounded => ({
   high: o.log2_lr_high,
 });
 
-export function regretText(regret: Regret | null): string {
+function regretText(regret: Regret | null): string {
   if (regret === null) return "base";
   if (regret.state === "diverges") return "diverges";
   const { estimate, low, high } = regret.per_cent;

@@ -3,7 +3,7 @@ import type { Database } from "../../../../orchestrator/database/open.ts";
 import { freshDatabase } from "../../../support/database.ts";
 import { storeSynthetic, sweepYaml, valley } from "./synthetic.ts";
 
-export const MIXED = sweepYaml(
+const MIXED = sweepYaml(
   "mixed",
   `  parameterization: [sp, mup, supar]
   sparsity: [0, 0.75, 0.984375]

@@ -46,7 +46,7 @@ export function storeSynthetic(db: Database, yaml: string, outcomeOf: (where: Wh
 }
 
 /** Uniform in [−1, 1), the same for the same text (FNV-1a, mixed). */
-export function noise(key: string): number {
+function noise(key: string): number {
   let hash = 0x811c9dc5;
   for (const char of key) hash = Math.imul(hash ^ char.charCodeAt(0), 0x01000193);
   hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
