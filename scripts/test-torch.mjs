@@ -34,7 +34,9 @@ await main(async () => {
     const trainer = path.join(ROOT, "dist", "workers", "trainers", "onnx", "main.js");
     const onCase = (name) => process.stderr.write(`training ${name}\n`);
     await record(directory, trainer, { full: args.includes("--full"), onCase });
-    return await runInherited(python, [path.join(ROOT, "test", "torch", "compare.py"), directory]);
+    // No __pycache__ beside the sources.
+    const env = { ...process.env, PYTHONDONTWRITEBYTECODE: "1" };
+    return await runInherited(python, [path.join(ROOT, "test", "torch", "compare.py"), directory], env);
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }

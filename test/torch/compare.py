@@ -285,7 +285,7 @@ def main(directory):
     one_thread()
     cases = [read_case(path) for path in sorted((directory / "cases").iterdir())]
     tally = Tally()
-    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn"), one_thread) as pool:
+    with ProcessPoolExecutor(min(os.cpu_count() or 1, 8), multiprocessing.get_context("spawn"), one_thread) as pool:
         evaluations = compare_cases(cases, pool, tally)
         compare_kept_weights(cases, evaluations, tally)
         compare_draws(cases, directory / "data", tally)

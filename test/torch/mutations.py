@@ -9,7 +9,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from reference import Reference, schedule_factors
+from reference import Reference
 
 
 def always(_plan):
