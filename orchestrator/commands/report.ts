@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { answerText } from "../report/answer-text.ts";
 import { readFigureData } from "../report/figures/data.ts";
-import { type ReportTargets, writeReport } from "../report/figures/write-report.ts";
+import type { ReportTargets } from "../report/figures/write-report.ts";
 import { type CommonOptions, common, print, say, withDatabase } from "./common.ts";
 
 export function addReport(program: Command): void {
@@ -22,8 +22,12 @@ export function addReport(program: Command): void {
   ).action(async (sweep: string, options: CommonOptions & ReportTargets) => {
     // The database is read once and closed: rendering takes seconds, and writers should not wait for it.
     const data = await withDatabase(options, { readonly: true }, (db) => readFigureData(db, sweep));
-    const { files, notes } = await writeReport(data, options);
+    const { html, svg, png, csv } = options;
     print(options, data.answer, () => answerText(data.answer));
+    if ([html, svg, png, csv].every((target) => target === undefined)) return;
+    // Loaded here: every command's start would pay for the charting and rendering libraries.
+    const { writeReport } = await import("../report/figures/write-report.ts");
+    const { files, notes } = await writeReport(data, { html, svg, png, csv });
     for (const note of notes) say(note);
     for (const file of files) say(`wrote ${file}`);
   });
