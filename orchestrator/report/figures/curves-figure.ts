@@ -2,10 +2,22 @@
  * Validation loss against log2 of the base learning rate, a panel per parameterization, a line per sparsity: the paper's
  * figures 1, 6 and 8. Panels of a row share both axes, so that optima compare from left to right and levels too.
  */
-import { area, line as lineShape } from "d3-shape";
 import type { Optimum } from "../../analysis/types.ts";
 import { plural } from "../../terminal/format.ts";
-import type { FigureCurve, FigurePoint } from "./data.ts";
+import {
+  arrowhead,
+  baseLine,
+  caps,
+  cross,
+  isAbove,
+  marksAbove,
+  optimumMark,
+  points,
+  type Scales,
+  STRIP_ROW,
+  spreadAndLine,
+} from "./curve-marks.ts";
+import type { FigureCurve } from "./data.ts";
 import type { Facets, Panel } from "./facets.ts";
 import {
   arrow,
@@ -23,7 +35,7 @@ import {
   octaveTicks,
   path,
 } from "./frame.ts";
-import { decimal, sparsityLabel } from "./labels.ts";
+import { decimal } from "./labels.ts";
 import { element, type Markup, text } from "./markup.ts";
 import { marker, sparsityClass } from "./theme.ts";
 
@@ -43,15 +55,6 @@ const TITLE = 22;
 /** Name of a row of panels, where there are several rows. */
 const ROW_NAME = 20;
 const AXIS = 24;
-/** Height of one sparsity's marks above the axis. */
-const STRIP_ROW = 8;
-
-type Scale = ReturnType<typeof linear>;
-interface Scales {
-  x: Scale;
-  y: Scale;
-  top: number;
-}
 
 /** @returns null when there is nothing to draw a curve of */
 export function curvesFigure(facets: Facets, options: FigureOptions): Figure | null {
@@ -157,9 +160,6 @@ function lossDomain(curves: FigureCurve[]): [number, number] | null {
   return [bottom - margin, top + margin];
 }
 
-const isAbove = (point: FigurePoint, losses: [number, number] | null): boolean =>
-  point.mean !== null && losses !== null && point.mean > losses[1];
-
 interface PanelContext {
   facets: Facets;
   /** Sparsities with marks above the axis, in their order there. */
@@ -227,149 +227,6 @@ export function panelTitle(panel: { title: string; subtitle: string }, x: number
     panel.subtitle === "" ? [] : [element("tspan", { dx: 8, class: "small" }, text(panel.subtitle))],
   );
 }
-
-/** The optimum of the panel's least sparse curve, the one that the others' drift is measured from. */
-function baseLine(panel: Panel, box: Box, { x }: Scales): Markup[] {
-  const { log2_lr, log2_lr_low, log2_lr_high } = panel.curves[0]!.optimum;
-  if (log2_lr === null || log2_lr_low === null || log2_lr_high === null) return [];
-  const [from, to] = [x(log2_lr_low), x(log2_lr_high)];
-  return [
-    element("rect", { x: from, y: box.y, width: to - from, height: box.height, class: "base-spread" }),
-    line(x(log2_lr), box.y, x(log2_lr), box.y + box.height, { class: "base", "data-base-log2-lr": log2_lr }),
-  ];
-}
-
-type Trained = FigurePoint & { mean: number; low: number; high: number };
-
-/** Rates at which every seed that ended has a loss: what the line joins, and what the optimum is fitted to. */
-const isStable = (point: FigurePoint): point is Trained => point.mean !== null && point.diverged === 0;
-
-function spreadAndLine({ points }: FigureCurve, { x, y }: Scales): Markup[] {
-  const spread = area<FigurePoint>()
-    .defined(isStable)
-    .x((p) => x(p.log2_lr))
-    .y0((p) => y(p.low!))
-    .y1((p) => y(p.high!))
-    .digits(2)(points);
-  const joined = lineShape<FigurePoint>()
-    .defined(isStable)
-    .x((p) => x(p.log2_lr))
-    .y((p) => y(p.mean!))
-    .digits(2)(points);
-  const several = points.some((p) => p.finished > 1);
-  return [
-    ...(several && spread !== null ? [path(spread, { class: "spread" })] : []),
-    ...(joined === null ? [] : [path(joined, { class: "line" })]),
-  ];
-}
-
-/** Every mean on the axis: filled where stable, open where a seed diverged. */
-function points(
-  curve: FigureCurve,
-  series: number,
-  losses: [number, number] | null,
-  { x, y }: Scales,
-): Markup[] {
-  return curve.points.flatMap((p) => {
-    if (p.mean === null || isAbove(p, losses)) return [];
-    return element(
-      "path",
-      {
-        d: marker(series, 32),
-        transform: `translate(${x(p.log2_lr).toFixed(2)} ${y(p.mean).toFixed(2)})`,
-        class: p.diverged > 0 ? "open" : "mark edge",
-        "data-log2-lr": p.log2_lr,
-        "data-loss": p.mean,
-      },
-      element("title", {}, text(describePoint(curve, p))),
-    );
-  });
-}
-
-/** Above the axis, in the line of its sparsity: a cross where a seed diverged, an arrowhead where the mean is off the axis. */
-function marksAbove(
-  curve: FigureCurve,
-  leaving: number[],
-  losses: [number, number] | null,
-  { x, top }: Scales,
-): Markup[] {
-  const y = top - 7 - STRIP_ROW * (leaving.length - 1 - leaving.indexOf(curve.sparsity));
-  return curve.points.flatMap((p) => {
-    const above = isAbove(p, losses);
-    if (p.diverged === 0 && !above) return [];
-    const at = x(p.log2_lr);
-    const data =
-      p.diverged > 0
-        ? { "data-diverged-log2-lr": p.log2_lr, "data-diverged": p.diverged }
-        : { "data-above-log2-lr": p.log2_lr };
-    return element(
-      "path",
-      {
-        d: p.diverged > 0 ? cross(at, y) : arrowhead(at, y),
-        class: "thin",
-        ...data,
-        "data-loss": above ? p.mean : null,
-      },
-      element("title", {}, text(describePoint(curve, p))),
-    );
-  });
-}
-
-const arrowhead = (x: number, y: number): string => `M${x.toFixed(2)},${(y - 2.8).toFixed(2)}l3.2,5.2h-6.4Z`;
-
-const cross = (x: number, y: number): string => {
-  const [l, r, t, b] = [x - 2.8, x + 2.8, y - 2.8, y + 2.8].map((v) => v.toFixed(2));
-  return `M${l},${t}L${r},${b}M${l},${b}L${r},${t}`;
-};
-
-function describePoint({ title, sparsity }: FigureCurve, p: FigurePoint): string {
-  const parts = [`${title}, sparsity ${sparsityLabel(sparsity)}, log₂ LR ${decimal(p.log2_lr, 2)}:`];
-  if (p.mean !== null && p.low !== null && p.high !== null) {
-    const spread =
-      p.finished > 1 ? ` (${decimal(p.low, 3)} to ${decimal(p.high, 3)}, ${p.finished} seeds)` : "";
-    parts.push(`loss ${decimal(p.mean, 3)}${spread}`);
-  }
-  if (p.diverged > 0) parts.push(`${p.diverged} of ${p.diverged + p.finished} diverged`);
-  if (p.missing > 0) parts.push(`${p.missing} without result`);
-  return parts.join(" ");
-}
-
-/**
- * A bracketed optimum is a point with its interval; everything else is at most a bound, drawn as an arrow away from it (or,
- * between two bounds, as a bar) and never as a point.
- */
-function optimumMark(optimum: Optimum, series: number, box: Box, { x, y }: Scales): Markup[] {
-  const { flag, log2_lr, log2_lr_low: low, log2_lr_high: high, loss, grid_loss } = optimum;
-  if (log2_lr !== null && low !== null && high !== null && loss !== null) {
-    const at = y(loss);
-    const bar = `M${x(low).toFixed(2)},${at.toFixed(2)}H${x(high).toFixed(2)}${caps([x(low), x(high)], at, 6)}`;
-    return [
-      path(bar, { class: "halo" }),
-      path(bar, { class: "interval" }),
-      path(marker(series, 70), {
-        transform: `translate(${x(log2_lr).toFixed(2)} ${at.toFixed(2)})`,
-        class: "mark edge",
-        "data-optimum": log2_lr,
-        "data-low": low,
-        "data-high": high,
-        "data-loss": loss,
-      }),
-    ];
-  }
-  if (grid_loss === null) return [];
-  const at = y(grid_loss);
-  const data = { class: "interval", "data-flag": flag, "data-low": low, "data-high": high };
-  if (low !== null && high !== null) {
-    const bar = `M${x(low).toFixed(2)},${at.toFixed(2)}H${x(high).toFixed(2)}${caps([x(low), x(high)], at, 6)}`;
-    return [path(bar, { ...data, "stroke-dasharray": "3 3" })];
-  }
-  if (high !== null) return [arrow([x(high), at], [box.x + 3, at], data)];
-  if (low !== null) return [arrow([x(low), at], [box.x + box.width - 3, at], data)];
-  return [];
-}
-
-const caps = (xs: number[], y: number, half: number): string =>
-  xs.map((x) => `M${x.toFixed(2)},${(y - half).toFixed(2)}V${(y + half).toFixed(2)}`).join("");
 
 /** The legend names only what the figure shows. */
 function keyOf(facets: Facets, curves: FigureCurve[], at: { x: number; y: number; width: number }) {
