@@ -135,9 +135,9 @@ function answerPhase(
 export function explainFlag(optimum: Optimum): string {
   const notes: Record<OptimumFlag, string> = {
     bracketed: "",
-    "at low edge": "lowest LR is best: extend the grid downward",
-    "at high edge": "highest LR is best: extend the grid upward",
-    "edge is divergence": "best LR is next to divergence: add LRs between",
+    "at low edge": "may lie below the grid: add lower LRs",
+    "at high edge": "may lie above the grid: add higher LRs",
+    "edge is divergence": "next to divergence: add LRs between",
     "too few points": "too few LRs to fit",
     "too noisy": "noise hides the minimum: add seeds",
     incomplete: "runs missing beside the best",
