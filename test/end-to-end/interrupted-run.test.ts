@@ -7,7 +7,7 @@ import { Musweep, musweep, processOf, sql, writeSweep } from "../support/musweep
 import { type Scratch, scratch, until } from "../support/scratch.ts";
 
 /** Some seconds of training per run. */
-const SWEEP = { name: "long", sparsity: "[0.5]", rates: "{ log2: { from: -7, to: -6 } }", steps: 5000 };
+const SWEEP = { name: "long", sparsity: "[0.5]", rates: "{ log2: { from: -7, to: -6 } }", steps: 4000 };
 const OPTIONS = ["--slots", "1", "--checkpoint-seconds", "1", "--lock-seconds", "2"];
 
 let undisturbed: Scratch;

@@ -47,7 +47,7 @@ describe("--help", () => {
     for (const code of Object.values(EXIT_CODES)) expect(stdout).toMatch(new RegExp(`\\b${code} [a-z]`));
   });
 
-  it.each(COMMANDS)("%s: examples, --dir and --json", async (command) => {
+  it.concurrent.each(COMMANDS)("%s: examples, --dir and --json", async (command) => {
     const { stdout } = await succeed(place, ...command.split(" "), "--help");
     expect(stdout).toMatch(new RegExp(`^Examples:\\n  \\$ .*musweep ${command}`, "m"));
     expect(stdout).toContain("--dir <path>");
@@ -123,7 +123,7 @@ describe("--json prints one JSON value", () => {
 });
 
 describe("exit codes and messages", () => {
-  it.each<[string, string[], number, RegExp]>([
+  it.concurrent.each<[string, string[], number, RegExp]>([
     ["an unknown command", ["trian"], 2, /unknown command 'trian'/],
     ["an unknown option", ["run", "tiny.yaml", "--slot", "2"], 2, /unknown option '--slot'/],
     ["a missing argument", ["run"], 2, /missing required argument 'file'/],
@@ -173,7 +173,7 @@ describe("exit codes and messages", () => {
 });
 
 describe("sql", () => {
-  it.each([
+  it.concurrent.each([
     "INSERT INTO settings VALUES ('a', 'b')",
     "INSERT INTO settings VALUES ('a', 'b') RETURNING key",
     "UPDATE runs SET state = 'failed' RETURNING id",
