@@ -1,18 +1,20 @@
-/** From a sweep file to the database: checked, its data tokenized, its grid expanded and stored. */
+/** From a sweep file to the database: checked, its data tokenized, its phases expanded and stored. */
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import type { DataMeta } from "../schema/data.ts";
 import { MusweepError } from "../schema/errors.ts";
-import type { SweepFile } from "../schema/sweep.ts";
+import type { Phase, Sweep } from "../schema/sweep.ts";
 import { type PrepareProgress, prepareData } from "./data/prepare.ts";
 import type { Database } from "./database/open.ts";
 import { type Stored, storeSweep } from "./database/submit.ts";
+import type { DataIdentity } from "./parameterization/resolve-plan.ts";
 import type { StateDirectory } from "./state.ts";
-import { type Expansion, expandSweep } from "./sweep/expand-sweep.ts";
+import { type Expansion, expandPhase } from "./sweep/expand-sweep.ts";
 import { parseSweep } from "./sweep/parse-sweep.ts";
+import { takenAxes } from "./sweep/taken-axes.ts";
 
 export interface SweepText {
-  sweep: SweepFile;
+  sweep: Sweep;
   text: string;
   /** Relative paths in the file start here. */
   directory: string;
@@ -20,8 +22,24 @@ export interface SweepText {
 
 export interface LoadedSweep extends SweepText {
   data: DataMeta;
+  /** The phases in the file's order. Where one takes values, stand-ins are in their place until the source is decided. */
+  phases: PhaseExpansion[];
+}
+
+export interface PhaseExpansion {
+  phase: Phase;
+  /** Whether its values are all known. */
+  known: boolean;
   expansion: Expansion;
 }
+
+/** The phases of a sweep with their grids. */
+export const expandPhases = (sweep: Sweep, data: DataIdentity): PhaseExpansion[] =>
+  sweep.phases.map((phase) => ({
+    phase,
+    known: takenAxes(phase.axes).length === 0,
+    expansion: expandPhase(phase, data),
+  }));
 
 /** @throws MusweepError: every mistake in the file at once, with places */
 export function readSweepFile(path: string): SweepText {
@@ -38,7 +56,7 @@ export function readSweepFile(path: string): SweepText {
   return { sweep: parseSweep(text, path), text, directory: dirname(resolve(path)) };
 }
 
-/** Tokenizes the sweep's data unless that was done before, and expands its grid. */
+/** Tokenizes the sweep's data unless that was done before, and expands its grids. */
 export async function loadSweep(
   read: SweepText,
   state: StateDirectory,
@@ -49,17 +67,17 @@ export async function loadSweep(
     baseDirectory: read.directory,
     ...options,
   });
-  return { ...read, data, expansion: expandSweep(read.sweep, data) };
+  return { ...read, data, phases: expandPhases(read.sweep, data) };
 }
 
 export function submitSweep(db: Database, loaded: LoadedSweep): Stored & { duplicates: number } {
   const stored = storeSweep(db, {
     name: loaded.sweep.name,
     file: loaded.text,
-    data_hash: loaded.data.hash,
+    data: { hash: loaded.data.hash, vocab_size: loaded.data.vocab_size },
     capability: "cpu",
-    phase: "grid",
-    cells: loaded.expansion.cells(),
+    phases: loaded.sweep.phases,
   });
-  return { ...stored, duplicates: loaded.expansion.counts().duplicates };
+  const duplicates = loaded.phases.map((p) => (p.known ? p.expansion.counts().duplicates : 0));
+  return { ...stored, duplicates: duplicates.reduce((a, b) => a + b, 0) };
 }

@@ -5,6 +5,10 @@
 import { z } from "zod";
 import { HYPERPARAMETERS as h } from "./hyperparameters.ts";
 
+/** Hyperparameters that a phase can take from an earlier one. */
+export const TAKEN = ["learning_rate", "init_std", "alpha_input", "alpha_output"] as const;
+export type TakenName = (typeof TAKEN)[number];
+
 /** Points a range or a random draw may have at most; a sweep's total is limited when it is read. */
 export const MAX_AXIS_POINTS = 100_000;
 
@@ -56,20 +60,48 @@ const numbers = <T extends z.ZodType>(value: T) =>
     .union([value, list(value), ...rangeSchema.options])
     .describe(`${value.description}\n\nOne value, a list, or a range.`);
 
+/** What an earlier phase found, times some factors; `multiples` has its default where the axes are read. */
+const takenSchema = z
+  .strictObject({
+    from: z.string().describe("Name of the earlier phase."),
+    at: z
+      .strictObject(h)
+      .partial()
+      .prefault({})
+      .describe(
+        "Which of its curves, such as {sparsity: 0}. The parameterization is the same one unless given here. Default {}: there is only one.",
+      ),
+    multiples: list(z.number().positive())
+      .optional()
+      .describe(
+        "The value found is multiplied by each of these. Default [0.5, 1, 2] for learning_rate, and [1] for the others.",
+      ),
+  })
+  .meta({
+    id: "taken",
+    description:
+      "From an earlier phase, per parameterization: {from: proxy, at: {sparsity: 0}, multiples: [0.5, 1, 2]}.",
+  });
+export type Taken = z.output<typeof takenSchema>;
+const takeable = <T extends z.ZodType>(value: T) =>
+  z
+    .union([value, list(value), ...rangeSchema.options, takenSchema])
+    .describe(`${value.description}\n\nOne value, a list, a range, or what an earlier phase found.`);
+
 const axisShape = {
   parameterization: choices(h.parameterization),
   width: numbers(h.width),
   sparsity: numbers(h.sparsity),
   density: numbers(h.density),
-  learning_rate: numbers(h.learning_rate),
+  learning_rate: takeable(h.learning_rate),
   seed: z
     .union([list(h.seed), seedCount], {
       error: "a list of seeds such as [1, 2], or {count: 3} for three of them",
     })
     .describe(`${h.seed.description}\n\nA list, or {count: 3} for three seeds.`),
-  init_std: numbers(h.init_std),
-  alpha_input: numbers(h.alpha_input),
-  alpha_output: numbers(h.alpha_output),
+  init_std: takeable(h.init_std),
+  alpha_input: takeable(h.alpha_input),
+  alpha_output: takeable(h.alpha_output),
   weight_decay: numbers(h.weight_decay),
   decay_mode: choices(h.decay_mode),
   layers: numbers(h.layers),
@@ -178,4 +210,5 @@ export type GridFile = z.output<typeof gridSchema>;
 
 export const axesSchema = z
   .union([gridSchema, z.array(gridSchema).min(1)], { error: "a map of axes, or a list of such maps" })
-  .describe("What the sweep varies: one grid, or a list of grids whose union is trained.");
+  .describe("What is varied: one grid, or a list of grids whose union is trained.");
+export type Axes = z.output<typeof axesSchema>;

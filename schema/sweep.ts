@@ -6,7 +6,7 @@
  * file is read (orchestrator/sweep/), as are all rules that involve more than one field.
  */
 import { z } from "zod";
-import { axesSchema } from "./axes.ts";
+import { type Axes, axesSchema } from "./axes.ts";
 import { HYPERPARAMETERS as h, PAPER } from "./hyperparameters.ts";
 
 const CORPORA = ["state-of-the-union", "moby-dick"] as const;
@@ -97,7 +97,7 @@ export const dataSchema = z
   )
   .describe("What is trained on: `corpus`, `file` or `tokens`.");
 
-const modelSchema = z
+const modelSection = z
   .strictObject({
     width: h.width.optional(),
     sparsity: withDefault(h.sparsity, 0),
@@ -132,10 +132,9 @@ const modelSchema = z
     tied_embeddings: withDefault(h.tied_embeddings, true, "the paper's"),
     mask: withDefault(h.mask, "exact"),
   })
-  .prefault({})
   .describe("The decoder language model: pre-norm blocks of attention and SwiGLU.");
 
-const trainingSchema = z
+const trainingSection = z
   .strictObject({
     steps: h.steps.optional(),
     tokens: h.tokens.optional(),
@@ -206,7 +205,6 @@ const trainingSchema = z
       .prefault({})
       .describe("When a run is given up as diverged; a non-finite loss always ends it."),
   })
-  .prefault({})
   .describe("Length, batch, schedule and optimizer.");
 
 const overridesOf = <T extends z.ZodRawShape>(shape: T) =>
@@ -218,7 +216,7 @@ const scaledOverrides = {
   alpha_output: h.alpha_output,
 };
 
-const baseSchema = z
+const baseSection = z
   .strictObject({
     width: h.base_width
       .optional()
@@ -260,23 +258,64 @@ const baseSchema = z
       .prefault({})
       .describe("Values for one parameterization in place of those above."),
   })
-  .prefault({})
   .describe("The proxy model and the values tuned on it, from which the multipliers start.");
+
+const phaseName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, {
+  error: "expected a name of up to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit",
+});
+
+const extendSchema = z
+  .strictObject({
+    max: z.int().positive().max(100).describe("Learning rates that may be added to one curve."),
+  })
+  .optional()
+  .describe(
+    "Add learning rates, at the grid's own spacing, on the side where a curve's optimum is at the edge, until it is bracketed or `max` were added; never into divergence.",
+  );
+const refineSchema = z
+  .strictObject({
+    budget: z.int().positive().max(100_000).describe("Runs that may be added in all."),
+  })
+  .optional()
+  .describe(
+    "Add learning rates or seeds where noise or a gap of the grid leaves an optimum or a verdict undecided, until it is decided or the budget is spent.",
+  );
+
+const phaseSchema = z
+  .strictObject({
+    name: phaseName.describe("What the phase is called in `from`, tables and SQL."),
+    model: modelSection.optional().describe("Values in place of the sweep's model section."),
+    training: trainingSection.optional().describe("Values in place of the sweep's training section."),
+    base: baseSection.optional().describe("Values in place of the sweep's base section."),
+    axes: axesSchema,
+    extend: extendSchema,
+    refine: refineSchema,
+    allow_unbracketed: z
+      .boolean()
+      .default(false)
+      .describe(
+        "Take the best learning rate of the grid where the optimum of the source is not bracketed; otherwise the phase stops. Default false.",
+      ),
+  })
+  .meta({ id: "phase", description: "One phase: axes of its own, and sections over the sweep's." });
 
 export const sweepSchema = z
   .strictObject({
-    name: z
-      .string()
-      .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, {
-        error:
-          "expected a name of up to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit",
-      })
-      .describe("What the sweep is called in commands, tables and pages."),
+    name: phaseName.describe("What the sweep is called in commands, tables and pages."),
     data: dataSchema,
-    model: modelSchema,
-    training: trainingSchema,
-    base: baseSchema,
-    axes: axesSchema,
+    model: modelSection.prefault({}),
+    training: trainingSection.prefault({}),
+    base: baseSection.prefault({}),
+    axes: axesSchema.optional(),
+    phases: z
+      .array(phaseSchema)
+      .min(1)
+      .optional()
+      .describe(
+        "In place of `axes`: grids that are trained one after the other, a later one with what an earlier one found.",
+      ),
+    extend: extendSchema,
+    refine: refineSchema,
     keep_weights: z
       .boolean()
       .default(false)
@@ -284,6 +323,21 @@ export const sweepSchema = z
   })
   .describe("A musweep sweep file.");
 
-/** A sweep file as read: every default filled in. */
+/** A sweep file as written, every default filled in. */
 export type SweepFile = z.output<typeof sweepSchema>;
 export type SweepData = SweepFile["data"];
+
+/** One phase with every section decided: the sweep's, and the phase's own over them. */
+export interface Phase
+  extends Pick<SweepFile, "model" | "training" | "base" | "extend" | "refine" | "keep_weights"> {
+  name: string;
+  axes: Axes;
+  allow_unbracketed: boolean;
+}
+
+/** A sweep file as read. One without `phases` has a single phase, called "grid". */
+export interface Sweep {
+  name: string;
+  data: SweepData;
+  phases: [Phase, ...Phase[]];
+}

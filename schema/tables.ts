@@ -15,6 +15,9 @@ export const RUN_STATES = [
 ] as const;
 export type RunState = (typeof RUN_STATES)[number];
 
+const PHASE_STATES = ["waiting", "active", "complete", "stopped"] as const;
+export type PhaseState = (typeof PHASE_STATES)[number];
+
 export const sweeps = sqliteTable("sweeps", {
   id: integer("id").primaryKey(),
   name: text("name").notNull(),
@@ -32,6 +35,11 @@ export const phases = sqliteTable("phases", {
   sweep_id: integer("sweep_id").notNull(),
   name: text("name").notNull(),
   position: integer("position").notNull(),
+  state: text("state", { enum: PHASE_STATES }).notNull().default("active"),
+  reason: text("reason"),
+  definition: text("definition").notNull().default("{}"),
+  taken: text("taken").notNull().default("[]"),
+  due: integer("due").notNull().default(1),
 });
 
 export const runs = sqliteTable("runs", {
@@ -77,6 +85,7 @@ export const cells = sqliteTable("cells", {
   learning_rate: real("learning_rate").notNull(),
   seed: integer("seed").notNull(),
   coordinates: text("coordinates").notNull(),
+  reason: text("reason").notNull().default("grid"),
 });
 
 export const attempts = sqliteTable(
@@ -181,6 +190,7 @@ export const runResults = sqliteView("run_results", {
   run: text("run").notNull(),
   curve: text("curve").notNull(),
   coordinates: text("coordinates").notNull(),
+  reason: text("reason").notNull(),
 }).existing();
 
 export const optima = sqliteView("optima", {

@@ -2,9 +2,11 @@ import type { Command } from "commander";
 import { nonzeroParameterCount, parameterCount, tokenCount, trainingFlops } from "../../schema/cost.ts";
 import type { Plan } from "../../schema/plan.ts";
 import type { Database } from "../database/open.ts";
-import { loadSweep, readSweepFile } from "../load-sweep.ts";
+import { type LoadedSweep, loadSweep, type PhaseExpansion, readSweepFile } from "../load-sweep.ts";
 import { describePlan, type ResolvedPlan } from "../parameterization/describe-plan.ts";
 import { measureSpeeds, speedKey } from "../speed.ts";
+import type { Cell } from "../sweep/expand-sweep.ts";
+import { multiplesOf, takenAxes } from "../sweep/taken-axes.ts";
 import { titleOf } from "../sweep/title.ts";
 import { duration, plural, quantity } from "../terminal/format.ts";
 import { textTable } from "../terminal/table.ts";
@@ -51,7 +53,7 @@ export function addPlan(program: Command): void {
       const loaded = await loadSweep(read, state);
       if (options.resolved) {
         const runs: ({ title: string; run: string } & ResolvedPlan)[] = [];
-        for (const cell of loaded.expansion.cells()) {
+        for (const cell of knownCells(loaded)) {
           const title = titleOf(cell.coordinates);
           if (options.match !== undefined && !title.includes(options.match)) continue;
           runs.push({ title, run: cell.run, ...describePlan(cell.plan, cell.coordinates.learning_rate) });
@@ -67,9 +69,9 @@ export function addPlan(program: Command): void {
         return;
       }
       const unique = new Map<string, Plan>();
-      for (const cell of loaded.expansion.cells()) unique.set(cell.run, cell.plan);
+      for (const cell of knownCells(loaded)) unique.set(cell.run, cell.plan);
       const done = countDone(db, unique.keys());
-      const counts = loaded.expansion.counts();
+      const counts = loaded.phases.filter((p) => p.known).map((p) => p.expansion.counts());
       const speeds = options.measure
         ? await measureSpeeds(db, new Map([...unique.values()].map((plan) => [speedKey(plan), plan])), {
             dataDirectory: state.data,
@@ -86,8 +88,8 @@ export function addPlan(program: Command): void {
       );
       const summary = {
         sweep: read.sweep.name,
-        points: counts.cells,
-        duplicates: counts.duplicates,
+        points: sum(counts.map((c) => c.cells)),
+        duplicates: sum(counts.map((c) => c.duplicates)),
         runs: unique.size,
         done: done.size,
         to_train: unique.size - done.size,
@@ -95,6 +97,7 @@ export function addPlan(program: Command): void {
         seconds: options.measure ? sum(rows.map((r) => r.seconds ?? 0)) : null,
         slots: options.slots,
         widths: rows,
+        waiting: loaded.phases.filter((p) => !p.known).map(waitingPhase),
       };
       print(options, summary, () => summaryText(summary));
     });
@@ -112,7 +115,38 @@ type Summary = {
   seconds: number | null;
   slots: number;
   widths: WidthRow[];
+  /** Phases whose values are not known yet; not in the numbers above. */
+  waiting: WaitingPhase[];
 };
+
+interface WaitingPhase {
+  phase: string;
+  points: number;
+  /** Runs that mean the same training counted once, as far as that can be told. */
+  runs: number;
+  flops: number;
+  /** "learning_rate from proxy × 0.5, 1, 2" */
+  takes: string[];
+}
+
+const knownCells = (loaded: LoadedSweep): Cell[] =>
+  loaded.phases.filter((p) => p.known).flatMap((p) => [...p.expansion.cells()]);
+
+/** What a run costs does not depend on the values that stand in. */
+function waitingPhase({ phase, expansion }: PhaseExpansion): WaitingPhase {
+  const runs = new Map([...expansion.cells()].map((cell) => [cell.run, trainingFlops(cell.plan)]));
+  const takes = takenAxes(phase.axes).map(({ name, taken }) => {
+    const multiples = multiplesOf(name, taken).join(", ");
+    return `${name} from ${taken.from}${multiples === "1" ? "" : ` × ${multiples}`}`;
+  });
+  return {
+    phase: phase.name,
+    points: expansion.counts().cells,
+    runs: runs.size,
+    flops: sum([...runs.values()]),
+    takes: [...new Set(takes)],
+  };
+}
 
 const sum = (values: number[]): number => values.reduce((a, b) => a + b, 0);
 
@@ -140,6 +174,10 @@ function summaryText(s: Summary): string {
     s.seconds === null
       ? `${quantity(s.flops)}FLOPs in all.`
       : `${quantity(s.flops)}FLOPs in all; about ${duration(s.seconds)} here with ${plural(s.slots, "slot")}, at the speed measured on this machine.`,
+    ...s.waiting.map(
+      (p) =>
+        `Then phase ${p.phase}, once decided (${p.takes.join("; ")}): ${plural(p.points, "grid point")}, at most ${plural(p.runs, "run")}, ${quantity(p.flops)}FLOPs; not counted above.`,
+    ),
   ];
   return lines.join("\n");
 }

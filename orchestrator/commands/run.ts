@@ -7,7 +7,7 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { pino } from "pino";
 import { EXIT_CODES, MusweepError } from "../../schema/errors.ts";
-import { progressOf, type SweepProgress, unfinished } from "../database/progress.ts";
+import { isSettled, progressOf, type SweepProgress } from "../database/progress.ts";
 import { loadSweep, readSweepFile, type SweepText, submitSweep } from "../load-sweep.ts";
 import { type LocalWorker, startLocalWorker } from "../local-worker.ts";
 import { readAnswer } from "../report/answer.ts";
@@ -15,6 +15,7 @@ import { answerText } from "../report/answer-text.ts";
 import { type Service, startService } from "../service.ts";
 import { type StateDirectory, stateDirectory } from "../state.ts";
 import { quantity } from "../terminal/format.ts";
+import { phaseNews } from "../terminal/phases.ts";
 import { progressLine, timeLeft } from "../terminal/progress.ts";
 import { type CommonOptions, common, print, say, sayInstalling, withRedis } from "./common.ts";
 import { submittedText } from "./submit.ts";
@@ -117,7 +118,7 @@ async function submitFile(
   say(submittedText(submitSweep(service.db, loaded)));
 }
 
-/** Shows progress until nothing of the sweep is left to train, or the signal comes. */
+/** Shows progress until no phase of the sweep has anything left to train, or the signal comes. */
 async function watch(
   service: Service,
   sweep: string,
@@ -127,6 +128,7 @@ async function watch(
 ): Promise<void> {
   const line = progressLine();
   const first = progressOf(service.db, sweep);
+  let last = first;
   const started = Date.now();
   let failed: Error | undefined;
   void gaveUp.then(() => {
@@ -141,7 +143,12 @@ async function watch(
   try {
     while (!signal.aborted) {
       const progress = progressOf(service.db, sweep);
-      if (unfinished(progress) === 0) return;
+      for (const news of phaseNews(last, progress)) {
+        line.end();
+        say(news);
+      }
+      last = progress;
+      if (isSettled(progress)) return;
       if (failed) throw failed;
       line.update(progress.fraction, progressText(progress, first, (Date.now() - started) / 1000));
       await sleep(POLL_MS, signal);
@@ -157,7 +164,9 @@ function progressText(p: SweepProgress, first: SweepProgress, seconds: number): 
   const parts = [`${finished + diverged}/${p.runs} runs`, `${running} training`];
   if (diverged > 0) parts.push(`${diverged} diverged`);
   if (failed > 0) parts.push(`${failed} failed`);
-  return `${parts.join(", ")}, ${left} left`;
+  const waiting = p.phases.filter((phase) => phase.state === "waiting").map((phase) => phase.name);
+  const more = waiting.length > 0 ? `, then ${waiting.join(", ")} (not counted yet)` : "";
+  return `${parts.join(", ")}, ${left} left${more}`;
 }
 
 function sleep(ms: number, signal: AbortSignal): Promise<void> {
@@ -225,5 +234,6 @@ function finish(service: Service, sweep: string, options: Options, seconds: numb
     ];
     return `${answerText(answer, { seconds })}\n\n${next.join("\n")}`;
   });
-  process.exitCode = failed + cancelled > 0 ? EXIT_CODES.incomplete : EXIT_CODES.ok;
+  const stopped = answer.progress.phases.some((phase) => phase.state === "stopped");
+  process.exitCode = failed + cancelled > 0 || stopped ? EXIT_CODES.incomplete : EXIT_CODES.ok;
 }

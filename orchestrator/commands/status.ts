@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { progressOf, type SweepProgress, sweepProgress } from "../database/progress.ts";
 import { lockHolder } from "../state.ts";
+import { phaseLines } from "../terminal/phases.ts";
 import { textTable } from "../terminal/table.ts";
 import { type CommonOptions, common, print, withDatabase } from "./common.ts";
 
@@ -20,7 +21,8 @@ export function addStatus(program: Command): void {
           holder === undefined
             ? "No orchestrator is running on this directory: `musweep run FILE` or `musweep serve` trains what is pending."
             : `Orchestrator running (process ${holder}).`;
-        return `${table(sweeps)}\n\n${serving}`;
+        const phases = sweeps.flatMap((s) => phaseLines(s));
+        return [table(sweeps), ...(phases.length > 0 ? [phases.join("\n")] : []), serving].join("\n\n");
       });
     });
   });

@@ -45,6 +45,11 @@ export function submittedText(s: Submitted): string {
   const parts = [
     `${s.sweep}: ${plural(s.points, "grid point")}, ${plural(s.runs, "run")}`,
     `${s.done} already trained, ${s.runs - s.done} to train`,
+    ...(s.waiting.length > 0
+      ? [
+          `${s.waiting.join(", ")}: points known when ${s.waiting.length > 1 ? "their sources are" : "its source is"} decided`,
+        ]
+      : []),
     ...(s.points > s.runs ? [`${plural(s.points - s.runs, "point")} mean the same training as another`] : []),
     ...(s.duplicates > 0 ? [`${plural(s.duplicates, "duplicate")} removed`] : []),
     ...(s.removed > 0 ? [`${plural(s.removed, "point")} of the last submission no longer in the file`] : []),

@@ -1,8 +1,9 @@
 import type { Command } from "commander";
-import { readSweepFile } from "../load-sweep.ts";
-import { expandSweep } from "../sweep/expand-sweep.ts";
+import { expandPhases, readSweepFile } from "../load-sweep.ts";
 import { plural } from "../terminal/format.ts";
 import { type CommonOptions, common, print } from "./common.ts";
+
+const sum = (values: number[]): number => values.reduce((a, b) => a + b, 0);
 
 /** Data does not matter to what a file says; its vocabulary only sizes the embedding. */
 const NO_DATA = { hash: "0".repeat(16), vocab_size: 256 };
@@ -17,11 +18,22 @@ export function addValidate(program: Command): void {
     ["musweep validate sweeps/quickstart.yaml"],
   ).action((file: string, options: CommonOptions) => {
     const { sweep } = readSweepFile(file);
-    const expansion = expandSweep(sweep, NO_DATA);
-    const counts = expansion.counts();
-    print(options, { sweep: sweep.name, valid: true, axes: expansion.axes, ...counts }, () => {
-      const dropped = counts.duplicates > 0 ? ` (${plural(counts.duplicates, "duplicate")} removed)` : "";
-      return `${file}: valid. Sweep "${sweep.name}", ${plural(counts.cells, "grid point")}${dropped} over ${expansion.axes.join(", ")}.`;
+    const phases = expandPhases(sweep, NO_DATA).map(({ phase, expansion }) => ({
+      phase: phase.name,
+      axes: expansion.axes,
+      ...expansion.counts(),
+    }));
+    const all = {
+      axes: [...new Set(phases.flatMap((p) => p.axes))],
+      points: sum(phases.map((p) => p.points)),
+      duplicates: sum(phases.map((p) => p.duplicates)),
+      cells: sum(phases.map((p) => p.cells)),
+    };
+    print(options, { sweep: sweep.name, valid: true, ...all, phases }, () => {
+      const dropped = all.duplicates > 0 ? ` (${plural(all.duplicates, "duplicate")} removed)` : "";
+      const parts = phases.map((p) => `${p.phase} ${p.cells}`).join(", ");
+      const split = phases.length > 1 ? ` in ${phases.length} phases (${parts})` : "";
+      return `${file}: valid. Sweep "${sweep.name}", ${plural(all.cells, "grid point")}${dropped}${split} over ${all.axes.join(", ")}.`;
     });
   });
 }

@@ -20,6 +20,8 @@ interface CellRow {
   validation_loss: number | null;
 }
 
+export type PhaseCurves = Map<string, { first: CellRow; input: CurveInput }>;
+
 const CELLS = `
   SELECT c.curve, c.parameterization, c.width, c.layers, c.sparsity, c.position, c.learning_rate, c.seed,
          r.state, r.validation_loss
@@ -49,10 +51,7 @@ function curvesOf(rows: CellRow[]): Map<string, { first: CellRow; input: CurveIn
   return curves;
 }
 
-export function readCurves(
-  sqlite: Sqlite.Database,
-  phase: number,
-): Map<string, { first: CellRow; input: CurveInput }> {
+export function readCurves(sqlite: Sqlite.Database, phase: number): PhaseCurves {
   return curvesOf(sqlite.prepare<unknown[], CellRow>(`${CELLS} ORDER BY c.position`).all({ phase }));
 }
 
@@ -64,7 +63,7 @@ export function refreshPhase(sqlite: Sqlite.Database, phase: number): void {
   for (const [curve, { first, input }] of curves) storeOptimum(sqlite, phase, curve, first, input, noise);
 }
 
-/** Fits what a set of runs touches. */
+/** Fits what a set of runs touches, and has their phases looked at (orchestrator/phases/advance.ts). */
 export function refreshRuns(sqlite: Sqlite.Database, runs: Iterable<string>): void {
   const touched = sqlite.prepare<[string], { phase_id: number; curve: string }>(
     "SELECT DISTINCT phase_id, curve FROM cells WHERE run_id = ?",
@@ -77,7 +76,9 @@ export function refreshRuns(sqlite: Sqlite.Database, runs: Iterable<string>): vo
       else dirty.set(phase_id, new Set([curve]));
     }
   }
+  const markDue = sqlite.prepare("UPDATE phases SET due = 1 WHERE id = ?");
   for (const [phase, curves] of dirty) {
+    markDue.run(phase);
     const size = sqlite
       .prepare<[number], { n: number }>("SELECT count(*) AS n FROM curve_optima WHERE phase_id = ?")
       .get(phase)!.n;

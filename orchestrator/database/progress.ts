@@ -1,13 +1,17 @@
 /** How far sweeps have come: counts by state, and work done weighted by FLOPs so that wide runs count for what they cost. */
 
 import { MusweepError } from "../../schema/errors.ts";
-import type { RunState } from "../../schema/tables.ts";
+import type { PhaseState, RunState } from "../../schema/tables.ts";
 import { nearestName } from "../sweep/problems.ts";
 import type { Database } from "./open.ts";
+import { readPhases, type TakenValue } from "./phases.ts";
 
 export interface SweepProgress {
   sweep: string;
-  state: "active" | "cancelled" | "complete";
+  /** stopped: nothing is left to train, but a phase could not start. */
+  state: "active" | "cancelled" | "complete" | "stopped";
+  /** In the file's order. Only what has started is in the counts below: what waits is not known yet. */
+  phases: PhaseProgress[];
   submitted_at: number;
   /** Grid points, and the distinct runs behind them. */
   points: number;
@@ -19,7 +23,19 @@ export interface SweepProgress {
   done_flops: number;
 }
 
+export interface PhaseProgress {
+  name: string;
+  state: PhaseState;
+  /** Why it stopped. */
+  reason: string | null;
+  points: number;
+  /** Points that the phase has added to its grid, and why. */
+  added: { reason: string; points: number }[];
+  taken: TakenValue[];
+}
+
 interface Row {
+  id: number;
   name: string;
   sweep_state: "active" | "cancelled";
   submitted_at: number;
@@ -46,7 +62,7 @@ const PROGRESS = `
     FROM cells c JOIN phases p ON p.id = c.phase_id
     GROUP BY p.sweep_id, c.run_id
   )
-  SELECT s.name, s.state AS sweep_state, s.submitted_at, r.state,
+  SELECT s.id, s.name, s.state AS sweep_state, s.submitted_at, r.state,
     sum(w.points) AS points, count(*) AS runs, sum(r.planned_flops) AS planned,
     sum(CASE WHEN r.state IN ('finished', 'diverged', 'failed', 'cancelled') THEN r.planned_flops
              ELSE r.planned_flops * r.step / r.steps END) AS done
@@ -63,6 +79,7 @@ export function sweepProgress(db: Database, name?: string): SweepProgress[] {
       sweep = {
         sweep: row.name,
         state: row.sweep_state,
+        phases: phaseProgress(db, row.id),
         submitted_at: row.submitted_at,
         points: 0,
         runs: 0,
@@ -81,7 +98,8 @@ export function sweepProgress(db: Database, name?: string): SweepProgress[] {
   }
   for (const sweep of sweeps.values()) {
     sweep.fraction = sweep.planned_flops > 0 ? sweep.done_flops / sweep.planned_flops : 1;
-    if (sweep.state === "active" && unfinished(sweep) === 0) sweep.state = "complete";
+    if (sweep.state === "active" && isSettled(sweep))
+      sweep.state = sweep.phases.some((phase) => phase.state === "stopped") ? "stopped" : "complete";
   }
   return [...sweeps.values()];
 }
@@ -89,6 +107,28 @@ export function sweepProgress(db: Database, name?: string): SweepProgress[] {
 /** Runs that still have to be trained. */
 export const unfinished = (p: SweepProgress): number =>
   p.by_state.pending + p.by_state.queued + p.by_state.running;
+
+/** Whether nothing will be trained any more: no run is on its way, and no phase is yet to start or to add runs. */
+export const isSettled = (p: SweepProgress): boolean =>
+  unfinished(p) === 0 &&
+  (p.state === "cancelled" || p.phases.every(({ state }) => state === "complete" || state === "stopped"));
+
+function phaseProgress({ sqlite }: Database, sweepId: number): PhaseProgress[] {
+  const points = sqlite.prepare<[number], { n: number }>(
+    "SELECT count(*) AS n FROM cells WHERE phase_id = ?",
+  );
+  const added = sqlite.prepare<[number], { reason: string; points: number }>(
+    "SELECT reason, count(*) AS points FROM cells WHERE phase_id = ? AND reason <> 'grid' GROUP BY reason",
+  );
+  return readPhases(sqlite, sweepId).map(({ id, name, state, reason, taken }) => ({
+    name,
+    state,
+    reason,
+    points: points.get(id)!.n,
+    added: added.all(id),
+    taken,
+  }));
+}
 
 /** @throws MusweepError (usage) naming the nearest sweep there is */
 export function progressOf(db: Database, name: string): SweepProgress {

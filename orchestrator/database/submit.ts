@@ -1,37 +1,24 @@
 /**
- * Stores a sweep: its grid points as cells, and the runs behind them that no earlier sweep has brought. A name is a sweep;
- * submitting it again with another file makes it what that file says, and keeps every result.
+ * Stores a sweep: its phases, the grid points of those that can start, and the runs behind them that no earlier sweep has
+ * brought. A name is a sweep; submitting it again with another file makes it what that file says, and keeps every result.
  */
-import { trainingFlops } from "../../schema/cost.ts";
-import type { Plan } from "../../schema/plan.ts";
-import { canonicalJson } from "../../schema/plan.ts";
 import type { Capability } from "../../schema/queue.ts";
+import type { Phase } from "../../schema/sweep.ts";
+import type { DataIdentity } from "../parameterization/resolve-plan.ts";
+import { expandPhase } from "../sweep/expand-sweep.ts";
+import { takenAxes } from "../sweep/taken-axes.ts";
 import type { Database } from "./open.ts";
 import { refreshPhase } from "./optima.ts";
-
-interface CellToStore {
-  coordinates: {
-    parameterization: string;
-    width: number;
-    layers: number;
-    sparsity: number;
-    learning_rate: number;
-    seed: number;
-  };
-  curve: string;
-  plan: Plan;
-  run: string;
-  keep_weights: boolean;
-}
+import { definitionOf } from "./phases.ts";
+import { cellWriter, reviveCancelled } from "./store-cells.ts";
 
 export interface SweepToStore {
   name: string;
   /** The YAML as submitted. */
   file: string;
-  data_hash: string;
+  data: DataIdentity;
   capability: Capability;
-  phase: string;
-  cells: Iterable<CellToStore>;
+  phases: readonly Phase[];
 }
 
 export interface Stored {
@@ -44,6 +31,8 @@ export interface Stored {
   runs: number;
   new_runs: number;
   done: number;
+  /** Phases whose points are not known yet, because they take values from one that is not decided. */
+  waiting: string[];
 }
 
 export function storeSweep(db: Database, sweep: SweepToStore, now = Date.now()): Stored {
@@ -59,88 +48,134 @@ function store({ sqlite }: Database, sweep: SweepToStore, now: number): Stored {
          state = 'active', submitted_at = excluded.submitted_at
        RETURNING id`,
     )
-    .get({ name: sweep.name, file: sweep.file, data_hash: sweep.data_hash, now })!;
-  const { id: phaseId } = sqlite
-    .prepare<unknown[], { id: number }>(
-      `INSERT INTO phases (sweep_id, name, position) VALUES (?, ?, 0)
-       ON CONFLICT (sweep_id, name) DO UPDATE SET position = excluded.position RETURNING id`,
+    .get({ name: sweep.name, file: sweep.file, data_hash: sweep.data.hash, now })!;
+  const before = countPoints(sqlite, sweepId);
+  let newRuns = 0;
+  let removed = removePhases(sqlite, sweepId, sweep.phases);
+  const changed = new Set<string>();
+  for (const [position, phase] of sweep.phases.entries()) {
+    const sources = takenAxes(phase.axes).map((axis) => axis.taken.from);
+    const definition = definitionOf({ phase, data: sweep.data, capability: sweep.capability });
+    const known = findPhase(sqlite, sweepId, phase.name);
+    const isChanged = known?.definition !== definition || sources.some((name) => changed.has(name));
+    if (isChanged) changed.add(phase.name);
+    // What takes values waits for them anew when they, or what is done with them, may have become others.
+    const waits = sources.length > 0 && (isChanged || known?.state === "waiting");
+    const id = writePhase(sqlite, sweepId, phase.name, {
+      position,
+      definition,
+      state: waits ? "waiting" : sources.length > 0 ? (known?.state ?? "waiting") : "active",
+      taken: waits ? "[]" : (known?.taken ?? "[]"),
+    });
+    if (sources.length > 0) {
+      if (isChanged) removed += sqlite.prepare("DELETE FROM cells WHERE phase_id = ?").run(id).changes;
+    } else {
+      const grid = storeGrid(sqlite, id, phase, sweep, { now, keepAdded: !isChanged });
+      newRuns += grid.newRuns;
+      removed += grid.removed;
+    }
+    reviveCancelled(sqlite, id, now);
+    refreshPhase(sqlite, id);
+  }
+  cancelUnwanted(sqlite, now);
+  const { points } = countPoints(sqlite, sweepId);
+  return {
+    sweep: sweep.name,
+    points,
+    added: points - before.points + removed,
+    removed,
+    new_runs: newRuns,
+    ...countRuns(sqlite, sweepId),
+    waiting: sqlite
+      .prepare<[number], { name: string }>(
+        "SELECT name FROM phases WHERE sweep_id = ? AND state = 'waiting' ORDER BY position",
+      )
+      .all(sweepId)
+      .map((row) => row.name),
+  };
+}
+
+/** Phases that the file no longer has. @returns the points that go with them */
+function removePhases(sqlite: Database["sqlite"], sweepId: number, phases: readonly Phase[]): number {
+  const names = JSON.stringify(phases.map((p) => p.name));
+  const gone = "sweep_id = @sweepId AND name NOT IN (SELECT value FROM json_each(@names))";
+  const removed = sqlite
+    .prepare(`DELETE FROM cells WHERE phase_id IN (SELECT id FROM phases WHERE ${gone})`)
+    .run({ sweepId, names }).changes;
+  sqlite.prepare(`DELETE FROM phases WHERE ${gone}`).run({ sweepId, names });
+  return removed;
+}
+
+const findPhase = (sqlite: Database["sqlite"], sweepId: number, name: string) =>
+  sqlite
+    .prepare<unknown[], { definition: string; state: string; taken: string }>(
+      "SELECT definition, state, taken FROM phases WHERE sweep_id = ? AND name = ?",
     )
-    .get(sweepId, sweep.phase)!;
+    .get(sweepId, name);
 
-  const addRun = sqlite.prepare(
-    `INSERT INTO runs (id, plan, capability, ordinal, keep_weights, steps, planned_flops, created_at, updated_at)
-     VALUES (@run, @plan, @capability, @ordinal, @keep_weights, @steps, @planned_flops, @now, @now)
-     ON CONFLICT (id) DO UPDATE SET keep_weights = max(keep_weights, excluded.keep_weights)`,
-  );
-  const findRun = sqlite.prepare<[string], { state: string }>("SELECT state FROM runs WHERE id = ?");
-  const addCell = sqlite.prepare(
-    `INSERT INTO cells (phase_id, run_id, position, curve, parameterization, width, layers, sparsity, learning_rate, seed, coordinates)
-     VALUES (@phaseId, @run, @position, @curve, @parameterization, @width, @layers, @sparsity, @learning_rate, @seed, @json)
-     ON CONFLICT (phase_id, curve, learning_rate, seed) DO UPDATE SET
-       run_id = excluded.run_id, position = excluded.position, coordinates = excluded.coordinates
-     WHERE run_id <> excluded.run_id OR position <> excluded.position`,
-  );
-  let ordinal = sqlite.prepare<[], { n: number }>("SELECT coalesce(max(ordinal), 0) AS n FROM runs").get()!.n;
+function writePhase(
+  sqlite: Database["sqlite"],
+  sweepId: number,
+  name: string,
+  values: { position: number; definition: string; state: string; taken: string },
+): number {
+  return sqlite
+    .prepare<unknown[], { id: number }>(
+      `INSERT INTO phases (sweep_id, name, position, definition, state, taken, due)
+       VALUES (@sweepId, @name, @position, @definition, @state, @taken, 1)
+       ON CONFLICT (sweep_id, name) DO UPDATE SET
+         position = excluded.position, definition = excluded.definition, state = excluded.state, taken = excluded.taken,
+         reason = CASE WHEN excluded.state = 'stopped' THEN reason END, due = 1
+       RETURNING id`,
+    )
+    .get({ sweepId, name, ...values })!.id;
+}
 
+/** @param options keepAdded: points that the phase has added to its grid stay */
+function storeGrid(
+  sqlite: Database["sqlite"],
+  phaseId: number,
+  phase: Phase,
+  sweep: SweepToStore,
+  options: { now: number; keepAdded: boolean },
+): { newRuns: number; removed: number } {
   sqlite.exec(
     "CREATE TEMP TABLE IF NOT EXISTS wanted (run_id TEXT, curve TEXT, learning_rate REAL, seed INTEGER)",
   );
   sqlite.exec("DELETE FROM wanted");
   const addWanted = sqlite.prepare("INSERT INTO wanted VALUES (@run, @curve, @learning_rate, @seed)");
-  const before = countCells(sqlite, phaseId);
+  const writer = cellWriter(sqlite, phaseId, { capability: sweep.capability, now: options.now });
   let position = 0;
   let newRuns = 0;
-  for (const cell of sweep.cells) {
-    const { run, curve, coordinates } = cell;
-    if (!findRun.get(run)) newRuns++;
-    addRun.run({
-      run,
-      plan: canonicalJson(cell.plan),
-      capability: sweep.capability,
-      ordinal: ++ordinal,
-      keep_weights: cell.keep_weights ? 1 : 0,
-      steps: cell.plan.steps,
-      planned_flops: trainingFlops(cell.plan),
-      now,
-    });
-    addCell.run({
-      ...coordinates,
-      phaseId,
-      run,
-      position: position++,
-      curve,
-      json: canonicalJson(coordinates),
-    });
-    addWanted.run({ run, curve, learning_rate: coordinates.learning_rate, seed: coordinates.seed });
+  for (const cell of expandPhase(phase, sweep.data).cells()) {
+    if (writer.write(cell, position++, "grid")) newRuns++;
+    const { learning_rate, seed } = cell.coordinates;
+    addWanted.run({ run: cell.run, curve: cell.curve, learning_rate, seed });
   }
-  const added = countCells(sqlite, phaseId) - before;
   const removed = sqlite
     .prepare(
-      `DELETE FROM cells WHERE phase_id IN (SELECT id FROM phases WHERE sweep_id = ?)
+      `DELETE FROM cells WHERE phase_id = @phaseId AND (reason = 'grid' OR NOT @keepAdded)
        AND NOT EXISTS (SELECT 1 FROM wanted w WHERE w.run_id = cells.run_id AND w.curve = cells.curve
                        AND w.learning_rate = cells.learning_rate AND w.seed = cells.seed)`,
     )
-    .run(sweepId).changes;
-  // What was cancelled is wanted again; what nobody wants any more is not trained.
-  sqlite
-    .prepare(
-      "UPDATE runs SET state = 'pending', updated_at = ? WHERE state = 'cancelled' AND id IN (SELECT run_id FROM wanted)",
-    )
-    .run(now);
-  cancelUnwanted(sqlite, now);
-  refreshPhase(sqlite, phaseId);
-
-  const counts = sqlite
-    .prepare<[], { runs: number; done: number }>(
-      `SELECT count(*) AS runs, coalesce(sum(state IN ('finished', 'diverged')), 0) AS done
-       FROM runs WHERE id IN (SELECT run_id FROM wanted)`,
-    )
-    .get()!;
-  return { sweep: sweep.name, points: position, added, removed, new_runs: newRuns, ...counts };
+    .run({ phaseId, keepAdded: options.keepAdded ? 1 : 0 }).changes;
+  return { newRuns, removed };
 }
 
-const countCells = (sqlite: Database["sqlite"], phase: number): number =>
-  sqlite.prepare<[number], { n: number }>("SELECT count(*) AS n FROM cells WHERE phase_id = ?").get(phase)!.n;
+const countPoints = (sqlite: Database["sqlite"], sweepId: number): { points: number } =>
+  sqlite
+    .prepare<[number], { points: number }>(
+      "SELECT count(*) AS points FROM cells WHERE phase_id IN (SELECT id FROM phases WHERE sweep_id = ?)",
+    )
+    .get(sweepId)!;
+
+const countRuns = (sqlite: Database["sqlite"], sweepId: number): { runs: number; done: number } =>
+  sqlite
+    .prepare<[number], { runs: number; done: number }>(
+      `SELECT count(*) AS runs, coalesce(sum(state IN ('finished', 'diverged')), 0) AS done FROM runs
+       WHERE id IN (SELECT c.run_id FROM cells c JOIN phases p ON p.id = c.phase_id WHERE p.sweep_id = ?)`,
+    )
+    .get(sweepId)!;
 
 /** Cancels every unfinished run that no active sweep asks for. The dispatcher takes the jobs off the queue. */
 export function cancelUnwanted(sqlite: Database["sqlite"], now: number): number {

@@ -1,5 +1,5 @@
 /**
- * Moves runs between SQLite and the queue: puts pending runs on it, a bounded number at a time; takes cancelled ones off;
+ * Starts phases that are due, and moves runs between SQLite and the queue: puts pending runs on it, a bounded number at a time; takes cancelled ones off;
  * and, at start and every so often, finds the runs whose job Redis no longer has and makes them pending again.
  */
 import { Queue } from "bullmq";
@@ -19,6 +19,7 @@ import { connectRedis } from "../../schema/redis.ts";
 import type { Collector } from "../collector/collector.ts";
 import type { Database } from "../database/open.ts";
 import { refreshRuns } from "../database/optima.ts";
+import { advancePhases } from "../phases/advance.ts";
 import { runTitle } from "./title.ts";
 
 /** Jobs kept waiting in Redis: enough for any fleet, small enough that a lost Redis costs nothing. */
@@ -197,6 +198,9 @@ export function startDispatcher(
   }
 
   async function tick(): Promise<void> {
+    // Phases start here; their runs go on the queue with the others below.
+    const advanced = advancePhases(db);
+    if (advanced.length > 0) log.debug({ sweeps: advanced }, "phases looked at");
     await withdraw();
     if (Date.now() - lastReconcile >= RECONCILE_MS) {
       await reconcile();

@@ -3,13 +3,15 @@
 import type { Drift, Optimum, Regret } from "../analysis/types.ts";
 import { unfinished } from "../database/progress.ts";
 import { duration, fixed, plural, signed } from "../terminal/format.ts";
+import { phaseLines } from "../terminal/phases.ts";
 import { type Column, textTable } from "../terminal/table.ts";
 import { type Answer, type AnswerRow, explainFlag } from "./answer.ts";
+import { confirmationLines, searchLines } from "./phase-text.ts";
 
 const FAILURES_SHOWN = 5;
 
 export function answerText(answer: Answer, options: { seconds?: number } = {}): string {
-  const { progress, rows, verdicts } = answer;
+  const { progress } = answer;
   const states = progress.by_state;
   const counts = [
     `${plural(states.finished, "run")} finished`,
@@ -19,20 +21,20 @@ export function answerText(answer: Answer, options: { seconds?: number } = {}): 
     ...(unfinished(progress) > 0 ? [`${unfinished(progress)} still to train`] : []),
   ];
   const time = options.seconds === undefined ? "" : ` in ${duration(options.seconds)}`;
+  const phases = phaseLines(progress);
   const lines = [
     `${progress.sweep}: ${plural(progress.points, "grid point")}, ${counts.join(", ")}${time}`,
-    "",
-    "Optimal learning rate per sparsity (log2 of the base LR, 95% interval) and its drift from the densest row, in octaves",
-    "",
-    textTable(columns(rows), rows),
+    ...(phases.length > 0 ? ["", ...phases] : []),
   ];
-  if (verdicts.length > 0) {
-    const many = new Set(verdicts.map((v) => `${v.width} ${v.layers} ${JSON.stringify(v.other)}`)).size > 1;
-    lines.push("");
-    for (const v of verdicts) {
-      const where = many ? ` at ${describeGroup(v)}` : "";
-      lines.push(`${v.title}${where}: ${v.verdict.sentence}`);
-    }
+  for (const { name } of progress.phases) {
+    const text = [
+      ...searchLines(answer.searches.filter((s) => s.phase === name)),
+      ...confirmationLines(answer.confirmations.filter((c) => c.phase === name)),
+      ...gridLines(answer, name),
+    ];
+    if (text.length === 0) continue;
+    if (progress.phases.length > 1) lines.push("", `── Phase ${name} ──`);
+    lines.push(...text);
   }
   if (answer.failures.length > 0) {
     lines.push("", "Failed runs:");
@@ -41,6 +43,23 @@ export function answerText(answer: Answer, options: { seconds?: number } = {}): 
     }
   }
   return lines.join("\n");
+}
+
+/** The table of optima and the verdicts of one phase; a phase that only confirms a rate has its own table. */
+function gridLines(answer: Answer, phase: string): string[] {
+  const confirmed = new Set(answer.confirmations.map((c) => `${c.phase} ${c.curve}`));
+  const rows = answer.rows.filter((r) => r.phase === phase && !confirmed.has(`${r.phase} ${r.curve}`));
+  if (rows.length === 0) return [];
+  const verdicts = answer.verdicts.filter((v) => v.phase === phase);
+  const many = new Set(verdicts.map((v) => `${v.width} ${v.layers} ${JSON.stringify(v.other)}`)).size > 1;
+  return [
+    "",
+    "Optimal learning rate per sparsity (log2 of the base LR, 95% interval) and its drift from the densest row, in octaves",
+    "",
+    textTable(columns(rows), rows),
+    ...(verdicts.length > 0 ? [""] : []),
+    ...verdicts.map((v) => `${v.title}${many ? ` at ${describeGroup(v)}` : ""}: ${v.verdict.sentence}`),
+  ];
 }
 
 const describeGroup = (v: { width: number; layers: number; other: Record<string, unknown> }): string =>
@@ -55,7 +74,6 @@ function columns(rows: AnswerRow[]): Column<AnswerRow>[] {
     varying((row) => row.other[name]),
   );
   return [
-    ...(varying((r) => r.phase) ? [{ title: "phase", value: (r: AnswerRow) => r.phase }] : []),
     { title: "param.", value: (r) => r.title },
     { title: "width", align: "right", value: (r) => String(r.width) },
     ...(varying((r) => r.layers)

@@ -4,14 +4,24 @@
  */
 
 import type { Parameterization } from "../../schema/hyperparameters.ts";
+import { sparsityGroups } from "../analysis/groups.ts";
 import { pooledNoise } from "../analysis/noise.ts";
 import { drift, regret } from "../analysis/transfer.ts";
 import type { Drift, Optimum, OptimumFlag, Regret, Verdict } from "../analysis/types.ts";
 import { verdict } from "../analysis/verdict.ts";
 import type { Database } from "../database/open.ts";
 import { readCurves, readOptima } from "../database/optima.ts";
+import { readPhases } from "../database/phases.ts";
 import { progressOf, type SweepProgress } from "../database/progress.ts";
 import { RULES } from "../parameterization/rules.ts";
+import { isSearch } from "../sweep/taken-axes.ts";
+import {
+  answerSearch,
+  type Confirmation,
+  confirmations,
+  otherCoordinates,
+  type Search,
+} from "./phase-answers.ts";
 
 export interface AnswerRow {
   phase: string;
@@ -45,71 +55,56 @@ export interface Answer {
   failures: { error: string; runs: number }[];
   rows: AnswerRow[];
   verdicts: AnswerVerdict[];
+  /** Per parameterization of a phase that searches at random; such a phase has no rows. */
+  searches: Search[];
+  /** Per curve of a phase that takes its learning rate from another: how that rate did. */
+  confirmations: Confirmation[];
 }
 
 /** @throws MusweepError when there is no such sweep */
 export function readAnswer(db: Database, sweep: string): Answer {
   const progress = progressOf(db, sweep);
-  const phases = db.sqlite
-    .prepare<[string], { id: number; name: string }>(
-      "SELECT p.id, p.name FROM phases p JOIN sweeps s ON s.id = p.sweep_id WHERE s.name = ? ORDER BY p.position",
-    )
-    .all(sweep);
   const failures = db.sqlite
     .prepare<[string], { error: string; runs: number }>(
       `SELECT coalesce(error, 'no reason given') AS error, count(DISTINCT run) AS runs FROM missing
        WHERE sweep = ? AND state = 'failed' GROUP BY 1 ORDER BY runs DESC, error`,
     )
     .all(sweep);
-  const rows: AnswerRow[] = [];
-  const verdicts: AnswerVerdict[] = [];
-  for (const phase of phases) answerPhase(db, phase, rows, verdicts);
-  return { progress, failures, rows, verdicts };
+  const answer: Answer = { progress, failures, rows: [], verdicts: [], searches: [], confirmations: [] };
+  const { id } = db.sqlite
+    .prepare<[string], { id: number }>("SELECT id FROM sweeps WHERE name = ?")
+    .get(sweep)!;
+  for (const phase of readPhases(db.sqlite, id)) {
+    if (phase.definition !== null && isSearch(phase.definition.phase.axes)) {
+      answer.searches.push(...answerSearch(db.sqlite, phase));
+      continue;
+    }
+    const { rows, verdicts } = answerGrid(db.sqlite, phase);
+    answer.rows.push(...rows);
+    answer.verdicts.push(...verdicts);
+    answer.confirmations.push(...confirmations(phase, rows, readCurves(db.sqlite, phase.id)));
+  }
+  return answer;
 }
 
-/** Coordinates that every row shows in columns of its own. */
-const SHOWN = new Set(["parameterization", "width", "layers", "sparsity"]);
-
-function answerPhase(
-  db: Database,
+function answerGrid(
+  sqlite: Database["sqlite"],
   phase: { id: number; name: string },
-  rows: AnswerRow[],
-  verdicts: AnswerVerdict[],
-): void {
-  const curves = [...readCurves(db.sqlite, phase.id).entries()];
-  const optima = readOptima(db.sqlite, phase.id);
-  const noise = pooledNoise(curves.map(([, c]) => c.input));
+): { rows: AnswerRow[]; verdicts: AnswerVerdict[] } {
+  const curves = readCurves(sqlite, phase.id);
+  const noise = pooledNoise([...curves.values()].map((c) => c.input));
   const options = noise ? { noise } : {};
-  /** Curves that differ in sparsity alone. */
-  const groups = new Map<string, typeof curves>();
-  for (const entry of curves) {
-    const { sparsity: _, ...rest } = JSON.parse(entry[0]) as Record<string, unknown>;
-    const key = JSON.stringify(rest);
-    const group = groups.get(key);
-    if (group) group.push(entry);
-    else groups.set(key, [entry]);
-  }
-  for (const [key, group] of groups) {
-    const rest = JSON.parse(key) as Record<string, unknown>;
-    const other = Object.fromEntries(Object.entries(rest).filter(([name]) => !SHOWN.has(name)));
-    const cells = group
-      .sort(([, a], [, b]) => a.first.sparsity - b.first.sparsity)
-      .map(([curve, { first, input }]) => ({
-        curve: input,
-        key: curve,
-        first,
-        width: first.width,
-        density: 1 - first.sparsity,
-        optimum: optima.get(curve)!,
-      }));
-    const base = cells[0]!;
+  const rows: AnswerRow[] = [];
+  const verdicts: AnswerVerdict[] = [];
+  for (const { shared: coordinates, cells } of sparsityGroups(curves, readOptima(sqlite, phase.id))) {
+    const [base] = cells;
     const parameterization = base.first.parameterization as Parameterization;
     const shared = {
       phase: phase.name,
       title: RULES[parameterization].title,
       width: base.width,
       layers: base.first.layers,
-      other,
+      other: otherCoordinates(coordinates),
     };
     for (const cell of cells) {
       rows.push({
@@ -123,12 +118,10 @@ function answerPhase(
       });
     }
     if (cells.length > 1) {
-      verdicts.push({
-        ...shared,
-        verdict: verdict(cells, base, { axis: "density", ...options }),
-      });
+      verdicts.push({ ...shared, verdict: verdict(cells, base, { axis: "density", ...options }) });
     }
   }
+  return { rows, verdicts };
 }
 
 /** Why a row's optimum is no estimate, in words; empty when it is one. */

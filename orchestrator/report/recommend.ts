@@ -7,13 +7,13 @@ import { nonzeroParameterCount, parameterCount } from "../../schema/cost.ts";
 import { MusweepError } from "../../schema/errors.ts";
 import { PARAMETERIZATIONS, type Parameterization } from "../../schema/hyperparameters.ts";
 import type { Plan } from "../../schema/plan.ts";
-import type { SweepFile } from "../../schema/sweep.ts";
+import type { Phase } from "../../schema/sweep.ts";
 import type { Optimum } from "../analysis/types.ts";
 import type { Database } from "../database/open.ts";
 import { describePlan, type ResolvedPlan } from "../parameterization/describe-plan.ts";
 import { RULES } from "../parameterization/rules.ts";
-import { checkSweep } from "../sweep/check-sweep.ts";
-import { expandSweep } from "../sweep/expand-sweep.ts";
+import { checkPhase } from "../sweep/check-sweep.ts";
+import { expandPhase } from "../sweep/expand-sweep.ts";
 import { parseSweep } from "../sweep/parse-sweep.ts";
 import { type Answer, type AnswerRow, explainFlag, readAnswer } from "./answer.ts";
 
@@ -62,13 +62,14 @@ export function recommend(db: Database, sweepName: string, target: Target): Reco
     .get(sweepName)!;
   const learning_rate = 2 ** optimum.log2_lr!;
   const layers = target.layers ?? row.layers;
-  const sweep = pointSweep(parseSweep(file, sweepName), row.curve, {
+  const { phases } = parseSweep(file, sweepName);
+  const point = pointPhase(phases.find((phase) => phase.name === row.phase)!, row.curve, {
     width: target.width,
     sparsity: target.sparsity,
     layers,
     learning_rate,
   });
-  const [cell] = expandSweep(sweep, { hash: data_hash, vocab_size }).cells();
+  const [cell] = expandPhase(point, { hash: data_hash, vocab_size }).cells();
   const { plan } = cell!;
   return {
     sweep: sweepName,
@@ -121,18 +122,18 @@ function sourceRow(answer: Answer, asked: Parameterization | undefined): AnswerR
   );
 }
 
-/** The sweep with its axes at one point. */
-function pointSweep(
-  sweep: SweepFile,
+/** The phase with its axes at one point. */
+function pointPhase(
+  phase: Phase,
   curve: string,
   changed: { width: number; sparsity: number; layers: number; learning_rate: number },
-): SweepFile {
+): Phase {
   const coordinates = Object.entries({ ...(JSON.parse(curve) as Record<string, unknown>), ...changed });
   const axes = Object.fromEntries(
     coordinates.filter(([, value]) => value !== null).map(([name, value]) => [name, [value]]),
   );
-  const point: SweepFile = { ...sweep, axes: { ...axes, seed: [1] } };
-  const [finding] = checkSweep(point, new Set());
+  const point: Phase = { ...phase, axes: { ...axes, seed: [1] } };
+  const [finding] = checkPhase(point, new Set());
   if (finding) {
     throw new MusweepError("bad-target", finding.message, {
       kind: "usage",

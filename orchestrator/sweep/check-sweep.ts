@@ -1,9 +1,9 @@
 /**
- * The rules of a sweep file that involve more than one field: what is missing, what excludes what, and values that do not
+ * The rules of one phase of a sweep file that involve more than one field: what is missing, what excludes what, and values that do not
  * fit together, found without walking the whole grid: each rule sees the combinations of only the axes it reads.
  */
 import { HYPERPARAMETER_NAMES, type HyperparameterName } from "../../schema/hyperparameters.ts";
-import type { SweepFile } from "../../schema/sweep.ts";
+import type { Phase, SweepData } from "../../schema/sweep.ts";
 import { SETTINGS_CHECKS, type Settings } from "../parameterization/settings.ts";
 import { type Dimension, type Grid, type Point, readGrids, type Values } from "./grids.ts";
 import type { Finding, Path } from "./problems.ts";
@@ -23,7 +23,7 @@ const DEPENDS_ON: { [K in keyof Settings]?: readonly HyperparameterName[] } = {
 /**
  * @param damaged hyperparameters that the file does set, but wrongly: already reported, so not missing
  */
-export function checkSweep(sweep: SweepFile, damaged: ReadonlySet<string>): Finding[] {
+export function checkPhase(sweep: Phase, damaged: ReadonlySet<string>): Finding[] {
   const { grids, findings } = readGrids(sweep.axes);
   const file = fileValues(sweep);
   const all = [
@@ -33,7 +33,6 @@ export function checkSweep(sweep: SweepFile, damaged: ReadonlySet<string>): Find
       atKey: true,
       message: `${a} and ${b} are both given; expected one of them`,
     })),
-    ...vocabularyFindings(sweep.data),
     ...tooManyPoints(grids),
     ...grids.flatMap((grid) => [
       ...missingFindings(sweep, grid, file, damaged),
@@ -49,7 +48,7 @@ export function checkSweep(sweep: SweepFile, damaged: ReadonlySet<string>): Find
   });
 }
 
-function vocabularyFindings(data: SweepFile["data"]): Finding[] {
+export function checkData(data: SweepData): Finding[] {
   return "vocab_size" in data && data.dtype === "uint16" && data.vocab_size > 65_536
     ? [
         {
@@ -88,12 +87,7 @@ const REQUIRED: readonly (readonly [HyperparameterName, ...HyperparameterName[]]
   ["learning_rate"],
 ];
 
-function missingFindings(
-  sweep: SweepFile,
-  grid: Grid,
-  file: Values,
-  damaged: ReadonlySet<string>,
-): Finding[] {
+function missingFindings(sweep: Phase, grid: Grid, file: Values, damaged: ReadonlySet<string>): Finding[] {
   const names = namesOf(grid);
   return REQUIRED.flatMap((oneOf) => {
     if (oneOf.some((name) => names.includes(name) || file[name] !== undefined || damaged.has(name)))
@@ -119,7 +113,7 @@ function missingFindings(
   });
 }
 
-function everyOverrideHasRate(sweep: SweepFile, grid: Grid): boolean {
+function everyOverrideHasRate(sweep: Phase, grid: Grid): boolean {
   const used = valuesOf(grid, "parameterization");
   return (
     used.length > 0 &&
@@ -153,7 +147,7 @@ function exclusiveAxes(grid: Grid): Finding[] {
 }
 
 /** An override that an axis of the same grid would silence. */
-function shadowedOverrides(sweep: SweepFile, grid: Grid): Finding[] {
+function shadowedOverrides(sweep: Phase, grid: Grid): Finding[] {
   const names: readonly string[] = namesOf(grid);
   const used = new Set(valuesOf(grid, "parameterization").map((p) => p.values.parameterization));
   return Object.entries(sweep.base.overrides).flatMap(([parameterization, override]) =>
@@ -170,7 +164,7 @@ function shadowedOverrides(sweep: SweepFile, grid: Grid): Finding[] {
 }
 
 /** Applies every rule to every combination of the axes it reads. */
-function mismatches(sweep: SweepFile, grid: Grid, file: Values): Finding[] {
+function mismatches(sweep: Phase, grid: Grid, file: Values): Finding[] {
   return SETTINGS_CHECKS.flatMap(({ reads, find }) => {
     const names = new Set(reads.flatMap((name): readonly string[] => DEPENDS_ON[name] ?? [name]));
     const dimensions = grid.dimensions.filter((d) => d.names.some((name) => names.has(name)));

@@ -1,5 +1,5 @@
 /**
- * A sweep in, its runs out, one at a time: the grid is never held as a whole.
+ * A phase in, its runs out, one at a time: the grid is never held as a whole.
  */
 import { MusweepError } from "../../schema/errors.ts";
 import {
@@ -8,11 +8,11 @@ import {
   type Hyperparameters,
 } from "../../schema/hyperparameters.ts";
 import { canonicalJson, type Plan, runIdOf } from "../../schema/plan.ts";
-import type { SweepFile } from "../../schema/sweep.ts";
+import type { Phase } from "../../schema/sweep.ts";
 import { type DataIdentity, resolvePlan } from "../parameterization/resolve-plan.ts";
 import type { Settings } from "../parameterization/settings.ts";
 import { declaredPoints, product } from "./check-sweep.ts";
-import { readGrids } from "./grids.ts";
+import { type Grid, type Point, readGrids } from "./grids.ts";
 import { fileValues, type PartialSettings, partialSettings } from "./settings-of.ts";
 
 /** Every run has these; an axis over anything else adds its own name. */
@@ -42,57 +42,94 @@ interface Counts {
   cells: number;
 }
 
+/** A further point of a curve that the grid has. */
+interface Extra {
+  learning_rate: number;
+  seed: number;
+}
+
 export interface Expansion {
-  /** What the sweep varies. */
+  /** What the phase varies. */
   axes: readonly HyperparameterName[];
   /** A fresh walk over the cells: all curves of the first seed, then of the next. */
   cells(): Generator<Cell>;
+  /** Cells at other learning rates and seeds than the grid's, by curve; as they would be if the grid had them. */
+  extraCells(extras: ReadonlyMap<string, readonly Extra[]>): Generator<Cell>;
   counts(): Counts;
 }
 
-/** @param sweep as parseSweep returns it; @param data the tokenized data that its runs train on */
-export function expandSweep(sweep: SweepFile, data: DataIdentity): Expansion {
+const axesOf = (grids: readonly Grid[]): HyperparameterName[] => {
+  const varied = new Set(grids.flatMap((grid) => grid.dimensions.flatMap((d) => d.names)));
+  return HYPERPARAMETER_NAMES.filter((name) => varied.has(name));
+};
+
+function coordinatesOf(axes: readonly HyperparameterName[], settings: PartialSettings): Coordinates {
+  const names = [...new Set<HyperparameterName>([...ALWAYS, ...axes])];
+  return Object.fromEntries(
+    names.map((name) => [name, settings[name as keyof PartialSettings] ?? null]),
+  ) as Coordinates;
+}
+
+/** Coordinates of a whole curve of some grids: without learning rate and seed. */
+export function curveCoordinates(grids: readonly Grid[], settings: PartialSettings): Partial<Coordinates> {
+  const { learning_rate: _rate, seed: _seed, ...rest } = coordinatesOf(axesOf(grids), settings);
+  return rest;
+}
+
+/** @param sweep one of the phases that parseSweep returns; @param data the tokenized data that its runs train on */
+export function expandPhase(sweep: Phase, data: DataIdentity): Expansion {
   const { grids, findings } = readGrids(sweep.axes);
   if (findings[0] !== undefined)
     throw new MusweepError("sweep-file", findings[0].message, {
       kind: "usage",
       remedy: "Read the file with parseSweep.",
     });
-  const varied = new Set(grids.flatMap((grid) => grid.dimensions.flatMap((d) => d.names)));
-  const axes = HYPERPARAMETER_NAMES.filter((name) => varied.has(name));
-  const names = [...new Set<HyperparameterName>([...ALWAYS, ...axes])];
+  const axes = axesOf(grids);
   const file = fileValues(sweep);
 
-  function* points(): Generator<{ coordinates: Coordinates; settings: PartialSettings }> {
+  function* points(): Generator<{ point: Point; coordinates: Coordinates; settings: PartialSettings }> {
     // Within a grid the dimensions hold no duplicates, so only several grids can meet.
     const seen = grids.length > 1 ? new Set<string>() : null;
     for (const grid of grids)
       for (const point of product(grid.dimensions)) {
         const settings = partialSettings(sweep, file, point.values);
-        const coordinates = Object.fromEntries(
-          names.map((name) => [name, settings[name as keyof PartialSettings] ?? null]),
-        ) as Coordinates;
+        const coordinates = coordinatesOf(axes, settings);
         if (seen !== null) {
           const key = JSON.stringify(Object.values(coordinates));
           if (seen.has(key)) continue;
           seen.add(key);
         }
-        yield { coordinates, settings };
+        yield { point, coordinates, settings };
       }
+  }
+
+  function cellOf(coordinates: Coordinates, settings: PartialSettings): Cell {
+    const plan = resolvePlan(complete(settings), data);
+    return {
+      coordinates,
+      curve: curveOf(coordinates),
+      plan,
+      run: runIdOf(plan),
+      keep_weights: sweep.keep_weights,
+    };
   }
 
   return {
     axes,
     *cells() {
-      for (const { coordinates, settings } of points()) {
-        const plan = resolvePlan(complete(settings), data);
-        yield {
-          coordinates,
-          curve: curveOf(coordinates),
-          plan,
-          run: runIdOf(plan),
-          keep_weights: sweep.keep_weights,
-        };
+      for (const { coordinates, settings } of points()) yield cellOf(coordinates, settings);
+    },
+    *extraCells(extras) {
+      const open = new Map(extras);
+      for (const { point, coordinates } of points()) {
+        if (open.size === 0) return;
+        const curve = curveOf(coordinates);
+        for (const extra of open.get(curve) ?? [])
+          yield cellOf(
+            { ...coordinates, ...extra },
+            partialSettings(sweep, file, { ...point.values, ...extra }),
+          );
+        open.delete(curve);
       }
     },
     counts() {

@@ -3,7 +3,7 @@
  * values to one hyperparameter (an axis), or to several (a tied row, a random draw). The sweep is the union over grids of the
  * products of their dimensions.
  */
-import type { GridFile } from "../../schema/axes.ts";
+import type { Axes, GridFile, TakenName } from "../../schema/axes.ts";
 import {
   HYPERPARAMETER_NAMES,
   HYPERPARAMETERS,
@@ -11,10 +11,10 @@ import {
   type Hyperparameters,
 } from "../../schema/hyperparameters.ts";
 import { canonicalJson } from "../../schema/plan.ts";
-import type { SweepFile } from "../../schema/sweep.ts";
 import { complement } from "../parameterization/settings.ts";
 import { explainIssues } from "./explain-issues.ts";
 import type { Finding, Path } from "./problems.ts";
+import { multiplesOf } from "./taken-axes.ts";
 import { type Distribution, draw, rangeValues } from "./values.ts";
 
 export type Values = { [K in HyperparameterName]?: Hyperparameters[K] | undefined };
@@ -45,7 +45,7 @@ export interface Grid {
 const OUTERMOST: readonly HyperparameterName[] = ["seed", "parameterization"];
 const INNERMOST: readonly HyperparameterName[] = ["learning_rate"];
 
-export function readGrids(axes: SweepFile["axes"]): { grids: Grid[]; findings: Finding[] } {
+export function readGrids(axes: Axes): { grids: Grid[]; findings: Finding[] } {
   const findings: Finding[] = [];
   const files: { file: GridFile; path: Path }[] = Array.isArray(axes)
     ? axes.map((file, i) => ({ file, path: ["axes", i] }))
@@ -92,6 +92,18 @@ function axisDimension(
         axis.map((value, i) => pointOf(name, value, [...path, i])),
       ),
     ];
+  if ("from" in axis) {
+    // Known when the earlier phase is decided. Until then the multiples stand in, so that points can be counted and checked.
+    const values = multiplesOf(name as TakenName, axis);
+    return [
+      dimension(
+        [name],
+        values.map((value, i) =>
+          pointOf(name, value, axis.multiples === undefined ? path : [...path, "multiples", i]),
+        ),
+      ),
+    ];
+  }
   const values = rangeValues(axis);
   if (typeof values === "string") {
     findings.push({ path, message: `the range ${values}` });

@@ -4,11 +4,11 @@
  */
 import { type Document, LineCounter, parseDocument } from "yaml";
 import { HYPERPARAMETER_NAMES } from "../../schema/hyperparameters.ts";
-import { type SweepFile, sweepSchema } from "../../schema/sweep.ts";
-import { checkSweep } from "./check-sweep.ts";
+import { type Sweep, sweepSchema } from "../../schema/sweep.ts";
 import { explainIssues } from "./explain-issues.ts";
 import { locate } from "./locate.ts";
 import { type Finding, nearestName, type Path, type Problem, SweepFileError } from "./problems.ts";
+import { readPhases } from "./read-phases.ts";
 
 /** Far more than a person writes; keeps a small file from growing to a huge value. */
 const MAX_ALIASES = 50;
@@ -17,7 +17,7 @@ const MAX_ALIASES = 50;
  * @param file the name that messages give the file
  * @throws SweepFileError (code sweep-file) with every problem in the order of the file
  */
-export function parseSweep(text: string, file: string): SweepFile {
+export function parseSweep(text: string, file: string): Sweep {
   const lines = new LineCounter();
   const document = parseDocument(text, {
     lineCounter: lines,
@@ -56,14 +56,14 @@ function plainValue(document: Document, file: string): unknown {
 }
 
 /** The sweep, and what is wrong with it: the schema's findings, and those of the rules on whatever of it is sound. */
-function readSweep(value: unknown): { sweep: SweepFile | null; findings: Finding[] } {
+function readSweep(value: unknown): { sweep: Sweep | null; findings: Finding[] } {
   if (value === null || value === undefined)
     return {
       sweep: null,
       findings: [{ path: [], message: "the file is empty; expected a sweep (musweep init writes one)" }],
     };
   const parsed = sweepSchema.safeParse(value, { reportInput: true });
-  if (parsed.success) return { sweep: parsed.data, findings: checkSweep(parsed.data, new Set()) };
+  if (parsed.success) return readPhases(value as Record<string, unknown>, new Set());
   const explained = explainIssues(sweepSchema, value, parsed.error.issues);
   const rest = salvage(
     value,
@@ -84,10 +84,9 @@ function salvage(value: unknown, wrong: readonly Path[]): Finding[] {
     rest.remove(next);
     rest.value.name ??= "unnamed";
     rest.value.data ??= { corpus: "state-of-the-union" };
-    rest.value.axes ??= {};
     const parsed = sweepSchema.safeParse(rest.value, { reportInput: true });
     if (parsed.success)
-      return checkSweep(parsed.data, damagedNames(rest.removed)).map((finding) => ({
+      return readPhases(rest.value, damagedNames(rest.removed)).findings.map((finding) => ({
         ...finding,
         path: rest.originalPath(finding.path),
       }));
@@ -100,7 +99,7 @@ function salvage(value: unknown, wrong: readonly Path[]): Finding[] {
 
 /** A value that loses parts, and remembers where in the original each remaining list item stood. */
 class Remains {
-  readonly value: { [key: string]: unknown; name?: unknown; data?: unknown; axes?: unknown };
+  readonly value: { [key: string]: unknown; name?: unknown; data?: unknown };
   readonly removed: Path[] = [];
   readonly #positions = new Map<unknown, number[]>();
 

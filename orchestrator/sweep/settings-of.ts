@@ -3,7 +3,7 @@
  * them (feed-forward width, steps, warm-up steps).
  */
 import { HYPERPARAMETER_NAMES, type HyperparameterName, PAPER } from "../../schema/hyperparameters.ts";
-import type { SweepFile } from "../../schema/sweep.ts";
+import type { Phase } from "../../schema/sweep.ts";
 import type { Settings } from "../parameterization/settings.ts";
 import type { Values } from "./grids.ts";
 import type { Path } from "./problems.ts";
@@ -55,7 +55,7 @@ export type PartialSettings = { [K in keyof Settings]?: Settings[K] | undefined 
 };
 
 /** The file's own values, by name. */
-export function fileValues(sweep: SweepFile): Values {
+export function fileValues(sweep: Phase): Values {
   const entries = HYPERPARAMETER_NAMES.flatMap((name) => {
     const path = HOME[name];
     if (path === undefined) return [];
@@ -70,7 +70,7 @@ export function fileValues(sweep: SweepFile): Values {
 }
 
 /** @param values what the axes set at this point */
-export function partialSettings(sweep: SweepFile, file: Values, values: Values): PartialSettings {
+export function partialSettings(sweep: Phase, file: Values, values: Values): PartialSettings {
   // Density has become sparsity by now.
   const given: Omit<Values, "density"> = { ...file, ...values };
   const { parameterization } = given;
@@ -118,7 +118,7 @@ export function partialSettings(sweep: SweepFile, file: Values, values: Values):
 }
 
 /** The file's rule at a width; none when the file gives one fixed width. */
-function ffnWidth(sweep: SweepFile, width: number | undefined): number | undefined {
+function ffnWidth(sweep: Phase, width: number | undefined): number | undefined {
   const rule = sweep.model.ffn;
   if (width === undefined || "width" in rule) return undefined;
   return Math.max(1, Math.round((rule.ratio * width) / rule.multiple_of)) * rule.multiple_of;

@@ -5,7 +5,7 @@ import { eventApplier } from "../../orchestrator/database/apply-event.ts";
 import { type Database, openDatabase } from "../../orchestrator/database/open.ts";
 import { refreshRuns } from "../../orchestrator/database/optima.ts";
 import { storeSweep } from "../../orchestrator/database/submit.ts";
-import { type Cell, expandSweep } from "../../orchestrator/sweep/expand-sweep.ts";
+import { type Cell, expandPhase } from "../../orchestrator/sweep/expand-sweep.ts";
 import { parseSweep } from "../../orchestrator/sweep/parse-sweep.ts";
 import type { WorkerEvent, WorkerEventBody } from "../../schema/queue.ts";
 import { scratch } from "./scratch.ts";
@@ -25,15 +25,14 @@ export function submitText(db: Database, text: string) {
   return storeSweep(db, {
     name: sweep.name,
     file: text,
-    data_hash: DATA.hash,
+    data: DATA,
     capability: "cpu",
-    phase: "grid",
-    cells: expandSweep(sweep, DATA).cells(),
+    phases: sweep.phases,
   });
 }
 
 export const cellsOf = (text: string): Cell[] => [
-  ...expandSweep(parseSweep(text, "test.yaml"), DATA).cells(),
+  ...expandPhase(parseSweep(text, "test.yaml").phases[0], DATA).cells(),
 ];
 
 export interface Gridded {

@@ -45,6 +45,7 @@ describe("submitting", () => {
       runs: 3,
       new_runs: 3,
       done: 0,
+      waiting: [],
     });
     for (const { run } of cellsOf(text)) train(db, run, 3);
     expect(submitText(db, text)).toMatchObject({ added: 0, removed: 0, new_runs: 0, done: 3 });

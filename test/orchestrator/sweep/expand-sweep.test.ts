@@ -1,7 +1,7 @@
 /** From a sweep file to its runs. */
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { type Cell, curveOf, expandSweep } from "../../../orchestrator/sweep/expand-sweep.ts";
+import { type Cell, curveOf, expandPhase } from "../../../orchestrator/sweep/expand-sweep.ts";
 import { parseSweep } from "../../../orchestrator/sweep/parse-sweep.ts";
 import { SWEEP_TEMPLATE } from "../../../orchestrator/sweep/template.ts";
 import { titleOf } from "../../../orchestrator/sweep/title.ts";
@@ -9,7 +9,8 @@ import { planSchema, runIdOf } from "../../../schema/plan.ts";
 import { smallSweep } from "./small-sweep.ts";
 
 const data = { hash: "0123456789abcdef", vocab_size: 256 };
-const expand = (sections: Parameters<typeof smallSweep>[0]) => expandSweep(smallSweep(sections), data);
+const expand = (sections: Parameters<typeof smallSweep>[0]) =>
+  expandPhase(smallSweep(sections).phases[0], data);
 const cellsOf = (sections: Parameters<typeof smallSweep>[0]): Cell[] => [...expand(sections).cells()];
 const only = (sections: Parameters<typeof smallSweep>[0]): Cell => {
   const cells = cellsOf(sections);
@@ -321,7 +322,7 @@ describe("a hundred thousand runs", () => {
 
 describe("sweep files that ship", () => {
   const expandFile = (text: string, name: string) => {
-    const expansion = expandSweep(parseSweep(text, name), data);
+    const expansion = expandPhase(parseSweep(text, name).phases[0], data);
     return { expansion, cells: [...expansion.cells()] };
   };
 

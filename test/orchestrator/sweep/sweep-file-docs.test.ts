@@ -1,7 +1,7 @@
 /** docs/sweep-file.md: its sweep files are valid, and it leaves no field out. */
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { expandSweep } from "../../../orchestrator/sweep/expand-sweep.ts";
+import { expandPhase } from "../../../orchestrator/sweep/expand-sweep.ts";
 import { parseSweep } from "../../../orchestrator/sweep/parse-sweep.ts";
 
 const read = (path: string) => readFileSync(new URL(`../../../${path}`, import.meta.url), "utf8");
@@ -12,19 +12,22 @@ const files = [...text.matchAll(/```yaml\n(name: (\S+)\n[\s\S]*?)```/g)].map((m)
 }));
 
 describe("docs/sweep-file.md", () => {
-  // Counted by hand from the examples: 3·3·8, 2·4·7, 100, and 5·10 + 5·5·3.
+  // Counted by hand from the examples: 3·3·8, 2·4·7, 100, 5·10 + 5·5·3, and 2·60 + 2·5 + 2·2·3·3.
   it.each([
     ["first-look", 72],
     ["iso-parameter", 56],
     ["tune-the-proxy", 100],
     ["own-ranges", 125],
+    ["tune-then-transfer", 166],
   ])("the example %s has %d runs", (name, cells) => {
     const file = files.find((f) => f.name === name);
     const sweep = parseSweep(file?.yaml ?? "", `${name}.yaml`);
-    expect(expandSweep(sweep, { hash: "0123456789abcdef", vocab_size: 256 }).counts().cells).toBe(cells);
+    const data = { hash: "0123456789abcdef", vocab_size: 256 };
+    const counts = sweep.phases.map((phase) => expandPhase(phase, data).counts().cells);
+    expect(counts.reduce((a, b) => a + b, 0)).toBe(cells);
   });
 
-  it("has no example that goes untested", () => expect(files).toHaveLength(4));
+  it("has no example that goes untested", () => expect(files).toHaveLength(5));
 
   it("names every field of the schema", () => {
     const names = new Set<string>();

@@ -1,0 +1,119 @@
+/**
+ * Which runs a grid should have beside its own: learning rates beyond an edge at which the optimum lies (`extend`), and
+ * learning rates or seeds where a gap or noise leaves an optimum or a verdict undecided (`refine`). One step at a time: the
+ * curves are fitted again before the next.
+ */
+import { readCurve } from "./curve.ts";
+import { lowest } from "./optimum.ts";
+import type { CurveInput, Optimum, Verdict } from "./types.ts";
+
+/** A curve with its planned base learning rates (log2 of each is a point of the curve) and seeds, both rising. */
+export type PlannedCurve = {
+  curve: CurveInput;
+  optimum: Optimum;
+  rates: readonly number[];
+  seeds: readonly number[];
+};
+
+export type MoreRuns = {
+  points: { learning_rate: number; seed: number }[];
+  /** For people: begins with "extend: " or "refine: ". */
+  reason: string;
+};
+
+const octaves = (rate: number): number => Number(Math.log2(rate).toFixed(2));
+const between = (rates: readonly number[]): string =>
+  `2^${octaves(rates[0]!)} to 2^${octaves(rates.at(-1)!)}`;
+
+const atAllSeeds = ({ seeds }: PlannedCurve, learning_rate: number): MoreRuns["points"] =>
+  seeds.map((seed) => ({ learning_rate, seed }));
+
+/**
+ * The next learning rate beyond the edge at which the optimum lies, as far from it as its neighbour (one octave when it has
+ * none), at every seed. Null when the optimum lies at no edge, or when the next rate would be one that diverges.
+ */
+export function extendCurve(planned: PlannedCurve): MoreRuns | null {
+  const { rates, optimum } = planned;
+  const low = optimum.flag === "at low edge";
+  if ((!low && optimum.flag !== "at high edge") || rates.length === 0) return null;
+  const [edge, neighbour] = low ? [rates[0]!, rates[1]] : [rates.at(-1)!, rates.at(-2)];
+  const rate = edge * (neighbour === undefined ? (low ? 1 / 2 : 2) : edge / neighbour);
+  if (optimum.stability_edge !== null && Math.log2(rate) >= optimum.stability_edge) return null;
+  return {
+    points: atAllSeeds(planned, rate),
+    reason: `extend: optimum at the ${low ? "low" : "high"} edge of ${between(rates)}`,
+  };
+}
+
+/** No two rates come closer than this, octaves. */
+const CLOSEST = 0.25;
+/** Rates farther above the best than this do not count in the fit, so more seeds there would be wasted (log loss). */
+const NEAR = Math.log(1.1);
+
+/**
+ * The next runs for a curve whose optimum a gap or noise hides: a rate halfway to the wall, or another seed near the
+ * optimum. Null when neither would help: it is bracketed, it lies at an edge, or runs of it are missing.
+ */
+export function refineCurve(planned: PlannedCurve): MoreRuns | null {
+  if (planned.optimum.flag === "too noisy") return anotherSeed(planned, "noise hides the optimum");
+  if (planned.optimum.flag !== "edge is divergence") return null;
+  const best = planned.optimum.grid_log2_lr!;
+  const wall = readCurve(planned.curve).diverged.find((x) => x > best);
+  return wall === undefined
+    ? null
+    : halfway(planned, best, wall, "the optimum lies beside a rate that diverges");
+}
+
+/**
+ * The next runs for one bracketed curve of an undecided verdict: another seed when seeds would decide it, else a rate in the
+ * widest gap that the optimum may lie in, and another seed when there is none left.
+ */
+export function refineVerdict(planned: PlannedCurve, verdict: Pick<Verdict, "more_seeds">): MoreRuns | null {
+  const { optimum } = planned;
+  if (optimum.flag !== "bracketed") return null;
+  if (verdict.more_seeds !== null)
+    return anotherSeed(planned, `about ${verdict.more_seeds} more would decide the verdict`);
+  const rates = readCurve(planned.curve).stable.map((p) => p.log2_lr);
+  const gaps = rates
+    .slice(1)
+    .map((high, i) => ({ low: rates[i]!, high }))
+    .filter(({ low, high }) => high > optimum.log2_lr_low! && low < optimum.log2_lr_high!)
+    .sort(
+      (a, b) =>
+        b.high - b.low - (a.high - a.low) || distance(a, optimum.log2_lr!) - distance(b, optimum.log2_lr!),
+    );
+  const why = "the verdict needs learning rates near the optimum";
+  for (const { low, high } of gaps) {
+    const more = halfway(planned, low, high, why);
+    if (more !== null) return more;
+  }
+  return anotherSeed(planned, "the verdict is undecided");
+}
+
+const distance = (gap: { low: number; high: number }, x: number): number =>
+  Math.abs((gap.low + gap.high) / 2 - x);
+
+/** At every seed; null when the two are too close for another between them. */
+function halfway(planned: PlannedCurve, low: number, high: number, why: string): MoreRuns | null {
+  if (high - low < 2 * CLOSEST) return null;
+  const rateAt = (log2_lr: number): number => planned.rates.find((rate) => Math.log2(rate) === log2_lr)!;
+  const [a, b] = [rateAt(low), rateAt(high)];
+  return {
+    points: atAllSeeds(planned, Math.sqrt(a * b)),
+    reason: `refine: between ${between([a, b]).replace(" to ", " and ")}, ${why}`,
+  };
+}
+
+function anotherSeed(planned: PlannedCurve, why: string): MoreRuns | null {
+  const { stable } = readCurve(planned.curve);
+  const best = lowest(stable);
+  const last = planned.seeds.at(-1);
+  if (best === undefined || last === undefined) return null;
+  const near = new Set(stable.filter((p) => p.y - best.y <= NEAR).map((p) => p.log2_lr));
+  return {
+    points: planned.rates
+      .filter((rate) => near.has(Math.log2(rate)))
+      .map((learning_rate) => ({ learning_rate, seed: last + 1 })),
+    reason: `refine: another seed, ${why}`,
+  };
+}

@@ -1,0 +1,132 @@
+/** Adds to a phase, all of whose runs have ended, the runs that `extend` and `refine` want next (analysis/more-runs.ts). */
+import type Sqlite from "better-sqlite3";
+import { sparsityGroups } from "../analysis/groups.ts";
+import {
+  extendCurve,
+  type MoreRuns,
+  type PlannedCurve,
+  refineCurve,
+  refineVerdict,
+} from "../analysis/more-runs.ts";
+import { pooledNoise } from "../analysis/noise.ts";
+import { verdict } from "../analysis/verdict.ts";
+import { type PhaseCurves, readCurves, readOptima, refreshPhase } from "../database/optima.ts";
+import { type StoredPhase, startedPhase } from "../database/phases.ts";
+import { cellWriter, reviveCancelled } from "../database/store-cells.ts";
+import { expandPhase } from "../sweep/expand-sweep.ts";
+import { isSearch } from "../sweep/taken-axes.ts";
+
+interface Addition extends MoreRuns {
+  curve: string;
+}
+
+/** @returns whether there was anything to add */
+export function addRuns(sqlite: Sqlite.Database, self: StoredPhase, now: number): boolean {
+  if (self.definition === null) return false;
+  const { phase, data, capability } = self.definition;
+  if ((phase.extend === undefined && phase.refine === undefined) || isSearch(phase.axes)) return false;
+  const curves = plannedCurves(sqlite, self.id);
+  let additions = phase.extend === undefined ? [] : extensions(sqlite, self.id, curves, phase.extend.max);
+  if (additions.length === 0 && phase.refine !== undefined)
+    additions = refinements(sqlite, self.id, curves, phase.refine.budget);
+  if (additions.length === 0) return false;
+
+  const writer = cellWriter(sqlite, self.id, { capability, now });
+  const expansion = expandPhase(startedPhase(self), data);
+  const reasons = new Map(additions.map(({ curve, reason }) => [curve, reason]));
+  const cells = expansion.extraCells(new Map(additions.map(({ curve, points }) => [curve, points])));
+  let position = sqlite
+    .prepare<[number], { n: number }>("SELECT max(position) + 1 AS n FROM cells WHERE phase_id = ?")
+    .get(self.id)!.n;
+  for (const cell of cells) writer.write(cell, position++, reasons.get(cell.curve)!);
+  reviveCancelled(sqlite, self.id, now);
+  refreshPhase(sqlite, self.id);
+  return true;
+}
+
+type Planned = Map<string, PlannedCurve & { first: { width: number; sparsity: number } }>;
+
+function plannedCurves(sqlite: Sqlite.Database, phaseId: number): Planned {
+  const optima = readOptima(sqlite, phaseId);
+  const curves: PhaseCurves = readCurves(sqlite, phaseId);
+  const cells = sqlite
+    .prepare<[number], { curve: string; learning_rate: number; seed: number }>(
+      "SELECT curve, learning_rate, seed FROM cells WHERE phase_id = ?",
+    )
+    .all(phaseId);
+  const rates = new Map<string, Set<number>>();
+  const seeds = new Map<string, Set<number>>();
+  const note = (sets: Map<string, Set<number>>, curve: string, value: number) =>
+    sets.set(curve, (sets.get(curve) ?? new Set()).add(value));
+  for (const cell of cells) {
+    note(rates, cell.curve, cell.learning_rate);
+    note(seeds, cell.curve, cell.seed);
+  }
+  const rising = (values: Set<number>) => [...values].sort((a, b) => a - b);
+  return new Map(
+    [...curves].map(([curve, { first, input }]) => [
+      curve,
+      {
+        first,
+        curve: input,
+        optimum: optima.get(curve)!,
+        rates: rising(rates.get(curve)!),
+        seeds: rising(seeds.get(curve)!),
+      },
+    ]),
+  );
+}
+
+/** One more learning rate for every curve that is open, and has not been given `max` yet. */
+function extensions(sqlite: Sqlite.Database, phaseId: number, curves: Planned, max: number): Addition[] {
+  const added = new Map(
+    sqlite
+      .prepare<[number], { curve: string; n: number }>(
+        `SELECT curve, count(DISTINCT learning_rate) AS n FROM cells
+         WHERE phase_id = ? AND reason LIKE 'extend:%' GROUP BY curve`,
+      )
+      .all(phaseId)
+      .map((row) => [row.curve, row.n]),
+  );
+  return [...curves].flatMap(([curve, planned]) => {
+    const more = (added.get(curve) ?? 0) < max ? extendCurve(planned) : null;
+    return more === null ? [] : [{ curve, ...more }];
+  });
+}
+
+/** One step for every curve that is undecided, as far as the budget goes. */
+function refinements(sqlite: Sqlite.Database, phaseId: number, curves: Planned, budget: number): Addition[] {
+  const { spent } = sqlite
+    .prepare<[number], { spent: number }>(
+      "SELECT count(*) AS spent FROM cells WHERE phase_id = ? AND reason LIKE 'refine:%'",
+    )
+    .get(phaseId)!;
+  let left = budget - spent;
+  return wanted(curves).filter(({ points }) => {
+    if (points.length === 0 || points.length > left) return false;
+    left -= points.length;
+    return true;
+  });
+}
+
+function wanted(curves: Planned): Addition[] {
+  const open = [...curves].flatMap(([curve, planned]) => {
+    const more = refineCurve(planned);
+    return more === null ? [] : [{ curve, ...more }];
+  });
+  const additions = new Map(open.map((addition) => [addition.curve, addition]));
+  const optima = new Map([...curves].map(([curve, { optimum }]) => [curve, optimum]));
+  const noise = pooledNoise([...curves.values()].map((c) => c.curve)) ?? undefined;
+  const named = new Map([...curves].map(([curve, { first, curve: input }]) => [curve, { first, input }]));
+  for (const { cells } of sparsityGroups(named, optima)) {
+    const [base] = cells;
+    const judged = verdict(cells, base, { axis: "density", noise });
+    if (judged.verdict !== "inconclusive" || base.optimum.flag !== "bracketed") continue;
+    const undecided = judged.cells.filter((c) => c.verdict === "inconclusive").map((c) => c.cell);
+    for (const { key } of cells.filter((cell) => cell === base || undecided.includes(cell))) {
+      const more = refineVerdict(curves.get(key)!, judged);
+      if (more !== null && !additions.has(key)) additions.set(key, { curve: key, ...more });
+    }
+  }
+  return [...additions.values()];
+}

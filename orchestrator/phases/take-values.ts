@@ -1,0 +1,116 @@
+/**
+ * What a phase takes from an earlier one that is decided: the fitted optimum of a learning-rate curve, or the best
+ * configuration of a random search.
+ */
+import type Sqlite from "better-sqlite3";
+import type { TakenName } from "../../schema/axes.ts";
+import type { Parameterization } from "../../schema/hyperparameters.ts";
+import type { Phase } from "../../schema/sweep.ts";
+import type { Optimum } from "../analysis/types.ts";
+import { rankConfigurations } from "../database/configurations.ts";
+import { readOptima } from "../database/optima.ts";
+import type { StoredPhase, TakenValue } from "../database/phases.ts";
+import { RULES } from "../parameterization/rules.ts";
+import { explainFlag } from "../report/answer.ts";
+import { conditions, matches } from "../sweep/check-taken.ts";
+import type { Coordinates } from "../sweep/expand-sweep.ts";
+import { showPath } from "../sweep/problems.ts";
+import { isSearch, type TakenAxis, takenAxes } from "../sweep/taken-axes.ts";
+
+/** A value, or in words why there is none. */
+type Found = { value: number; how: string } | { problem: string };
+
+/**
+ * Every value that the phase takes, from sources whose runs have all ended.
+ * @returns the problem in words when one of them cannot be taken
+ */
+export function takeValues(
+  sqlite: Sqlite.Database,
+  phase: Phase,
+  sources: ReadonlyMap<string, StoredPhase>,
+): TakenValue[] | { problem: string } {
+  const values: TakenValue[] = [];
+  for (const axis of takenAxes(phase.axes)) {
+    const source = sources.get(axis.taken.from)!;
+    for (const parameterization of axis.parameterizations) {
+      const found = findValue(sqlite, axis, parameterization, source, phase.allow_unbracketed);
+      if ("problem" in found) return found;
+      values.push({
+        name: axis.name,
+        axis: showPath(axis.path),
+        parameterization,
+        from: source.name,
+        ...found,
+      });
+    }
+  }
+  return values;
+}
+
+function findValue(
+  sqlite: Sqlite.Database,
+  axis: TakenAxis,
+  parameterization: Parameterization,
+  source: StoredPhase,
+  allowUnbracketed: boolean,
+): Found {
+  const wanted = { parameterization, ...conditions(axis.taken.at) };
+  const place = [
+    `${RULES[wanted.parameterization].title} in phase ${source.name}`,
+    ...Object.entries(wanted)
+      .filter(([name]) => name !== "parameterization")
+      .map(([name, value]) => `${name} ${value}`),
+  ].join(", ");
+  return axis.name === "learning_rate" && !isSearch(source.definition!.phase.axes)
+    ? optimalRate(sqlite, source.id, wanted, place, allowUnbracketed)
+    : bestConfiguration(sqlite, source.id, wanted, place, axis.name);
+}
+
+/** To be readable and to copy. */
+const rounded = (value: number): number => Number(value.toPrecision(6));
+
+function optimalRate(
+  sqlite: Sqlite.Database,
+  phaseId: number,
+  wanted: Partial<Coordinates>,
+  place: string,
+  allowUnbracketed: boolean,
+): Found {
+  // The sweep file was checked to name one curve.
+  const found = [...readOptima(sqlite, phaseId)].find(([curve]) =>
+    matches(JSON.parse(curve) as Coordinates, wanted),
+  );
+  const optimum: Optimum | undefined = found?.[1];
+  if (optimum?.log2_lr != null) {
+    const { log2_lr, log2_lr_low: low, log2_lr_high: high } = optimum;
+    return {
+      value: rounded(2 ** log2_lr),
+      how: `optimum of ${place}: 2^${log2_lr.toFixed(2)} (2^${low!.toFixed(2)} to 2^${high!.toFixed(2)})`,
+    };
+  }
+  const flag = optimum === undefined ? "it has no runs" : `${optimum.flag}: ${explainFlag(optimum)}`;
+  if (allowUnbracketed && optimum?.grid_log2_lr != null)
+    return {
+      value: 2 ** optimum.grid_log2_lr,
+      how: `best of the grid of ${place}: 2^${optimum.grid_log2_lr.toFixed(2)}, NOT BRACKETED (${flag})`,
+    };
+  return { problem: `the optimum of ${place} is not bracketed (${flag})` };
+}
+
+/** The lowest validation loss among configurations all of whose seeds have finished. */
+function bestConfiguration(
+  sqlite: Sqlite.Database,
+  phaseId: number,
+  wanted: Partial<Coordinates> & { parameterization: Parameterization },
+  place: string,
+  name: TakenName,
+): Found {
+  const among = rankConfigurations(sqlite, phaseId, wanted.parameterization).filter((c) =>
+    matches(c.coordinates, wanted),
+  );
+  const best = among[0];
+  const value = best?.coordinates[name];
+  if (best === undefined || best.loss === null || typeof value !== "number")
+    return { problem: `no configuration of ${place} has finished` };
+  return { value, how: `best of ${among.length} configurations of ${place}: loss ${best.loss.toFixed(3)}` };
+}
