@@ -1,6 +1,6 @@
 /** Trainers that fail in every way, through the whole system: each leaves a clear attempt, and nothing stops for it. */
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 import {
   freePort,
   Musweep,
@@ -10,12 +10,9 @@ import {
   succeed,
   writeSweep,
 } from "../support/musweep.ts";
-import { type Scratch, scratch, until } from "../support/scratch.ts";
+import { scratch, until } from "../support/scratch.ts";
 
-let place: Scratch;
-beforeAll(() => {
-  place = scratch(afterAll);
-});
+const place = scratch(afterAll);
 
 interface AttemptRow {
   outcome: string;

@@ -10,12 +10,10 @@ import { type Scratch, scratch, until } from "../support/scratch.ts";
 const SWEEP = { name: "long", sparsity: "[0.5]", rates: "{ log2: { from: -7, to: -6 } }", steps: 4000 };
 const OPTIONS = ["--slots", "1", "--checkpoint-seconds", "1", "--lock-seconds", "2"];
 
-let undisturbed: Scratch;
-let place: Scratch;
+const undisturbed = scratch(afterAll);
+const place = scratch(afterAll);
 
 beforeAll(async () => {
-  undisturbed = scratch(afterAll);
-  place = scratch(afterAll);
   expect(await musweep(undisturbed, "run", writeSweep(undisturbed, SWEEP), "--slots", "2")).toMatchObject({
     code: 0,
   });

@@ -3,14 +3,13 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Ended, musweep, sql, succeed, writeSweep } from "../support/musweep.ts";
-import { type Scratch, scratch } from "../support/scratch.ts";
+import { scratch } from "../support/scratch.ts";
 
 /** What one `run` left; the tests below only read it, or go on from it in this order. */
-let place: Scratch;
+const place = scratch(afterAll);
 let first: Ended;
 
 beforeAll(async () => {
-  place = scratch(afterAll);
   const file = writeSweep(place, {
     parameterization: "[mup, supar]",
     rates: "{ log2: { from: -8, to: -2 } }",

@@ -3,23 +3,22 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { freePort, Musweep, musweep, processOf, sql, succeed, writeSweep } from "../support/musweep.ts";
-import { type Scratch, scratch, until } from "../support/scratch.ts";
+import { scratch, until } from "../support/scratch.ts";
 
 const LONG = { name: "long", sparsity: "[0.75]", rates: "{ log2: { from: -7, to: -6 } }", steps: 5000 };
 
-let undisturbed: Scratch;
-let place: Scratch;
+const undisturbed = scratch(afterAll);
+const place = scratch(afterAll);
 let url: string;
 let serve: Musweep;
 const workers: Musweep[] = [];
 
+// What the last test has not ended.
+afterAll(() => {
+  for (const command of [...workers, serve]) command.child.kill("SIGKILL");
+});
+
 beforeAll(async () => {
-  undisturbed = scratch(afterAll);
-  place = scratch(afterAll);
-  // What the last test has not ended.
-  afterAll(() => {
-    for (const command of [...workers, serve]) command.child.kill("SIGKILL");
-  });
   const reference = musweep(undisturbed, "run", writeSweep(undisturbed, LONG), "--slots", "2");
   const port = await freePort();
   url = `http://127.0.0.1:${port}`;

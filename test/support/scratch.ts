@@ -32,7 +32,8 @@ export interface Scratch {
 }
 
 /**
- * @param atEnd registers the clean-up: of this test by default, or afterAll for a scratch that a file shares
+ * @param atEnd registers the clean-up: of this test by default, or afterAll for a scratch that a file shares (made while the file
+ *   is read: vitest does not hear an afterAll from inside a beforeAll)
  */
 export function scratch(atEnd: (cleanUp: () => Promise<void>) => void = onTestFinished): Scratch {
   const directory = realpathSync(mkdtempSync(join(tmpdir(), "musweep-e2e-")));
@@ -56,11 +57,19 @@ export function scratch(atEnd: (cleanUp: () => Promise<void>) => void = onTestFi
     try {
       await self.expectNoProcess();
     } finally {
-      for (const line of processes()) process.kill(Number.parseInt(line, 10), "SIGKILL");
+      for (const line of processes()) end(Number.parseInt(line, 10));
       rmSync(directory, { recursive: true, force: true });
     }
   });
   return self;
+}
+
+function end(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It ended by itself.
+  }
 }
 
 /** redis-server overwrites its environment with its title; its working directory, inside the scratch, gives it away. */

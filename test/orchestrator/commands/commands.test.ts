@@ -12,13 +12,12 @@ import {
   succeed,
   writeSweep,
 } from "../../support/musweep.ts";
-import { type Scratch, scratch } from "../../support/scratch.ts";
+import { scratch } from "../../support/scratch.ts";
 
-let place: Scratch;
+const place = scratch(afterAll);
 let ran: string;
 
 beforeAll(async () => {
-  place = scratch(afterAll);
   ran = (await musweep(place, "run", writeSweep(place, { sparsity: "[0]" }), "--json")).stdout;
 });
 
