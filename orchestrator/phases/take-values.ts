@@ -94,7 +94,9 @@ function optimalRate(
       value: 2 ** optimum.grid_log2_lr,
       how: `best of the grid of ${place}: 2^${optimum.grid_log2_lr.toFixed(2)}, NOT BRACKETED (${flag})`,
     };
-  return { problem: `the optimum of ${place} is not bracketed (${flag})` };
+  return {
+    problem: `the optimum of ${place} is not bracketed (${flag}); give that phase a wider grid or \`extend\`, or this one \`allow_unbracketed: true\`, and submit the file again`,
+  };
 }
 
 /** The lowest validation loss among configurations all of whose seeds have finished. */

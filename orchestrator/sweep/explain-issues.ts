@@ -122,12 +122,20 @@ function unwrap(schema: Schema): Schema {
   return schema;
 }
 
-/** The schema at a path that holds no union before its end; zod reports what lies behind a union as nested issues. */
+/**
+ * The schema at a path. What lies behind a union comes as nested issues, unless only one option has the value's shape: then
+ * the path leads through the union.
+ */
 function schemaAt(root: Schema, path: Path): Schema {
   return path.reduce<Schema>((schema, part) => {
-    if (schema instanceof z.ZodObject)
-      return unwrap((schema.shape as Record<string, Schema>)[part] ?? schema);
-    return schema instanceof z.ZodArray ? unwrap(schema.element as Schema) : schema;
+    const options = schema instanceof z.ZodUnion ? (schema.options as readonly Schema[]) : [schema];
+    for (const option of options.map(unwrap)) {
+      if (option instanceof z.ZodArray && typeof part === "number") return unwrap(option.element as Schema);
+      const field =
+        option instanceof z.ZodObject ? (option.shape as Record<string, Schema>)[part] : undefined;
+      if (field !== undefined) return unwrap(field);
+    }
+    return schema;
   }, unwrap(root));
 }
 

@@ -24,6 +24,8 @@ export function readPhases(
 ): { sweep: Sweep | null; findings: Finding[] } {
   const file = sweepSchema.parse(raw);
   const findings = [...checkData(file.data), ...checkPresence(file, damaged)];
+  // Phases that could not be read are reported already, and leave nothing to check.
+  if (file.phases === undefined && damaged.has("phases")) return { sweep: null, findings };
   const written = (raw.phases as Raw[] | undefined) ?? [undefined];
   const phases = written.map((own, i): Phase => phaseOf(raw, file, own, file.phases?.[i]));
   for (const [i, phase] of phases.entries()) {

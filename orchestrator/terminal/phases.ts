@@ -5,9 +5,6 @@ import type { PhaseProgress, SweepProgress } from "../database/progress.ts";
 import { RULES } from "../parameterization/rules.ts";
 import { plural } from "./format.ts";
 
-const REMEDY =
-  "Give the phase it takes from `extend: {max: 3}` or a wider grid, or this one `allow_unbracketed: true`, and submit the file again.";
-
 /** A line per phase under the sweep's name; nothing for a sweep of one plain grid. */
 export function phaseLines({ sweep, phases }: Pick<SweepProgress, "sweep" | "phases">): string[] {
   if (phases.length === 1 && phases[0]!.added.length === 0 && phases[0]!.state !== "stopped") return [];
@@ -22,7 +19,7 @@ function stateText({ state, reason, points }: PhaseProgress): string {
     case "waiting":
       return "waiting for what it takes values from";
     case "stopped":
-      return `STOPPED: ${reason}. ${REMEDY}`;
+      return `STOPPED: ${reason}`;
     case "active":
     case "complete":
       return `${state}, ${plural(points, "grid point")}`;
