@@ -142,6 +142,13 @@ export class GraphBuilder {
     return this.nodes("Split", [x, this.integers(lengths)], shapes, { attributes: { axis } });
   }
 
+  /** Elements start … end − 1 along one axis. */
+  slice(x: Value, axis: number, start: number, end: number): Value {
+    const shape = x.shape.map((d, i) => (i === axis ? end - start : d));
+    const bounds = [start, end, axis].map((value) => this.integers([value]));
+    return this.node("Slice", [x, ...bounds], shape);
+  }
+
   concat(parts: readonly Value[], axis: number): Value {
     if (parts.length === 1) return parts[0]!;
     const total = parts.reduce((sum, p) => sum + p.shape[axis]!, 0);

@@ -82,7 +82,11 @@ const prototypes = Object.fromEntries(
 
 /** Calls a function of the table. @throws Error with ONNX Runtime's own message */
 function call(name: FunctionName, ...parameters: unknown[]): void {
-  const status = koffi.call(runtime.table[FUNCTIONS[name][0]]!, prototypes[name], ...parameters) as Pointer | null;
+  const status = koffi.call(
+    runtime.table[FUNCTIONS[name][0]]!,
+    prototypes[name],
+    ...parameters,
+  ) as Pointer | null;
   if (status === null) return;
   const message = koffi.call(runtime.table[GET_ERROR_MESSAGE]!, messageType, status) as string;
   release("status", status);

@@ -13,11 +13,15 @@ import { layerNorm, rmsNorm } from "../../../../workers/trainers/onnx/operations
 import { swiglu } from "../../../../workers/trainers/onnx/operations/swiglu.ts";
 import { compile, differentiate, expectGradients, normals } from "./finite_differences.ts";
 
-test("linear", () =>
-  expectGradients({ x: [3, 4], w: [4, 5] }, (g, { x, w }) => {
+test.each([
+  ["more", 4, 5],
+  ["fewer", 5, 4],
+])("linear to %s features", (_name, inputs, outputs) =>
+  expectGradients({ x: [3, inputs], w: [inputs, outputs] }, (g, { x, w }) => {
     const op = linear(g, x!, w!);
     return { out: op.out, backward: (dy) => ({ x: op.backward(dy).dx, w: op.backward(dy).dw }) };
-  }));
+  }),
+);
 
 test("unembedding with its multiplier", () =>
   expectGradients({ x: [3, 4], w: [5, 4] }, (g, { x, w }) => {
@@ -150,7 +154,7 @@ test("ALiBi's slopes are the published ones, for head counts that are no power o
   expect(alibiSlopes(3)).toEqual([2 ** -4, 2 ** -8, 2 ** -2]);
 });
 
-test.each([1, 100, 511, 512, 513, 2048])("query blocks of %i tokens cover each once", (length) => {
+test.each([1, 100, 127, 128, 130, 513, 2048])("query blocks of %i tokens cover each once", (length) => {
   const blocks = queryBlocks(length);
   expect(blocks[0]!.start).toBe(0);
   expect(blocks.at(-1)!.end).toBe(length);

@@ -22,8 +22,7 @@ interface AttentionGradients {
 }
 
 /** From this length on, blocks pay for their overhead. */
-const BLOCKED_FROM = 512;
-const BLOCK = 128;
+const BLOCKED_FROM = 128;
 
 /** A run of queries, start … end − 1. */
 export interface QueryBlock {
@@ -31,9 +30,10 @@ export interface QueryBlock {
   readonly end: number;
 }
 
-/** The query blocks of sequences of T tokens. */
+/** The query blocks of sequences of T tokens: quarters, of 32 to 128 queries. */
 export function queryBlocks(length: number): QueryBlock[] {
-  const size = length < BLOCKED_FROM ? length : BLOCK;
+  const quarter = 16 * Math.ceil(length / 64);
+  const size = length < BLOCKED_FROM ? length : Math.min(quarter, 128);
   return Array.from({ length: Math.ceil(length / size) }, (_, i) => ({
     start: i * size,
     end: Math.min((i + 1) * size, length),
@@ -60,7 +60,7 @@ export function attention(
   const lengths = blocks.map((block) => block.end - block.start);
   const queries = g.split(qs, lengths, 2);
   const parts = blocks.map(({ end }, i) => {
-    const upTo = (x: Value): Value => (end === t ? x : g.split(x, [end, t - end], 2)[0]!);
+    const upTo = (x: Value): Value => (end === t ? x : g.slice(x, 2, 0, end));
     const [keys, values] = [upTo(ks), upTo(vs)]; // [B, H, end, D]
     const scores = g.add(g.matmul(queries[i]!, keys, { transB: true, alpha: scale }), biases[i]!);
     const weights = g.node("Softmax", [scores], scores.shape, { attributes: { axis: -1 } }); // P [B, H, length, end]

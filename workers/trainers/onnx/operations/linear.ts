@@ -13,7 +13,7 @@ export function linear(g: GraphBuilder, x: Value, w: Value): Operation<LinearGra
     out: g.matmul(x, w),
     backward: (dy) => ({
       dx: g.matmul(dy, w, { transB: true }), // [N, O]·[O, I]
-      dw: g.matmul(x, dy, { transA: true }), // [I, N]·[N, O]
+      dw: transposedProduct(g, x, dy), // [I, N]·[N, O]
     }),
   };
 }
@@ -24,7 +24,16 @@ export function unembed(g: GraphBuilder, x: Value, w: Value, multiplier: number)
     out: g.matmul(x, w, { transB: true, alpha: multiplier }),
     backward: (dLogits) => ({
       dx: g.matmul(dLogits, w, { alpha: multiplier }), // [N, V]·[V, C]
-      dw: g.matmul(dLogits, x, { transA: true, alpha: multiplier }), // [V, N]·[N, C]
+      dw: transposedProduct(g, dLogits, x, multiplier), // [V, N]·[N, C]
     }),
   };
+}
+
+/**
+ * alpha · aᵀ·b. a [N, I], b [N, O] → [I, O]. ONNX Runtime reads its left operand column by column here, again for every few
+ * columns of the right one, so the narrower of the two goes left; turning the product round afterwards costs little.
+ */
+function transposedProduct(g: GraphBuilder, a: Value, b: Value, alpha = 1): Value {
+  if (a.shape[1]! <= b.shape[1]!) return g.matmul(a, b, { transA: true, alpha });
+  return g.transpose(g.matmul(b, a, { transA: true, alpha }), [1, 0]);
 }

@@ -11,12 +11,13 @@ interface SwigluGradients {
 export function swiglu(g: GraphBuilder, gate: Value, up: Value): Operation<SwigluGradients> {
   const sigmoid = g.unary("Sigmoid", gate);
   const silu = g.mul(gate, sigmoid);
+  const y = g.mul(silu, up);
   return {
-    out: g.mul(silu, up),
+    out: y,
     backward: (dy) => {
-      // silu′ = σ + silu·(1 − σ) = (σ + silu) − silu·σ
-      const slope = g.sub(g.add(sigmoid, silu), g.mul(silu, sigmoid));
-      return { dGate: g.mul(g.mul(dy, up), slope), dUp: g.mul(dy, silu) };
+      // silu′ = σ + silu − silu·σ, so up·silu′ = σ·up + y − σ·y
+      const slope = g.add(g.mul(sigmoid, g.sub(up, y)), y);
+      return { dGate: g.mul(dy, slope), dUp: g.mul(dy, silu) };
     },
   };
 }
