@@ -1,0 +1,132 @@
+/**
+ * One measured process of the embedded engine. Its argument is a JSON object { plan, dataDirectory, threads }; every line on
+ * stdin, { "seconds": s } or "peak" or { "runSteps": n }, is answered by one line on stdout.
+ */
+import { mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { z } from "zod";
+import { planSchema } from "../schema/plan.ts";
+import { saveCheckpoint } from "../workers/trainers/checkpoint.ts";
+import { DataSource } from "../workers/trainers/data.ts";
+import { initialLossState } from "../workers/trainers/divergence.ts";
+import { encodeModel } from "../workers/trainers/onnx/encode.ts";
+import { Engine } from "../workers/trainers/onnx/engine.ts";
+import { GraphBuilder } from "../workers/trainers/onnx/graph.ts";
+import { type Binding, Session } from "../workers/trainers/onnx/runtime.ts";
+import { SessionCache } from "../workers/trainers/onnx/session_cache.ts";
+
+const { plan, dataDirectory, threads } = z
+  .strictObject({ plan: planSchema, dataDirectory: z.string(), threads: z.int().positive() })
+  .parse(JSON.parse(process.argv[2]!));
+
+const data = new DataSource(plan, dataDirectory);
+const engine = new Engine(plan, data, new SessionCache(threads));
+engine.initialize();
+let step = 0;
+
+const now = (): number => performance.now() / 1000;
+
+/** Trains for about this long. */
+async function train(seconds: number): Promise<{ tokens: number; seconds: number }> {
+  const start = now();
+  let steps = 0;
+  do {
+    await engine.step(++step);
+    steps++;
+  } while (now() - start < seconds);
+  return { tokens: steps * plan.batch_size * plan.shape.sequence_length, seconds: now() - start };
+}
+
+/** Two sizes that the caches like; powers of two from 1,024 on are a fifth slower. */
+const SIDES = [768, 2000];
+let products: { side: number; binding: Binding }[] | undefined;
+
+function product(side: number): { side: number; binding: Binding } {
+  const g = new GraphBuilder();
+  g.output("c", g.matmul(g.input("a", [side, side]), g.input("b", [side, side])));
+  const graph = g.finish();
+  const arrays = new Map(["a", "b", "c"].map((name) => [name, new Float32Array(side * side).fill(0.5)]));
+  const binding = new Session(graph, encodeModel(graph), threads).bind((name) => arrays.get(name)!);
+  binding.run();
+  return { side, binding };
+}
+
+/** FLOP/s of a large square MatMul, the fastest of several: same library, session options and threads. */
+function peak(): number {
+  products ??= SIDES.map(product);
+  const rates = products.map(({ side, binding }) => {
+    const runs = Math.ceil(3e10 / (2 * side ** 3));
+    const start = now();
+    for (let i = 0; i < runs; i++) binding.run();
+    return (2 * side ** 3 * runs) / (now() - start);
+  });
+  return Math.max(...rates);
+}
+
+const median = (values: readonly number[]): number =>
+  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
+
+async function medianSeconds(times: number, action: () => unknown): Promise<number> {
+  const seconds: number[] = [];
+  for (let i = 0; i < times; i++) {
+    const start = now();
+    await action();
+    seconds.push(now() - start);
+  }
+  return median(seconds);
+}
+
+const REPORTS = 200;
+const CHECKPOINT_EVERY_SECONDS = 60;
+
+/** What a run of this many steps spends beside its steps, as shares of its whole time: as `musweep run` runs it by default. */
+async function costs(steps: number): Promise<Record<string, number>> {
+  const size = plan.batch_size * plan.shape.sequence_length;
+  const [inputs, targets] = [new Int32Array(size), new Int32Array(size)];
+  const directory = mkdtempSync(join(tmpdir(), "musweep-bench-"));
+  const sink = openSync("/dev/null", "w");
+  try {
+    const oneStep = await medianSeconds(9, () => engine.step(++step));
+    const batch = await medianSeconds(50, () =>
+      data.trainingSequences(++step, 0, plan.batch_size, inputs, targets),
+    );
+    const progress = { step: 1, seconds: 1, loss: initialLossState };
+    const checkpoint = await medianSeconds(3, () =>
+      saveCheckpoint(directory, "r0", "onnx", progress, engine.stateTensors()),
+    );
+    const event = { type: "step", run: "r0123456789", step, train_loss: 1 / 3, gradient_norm: 2 / 3 };
+    const report = await medianSeconds(50, () => writeSync(sink, `${JSON.stringify(event)}\n`));
+    const evaluation = await medianSeconds(1, () => engine.evaluate());
+    const training = steps * oneStep;
+    const shares = {
+      data: steps * batch,
+      reports: Math.min(steps, REPORTS) * report,
+      evaluation,
+      checkpoints: (training / CHECKPOINT_EVERY_SECONDS) * checkpoint,
+    };
+    // Batches are read inside a step.
+    const total = training + shares.reports + shares.evaluation + shares.checkpoints;
+    return Object.fromEntries(Object.entries(shares).map(([name, seconds]) => [name, seconds / total]));
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+const requestSchema = z.union([
+  z.literal("peak"),
+  z.strictObject({ runSteps: z.int().positive() }),
+  z.strictObject({ seconds: z.number() }),
+]);
+
+async function answer(request: z.infer<typeof requestSchema>): Promise<unknown> {
+  if (request === "peak") return peak();
+  return "seconds" in request ? train(request.seconds) : costs(request.runSteps);
+}
+
+await engine.step(++step);
+process.stdout.write('"ready"\n');
+for await (const line of createInterface({ input: process.stdin }))
+  process.stdout.write(`${JSON.stringify(await answer(requestSchema.parse(JSON.parse(line))))}\n`);
+process.exit(0);

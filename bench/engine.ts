@@ -1,0 +1,264 @@
+/**
+ * Speed and memory of the embedded trainer beside PyTorch: `npm run bench:engine`, `-- --quick` for shorter rounds,
+ * `-- --only=quickstart,d128` for the models whose names start so, `-- --no-compile` without torch.compile (its compilation
+ * takes a minute per model), `-- --json` for the numbers. Everything takes turns in short rounds and medians are shown,
+ * because a shared machine is not equally fast at all times. Speeds are of 2 threads unless a column says otherwise.
+ */
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { cpus, loadavg, tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { z } from "zod";
+import { textTable } from "../orchestrator/terminal/table.ts";
+import { flopsPerToken, parameterCount } from "../schema/cost.ts";
+import { type Plan, runIdOf } from "../schema/plan.ts";
+import { type RunCommand, type TrainerEvent, trainerEventSchema } from "../schema/protocol.ts";
+import { MODELS, type Model, writeRandomData } from "./engine-models.ts";
+import { LineProcess } from "./line-process.ts";
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const flag = (name: string): boolean => process.argv.includes(`--${name}`);
+const only = process.argv
+  .find((a) => a.startsWith("--only="))
+  ?.slice("--only=".length)
+  .split(",");
+const quick = flag("quick");
+const ROUNDS = quick ? 3 : 5;
+const SECONDS = quick ? 0.8 : 2;
+const THREADS = 2;
+
+const say = (text: string): void => {
+  process.stderr.write(`${text}\n`);
+};
+const median = (values: readonly number[]): number =>
+  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
+
+const python = join(root, ".cache", "torch-venv", "bin", "python");
+const torch = existsSync(python) && spawnSync(python, ["-c", "import torch"]).status === 0;
+if (!torch)
+  say("!!! No PyTorch in .cache/torch-venv: nothing is compared with it. `npm run test:torch` makes it.");
+
+const rateSchema = z.strictObject({ tokens: z.number(), seconds: z.number() });
+
+/** Tokens per second of one round; of several processes at once, together. */
+async function round(processes: readonly LineProcess[]): Promise<number> {
+  const answers = await Promise.all(processes.map((p) => p.ask({ seconds: SECONDS })));
+  return answers
+    .map((answer) => rateSchema.parse(answer))
+    .reduce((sum, { tokens, seconds }) => sum + tokens / seconds, 0);
+}
+
+interface Speeds {
+  /** FLOP/s of a large MatMul. */
+  readonly peak: number;
+  /** Tokens per second. */
+  readonly twoThreads: number;
+  readonly twoProcesses: number | null;
+  readonly eager: number | null;
+  readonly compiled: number | null;
+  /** Medians of the rounds' own ratios: what else the machine did moves these least. */
+  readonly peakShare: number;
+  readonly processRatio: number | null;
+  readonly torchRatio: number | null;
+  /** Shares of a default run's time, by what they are spent on. */
+  readonly costs: Record<string, number>;
+}
+
+const enginePath = fileURLToPath(new URL("engine-process.ts", import.meta.url));
+const torchPath = fileURLToPath(new URL("engine_torch.py", import.meta.url));
+
+async function measureSpeed({ plan }: Model, dataDirectory: string): Promise<Speeds> {
+  const all: LineProcess[] = [];
+  const start = async (program: string, args: string[], argument: object): Promise<LineProcess> => {
+    const process = new LineProcess(program, [...args, JSON.stringify(argument)]);
+    all.push(process);
+    await process.next();
+    return process;
+  };
+  const ours = (threads: number) =>
+    start(process.execPath, ["--import", "tsx", enginePath], { plan, dataDirectory, threads });
+  const theirs = (compile: boolean) =>
+    start(python, [torchPath], { plan, threads: THREADS, compile, probe_seconds: SECONDS / 2 });
+  try {
+    const contestants: Record<string, LineProcess[]> = { twoThreads: [await ours(THREADS)] };
+    // Above this, two processes are not how one would use two cores, and memory is short.
+    if (parameterCount(plan) < 1e7) contestants.twoProcesses = [await ours(1), await ours(1)];
+    if (torch) contestants.eager = [await theirs(false)];
+    if (torch && !flag("no-compile")) contestants.compiled = [await theirs(true)];
+    const rounds: Record<string, number>[] = [];
+    for (let i = 0; i < ROUNDS; i++) {
+      const rates: Record<string, number> = { peak: z.number().parse(await all[0]!.ask("peak")) };
+      for (const [name, processes] of Object.entries(contestants)) rates[name] = await round(processes);
+      rounds.push(rates);
+    }
+    const of = (value: (r: Record<string, number>) => number): number => median(rounds.map(value));
+    const optional = (name: string, value = (r: Record<string, number>) => r[name]!): number | null =>
+      name in contestants ? of(value) : null;
+    const costs = await all[0]!.ask({ runSteps: plan.steps });
+    return {
+      peak: of((r) => r.peak!),
+      twoThreads: of((r) => r.twoThreads!),
+      twoProcesses: optional("twoProcesses"),
+      eager: optional("eager"),
+      compiled: optional("compiled"),
+      peakShare: of((r) => (r.twoThreads! * flopsPerToken(plan)) / r.peak!),
+      processRatio: optional("twoProcesses", (r) => r.twoProcesses! / r.twoThreads!),
+      torchRatio: optional("eager", (r) => r.twoThreads! / Math.max(r.eager!, r.compiled ?? 0)),
+      costs: z.record(z.string(), z.number()).parse(costs),
+    };
+  } finally {
+    for (const process of all) process.kill();
+  }
+}
+
+interface Trainer {
+  readonly memory: { readonly measured: number; readonly estimated: number };
+  /** Milliseconds from a command to the first step of a run in a warm trainer: of a shape it has not seen, and of one it has. */
+  readonly start: { readonly newShape: number; readonly knownShape: number };
+}
+
+const tiny = MODELS[0]!;
+
+/** A real trainer process, spoken to as the worker does. */
+async function measureTrainer(model: Model, dataDirectory: string, tinyData: string): Promise<Trainer> {
+  const main = join(root, "dist", "workers", "trainers", "onnx", "main.js");
+  const start = () =>
+    new LineProcess(process.execPath, [main], { ...process.env, MUSWEEP_THREADS: String(THREADS) });
+  const run = async (trainer: LineProcess, plan: Plan, data: string) => {
+    const begun = performance.now();
+    const command: RunCommand = {
+      type: "run",
+      run: runIdOf(plan),
+      plan,
+      data_directory: data,
+      checkpoint: null,
+      weights_path: null,
+      report_every_steps: 1,
+      memory_limit_bytes: null,
+    };
+    trainer.send(command);
+    let milliseconds = 0;
+    let estimated = 0;
+    for (;;) {
+      const event: TrainerEvent = trainerEventSchema.parse(await trainer.next());
+      if (event.type === "started") {
+        milliseconds = performance.now() - begun;
+        estimated = event.estimated_memory_bytes;
+      }
+      if (event.type === "failed" || event.type === "diverged") throw new Error(JSON.stringify(event));
+      if (event.type === "finished") return { milliseconds, estimated };
+    }
+  };
+  const short = (plan: Plan, seed: number): Plan => ({
+    ...plan,
+    seed,
+    steps: 3,
+    evaluation: { every_steps: null, sequences: 8 },
+  });
+  const trainer = start();
+  try {
+    await trainer.next();
+    const { estimated } = await run(trainer, short(model.plan, 1), dataDirectory);
+    const measured = trainer.peakResidentBytes();
+    const warm = start();
+    try {
+      await warm.next();
+      const other = { ...tiny.plan, shape: { ...tiny.plan.shape, sequence_length: 96 } };
+      await run(warm, short(other, 1), tinyData);
+      const newShape = (await run(warm, short(model.plan, 2), dataDirectory)).milliseconds;
+      const known: number[] = [];
+      for (let seed = 3; seed < 6; seed++)
+        known.push((await run(warm, short(model.plan, seed), dataDirectory)).milliseconds);
+      return { memory: { measured, estimated }, start: { newShape, knownShape: median(known) } };
+    } finally {
+      warm.kill();
+    }
+  } finally {
+    trainer.kill();
+  }
+}
+
+type Result = Model & { readonly speeds: Speeds; readonly trainer: Trainer };
+
+const integer = (x: number | null): string => (x === null ? "–" : Math.round(x).toLocaleString("en"));
+const percent = (x: number): string => `${(100 * x).toFixed(0)}%`;
+const times = (x: number | null): string => (x === null ? "–" : `${x.toFixed(2)}×`);
+const megabytes = (bytes: number): string => integer(bytes / 2 ** 20);
+const right = (title: string, value: (r: Result) => string) => ({ title, value, align: "right" as const });
+
+function print(results: Result[]): void {
+  console.log(
+    `\nTokens per second. Peak: a large MatMul of the same library. PyTorch: the faster of eager, compiled.`,
+  );
+  console.log(
+    textTable<Result>(
+      [
+        { title: "model", value: (r) => r.name },
+        right("parameters", (r) => integer(parameterCount(r.plan))),
+        right("trainer", (r) => integer(r.speeds.twoThreads)),
+        right("of peak", (r) => percent(r.speeds.peakShare)),
+        right("target", (r) => (r.target === null ? "–" : percent(r.target.peak))),
+        right("2 × 1 thread", (r) => integer(r.speeds.twoProcesses)),
+        right("to 1 × 2", (r) => times(r.speeds.processRatio)),
+        right("eager", (r) => integer(r.speeds.eager)),
+        right("compiled", (r) => integer(r.speeds.compiled)),
+        right("to PyTorch", (r) => times(r.speeds.torchRatio)),
+        right("target", (r) => (r.target === null ? "–" : times(r.target.torch))),
+      ],
+      results,
+    ),
+  );
+  console.log(
+    `\nMemory in MiB; milliseconds from a command to the first step in a warm trainer; shares of a run's time.`,
+  );
+  console.log(
+    textTable<Result>(
+      [
+        { title: "model", value: (r) => r.name },
+        right("memory", (r) => megabytes(r.trainer.memory.measured)),
+        right("estimate", (r) => megabytes(r.trainer.memory.estimated)),
+        right("ratio", (r) => times(r.trainer.memory.estimated / r.trainer.memory.measured)),
+        right("start, new shape", (r) => integer(r.trainer.start.newShape)),
+        right("known shape", (r) => integer(r.trainer.start.knownShape)),
+        right("steps", (r) => integer(r.plan.steps)),
+        ...["data", "reports", "evaluation", "checkpoints"].map((name) =>
+          right(name, (r) => `${(100 * r.speeds.costs[name]!).toFixed(2)}%`),
+        ),
+        right("together", (r) => {
+          const together = Object.values(r.speeds.costs).reduce((sum, share) => sum + share, 0);
+          return `${(100 * together).toFixed(1)}%`;
+        }),
+      ],
+      results,
+    ),
+  );
+}
+
+const load = (): string => `load average ${loadavg()[0]!.toFixed(1)}`;
+const directory = mkdtempSync(join(tmpdir(), "musweep-bench-"));
+try {
+  const chosen = MODELS.filter((m) => only === undefined || only.some((o) => m.name.startsWith(o)));
+  const before = load();
+  const tinyData = writeRandomData(directory, tiny);
+  const results: Result[] = [];
+  for (const model of chosen) {
+    say(`${model.name} (${load()})`);
+    const data = writeRandomData(directory, model);
+    const trainer = await measureTrainer(model, data, tinyData);
+    results.push({ ...model, trainer, speeds: await measureSpeed(model, data) });
+  }
+  if (flag("json")) console.log(JSON.stringify(results));
+  else {
+    const { peak } = results[0]?.speeds ?? { peak: 0 };
+    console.log(
+      `${cpus()[0]!.model}, ${cpus().length} cores; ${before} before, ${loadavg()[0]!.toFixed(1)} after`,
+    );
+    console.log(
+      `MatMul peak on ${THREADS} threads: ${(peak / 1e9).toFixed(0)} GFLOP/s in the first model's rounds`,
+    );
+    print(results);
+  }
+} finally {
+  rmSync(directory, { recursive: true, force: true });
+}
