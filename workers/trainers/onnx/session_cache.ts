@@ -4,8 +4,10 @@ import { encodeModel } from "./encode.ts";
 import type { GraphBuilder } from "./graph.ts";
 import { Session } from "./runtime.ts";
 
-/** Working memory that sessions may keep between runs. */
+/** Memory that sessions may keep between runs. */
 const IDLE_BYTES = 512 * 2 ** 20;
+/** Of a session besides its tensors: the compiled graph. */
+const SESSION_BYTES = 4 * 2 ** 20;
 
 export class SessionCache {
   /** In order of last use. */
@@ -24,14 +26,14 @@ export class SessionCache {
     const key = createHash("sha256").update(model).digest("hex");
     const entry = this.#sessions.get(key) ?? {
       session: new Session(graph, model, this.#threads),
-      bytes: builder.peakBytes(),
+      bytes: SESSION_BYTES + builder.peakBytes(),
     };
     this.#sessions.delete(key);
     this.#sessions.set(key, entry);
     return entry.session;
   }
 
-  /** Releases the longest unused sessions until the working memory of the others fits the limit. No binding may be left. */
+  /** Releases the longest unused sessions until the memory of the others fits the limit. No binding may be left. */
   trim(limit = IDLE_BYTES): void {
     let total = [...this.#sessions.values()].reduce((sum, s) => sum + s.bytes, 0);
     for (const [key, { session, bytes }] of this.#sessions) {

@@ -16,6 +16,9 @@ import type { SessionCache } from "./session_cache.ts";
 
 export const ENGINE = "onnx";
 
+/** A step is reported at least this often, so that nobody takes a slow model for a dead trainer. */
+const SIGN_OF_LIFE_SECONDS = 10;
+
 /** What the worker has asked of the running run. */
 export type Interruption = "stop" | "cancel" | null;
 
@@ -40,6 +43,8 @@ export async function trainRun(
       `The run needs about ${mebibytes(memory)} MiB; this trainer may use ${mebibytes(command.memory_limit_bytes)} MiB.`,
       { kind: "unavailable", remedy: "Set a smaller micro_batch_size, or give the worker more memory." },
     );
+  // What earlier runs left compiled must not come on top of that.
+  if (command.memory_limit_bytes !== null) sessions.trim(command.memory_limit_bytes - memory);
   const data = new DataSource(plan, command.data_directory);
   try {
     const engine = new Engine(plan, data, sessions);
@@ -92,7 +97,7 @@ class Run {
     });
     this.#startedAt = performance.now();
     let checkpointedAt = this.#startedAt;
-    const reporter = new SpeedMeter(this.#step);
+    const speed = new SpeedMeter(this.#step);
 
     while (this.#step < plan.steps) {
       await eventLoopTurn();
@@ -103,14 +108,14 @@ class Run {
       this.#step++;
       const observed = observeStep(this.#loss, loss, gradientNorm, plan.divergence.patience_steps);
       this.#loss = observed.state;
-      if (Number.isFinite(loss) && this.#reports())
+      if (Number.isFinite(loss) && (this.#reports() || speed.secondsSinceReport() >= SIGN_OF_LIFE_SECONDS))
         this.#emit({
           type: "step",
           run,
           step: this.#step,
           train_loss: loss,
           gradient_norm: finiteOrNull(gradientNorm),
-          tokens_per_second: reporter.rate(this.#step, plan.batch_size * plan.shape.sequence_length),
+          tokens_per_second: speed.rate(this.#step, plan.batch_size * plan.shape.sequence_length),
         });
       if (observed.verdict !== "training") return this.#diverge(observed.verdict);
 
@@ -233,7 +238,7 @@ class Run {
   }
 }
 
-/** Tokens per second since the last report. */
+/** Tokens per second since the last report, and how long ago that was. */
 class SpeedMeter {
   #step: number;
   #at = performance.now();
@@ -241,6 +246,8 @@ class SpeedMeter {
   constructor(step: number) {
     this.#step = step;
   }
+
+  secondsSinceReport = (): number => (performance.now() - this.#at) / 1000;
 
   rate(step: number, tokensPerStep: number): number {
     const now = performance.now();

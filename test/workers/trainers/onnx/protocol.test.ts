@@ -1,11 +1,13 @@
 /** The trainer as the worker sees it: a process on the other side of two pipes. */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { tokenCount, trainingFlops } from "../../../../schema/cost.ts";
 import { type Plan, runIdOf } from "../../../../schema/plan.ts";
 import type { RunCommand } from "../../../../schema/protocol.ts";
 import { traceTraining } from "../../../../workers/trainers/onnx/inspect.ts";
+import { SessionCache } from "../../../../workers/trainers/onnx/session_cache.ts";
+import { trainRun } from "../../../../workers/trainers/onnx/train.ts";
 import { makePlan, temporaryDirectory, writeData } from "../support.ts";
 import { TrainerProcess } from "./trainer_process.ts";
 
@@ -79,6 +81,30 @@ test("a run reports its start, steps, evaluations and end", async () => {
   const file = readFileSync(weights);
   const header = JSON.parse(file.subarray(8, 8 + Number(file.readBigUInt64LE())).toString());
   expect(Object.keys(header).filter((k) => k !== "__metadata__")).toEqual([...trace.weights.keys()]);
+});
+
+test("a slow model gives a sign of life every ten seconds, however seldom it is to report", async () => {
+  const { directory, plan } = prepare();
+  vi.useFakeTimers({ toFake: ["performance"] });
+  onTestFinished(() => {
+    vi.useRealTimers();
+  });
+  const sessions = new SessionCache(1);
+  const steps: number[] = [];
+  await trainRun(
+    runCommand(plan, directory, { report_every_steps: 1000 }),
+    sessions,
+    (event) => {
+      if (event.type === "step") steps.push(event.step);
+    },
+    // Asked once before each step, which so takes four seconds.
+    () => {
+      vi.advanceTimersByTime(4000);
+      return null;
+    },
+  );
+  sessions.clear();
+  expect(steps).toEqual([1, 4, 7, 10, 12]);
 });
 
 test("one warm process gives each run the same bits as a process of its own", async () => {
