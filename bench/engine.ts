@@ -160,7 +160,7 @@ async function measureTrainer(model: Model, dataDirectory: string, tinyData: str
   try {
     await trainer.next();
     const { estimated } = await run(trainer, short(model.plan, 1), dataDirectory);
-    const measured = trainer.peakResidentBytes();
+    const measured = trainer.residentBytes("VmHWM");
     const warm = start();
     try {
       await warm.next();

@@ -31,10 +31,10 @@ export class LineProcess {
     return this.next();
   }
 
-  /** Peak resident memory so far. */
-  peakResidentBytes(): number {
+  /** Resident memory: of now, VmRSS, or the most so far, VmHWM. Linux only. */
+  residentBytes(field: "VmRSS" | "VmHWM"): number {
     const status = readFileSync(`/proc/${this.#child.pid}/status`, "utf8");
-    return 1024 * Number(/VmHWM:\s*(\d+) kB/.exec(status)![1]);
+    return 1024 * Number(new RegExp(`${field}:\\s*(\\d+) kB`).exec(status)![1]);
   }
 
   kill(): void {

@@ -26,6 +26,21 @@ function libraryPath(): string {
   return join(directory, file);
 }
 
+/**
+ * Makes freed blocks of a mebibyte and more go back to the system at once. glibc otherwise keeps ever larger ones for itself:
+ * a trainer that has seen many shapes would hold half as much memory again.
+ */
+function returnFreedMemory(): void {
+  if (process.platform !== "linux") return;
+  const M_MMAP_THRESHOLD = -3;
+  try {
+    koffi.load("libc.so.6").func("int mallopt(int, int)")(M_MMAP_THRESHOLD, 2 ** 20);
+  } catch {
+    // Another C library, with its own ways.
+  }
+}
+returnFreedMemory();
+
 const library = koffi.load(libraryPath());
 
 /** Version of the function table that is asked for; the table only ever grows at its end. */

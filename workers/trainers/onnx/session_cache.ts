@@ -5,7 +5,7 @@ import type { GraphBuilder } from "./graph.ts";
 import { Session } from "./runtime.ts";
 
 /** Memory that sessions may keep between runs. */
-const IDLE_BYTES = 512 * 2 ** 20;
+const IDLE_BYTES = 128 * 2 ** 20;
 /** Of a session besides its tensors: the compiled graph. */
 const SESSION_BYTES = 4 * 2 ** 20;
 
