@@ -12,7 +12,7 @@ const positive = z.number().positive();
 const count = z.int().positive();
 
 /** Every parameter tensor of the model belongs to exactly one of these groups. */
-export const TENSOR_GROUPS = [
+const TENSOR_GROUPS = [
   "embedding",
   "attention_norm",
   "attention_query",

@@ -13,7 +13,10 @@ async function scratch(): Promise<string> {
 }
 
 it("finds everything that a run needs where the tests can run, with versions", async () => {
-  const rows = await examine(stateDirectory({ dir: path.join(await scratch(), "not", "yet", "made") }), undefined);
+  const rows = await examine(
+    stateDirectory({ dir: path.join(await scratch(), "not", "yet", "made") }),
+    undefined,
+  );
   expect(rows.filter((row) => row.status === "fail")).toEqual([]);
   const found = Object.fromEntries(rows.map((row) => [row.name, row.found]));
   expect(found.node).toBe(process.versions.node);

@@ -52,7 +52,7 @@ function matrixShape(plan: Plan, group: TensorGroup): [rows: number, columns: nu
 }
 
 /** The plan's entry of every group the model has, exactly once. */
-export function groupsByName(plan: Plan): Map<TensorGroup, PlanGroup> {
+function groupsByName(plan: Plan): Map<TensorGroup, PlanGroup> {
   const groups = new Map(plan.groups.map((g) => [g.name, g]));
   if (groups.size !== plan.groups.length) throw unsupported("The plan names a tensor group twice.");
   return groups;
