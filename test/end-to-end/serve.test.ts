@@ -53,10 +53,10 @@ describe("serve", () => {
     const { stdout } = await succeed(place, "submit", file, "--server", url, "--json");
     expect(JSON.parse(stdout)).toMatchObject({ sweep: "short", points: 10, runs: 10, new_runs: 10, done: 0 });
     await finished("short", 10);
-    expect(await json("/api/sweeps/short")).toMatchObject({
-      state: "complete",
-      by_state: { finished: 10, failed: 0 },
-    });
+    // The sweep is complete once its phase has been judged, a moment after its last run.
+    await expect
+      .poll(() => json("/api/sweeps/short"), { timeout: 30_000 })
+      .toMatchObject({ state: "complete", by_state: { finished: 10, failed: 0 } });
     const report = JSON.parse((await succeed(place, "report", "short", "--json")).stdout) as {
       rows: { sparsity: number; optimum: Record<string, unknown> }[];
     };
