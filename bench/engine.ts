@@ -246,7 +246,11 @@ try {
     say(`${model.name} (${load()})`);
     const data = writeRandomData(directory, model);
     const trainer = await measureTrainer(model, data, tinyData);
-    results.push({ ...model, trainer, speeds: await measureSpeed(model, data) });
+    const speeds = await measureSpeed(model, data);
+    say(
+      `  ${integer(speeds.twoThreads)} tokens/s, ${percent(speeds.peakShare)} of peak, ${times(speeds.torchRatio)} PyTorch`,
+    );
+    results.push({ ...model, trainer, speeds });
   }
   if (flag("json")) console.log(JSON.stringify(results));
   else {
