@@ -8,6 +8,7 @@ import { type PrepareProgress, prepareData } from "./data/prepare.ts";
 import type { Database } from "./database/open.ts";
 import { type Stored, storeSweep } from "./database/submit.ts";
 import type { DataIdentity } from "./parameterization/resolve-plan.ts";
+import { advancePhases } from "./phases/advance.ts";
 import type { StateDirectory } from "./state.ts";
 import { type Expansion, expandPhase } from "./sweep/expand-sweep.ts";
 import { parseSweep } from "./sweep/parse-sweep.ts";
@@ -78,6 +79,8 @@ export function submitSweep(db: Database, loaded: LoadedSweep): Stored & { dupli
     capability: "cpu",
     phases: loaded.sweep.phases,
   });
+  // What has all its results already is complete now, whether or not an orchestrator is running.
+  advancePhases(db);
   const duplicates = loaded.phases.map((p) => (p.known ? p.expansion.counts().duplicates : 0));
   return { ...stored, duplicates: duplicates.reduce((a, b) => a + b, 0) };
 }
