@@ -6,8 +6,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Musweep, musweep, processOf, sql, writeSweep } from "../support/musweep.ts";
 import { type Scratch, scratch, until } from "../support/scratch.ts";
 
-/** Some seconds of training per run. */
-const SWEEP = { name: "long", sparsity: "[0.5]", rates: "{ log2: { from: -7, to: -6 } }", steps: 4000 };
+/** Training enough for every interruption below to fall into it, on a fast machine too. */
+const SWEEP = { name: "long", sparsity: "[0.5]", rates: "{ log2: { from: -7, to: -6 } }", steps: 12_000 };
 const OPTIONS = ["--slots", "1", "--checkpoint-seconds", "1", "--lock-seconds", "2"];
 
 const undisturbed = scratch(afterAll);
