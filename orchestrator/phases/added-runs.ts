@@ -1,6 +1,6 @@
 /** Adds to a phase, all of whose runs have ended, the runs that `extend` and `refine` want next (analysis/more-runs.ts). */
 import type Sqlite from "better-sqlite3";
-import { sparsityGroups } from "../analysis/groups.ts";
+import { groupsAlong } from "../analysis/groups.ts";
 import {
   extendCurve,
   type MoreRuns,
@@ -44,7 +44,7 @@ export function addRuns(sqlite: Sqlite.Database, self: StoredPhase, now: number)
   return true;
 }
 
-type Planned = Map<string, PlannedCurve & { first: { width: number; sparsity: number } }>;
+type Planned = Map<string, PlannedCurve & { first: { width: number; sparsity: number; layers: number } }>;
 
 function plannedCurves(sqlite: Sqlite.Database, phaseId: number): Planned {
   const optima = readOptima(sqlite, phaseId);
@@ -118,7 +118,7 @@ function wanted(curves: Planned): Addition[] {
   const optima = new Map([...curves].map(([curve, { optimum }]) => [curve, optimum]));
   const noise = pooledNoise([...curves.values()].map((c) => c.curve)) ?? undefined;
   const named = new Map([...curves].map(([curve, { first, curve: input }]) => [curve, { first, input }]));
-  for (const { cells } of sparsityGroups(named, optima)) {
+  for (const { cells } of groupsAlong("density", named, optima)) {
     const [base] = cells;
     const judged = verdict(cells, base, { axis: "density", noise });
     if (judged.verdict !== "inconclusive" || base.optimum.flag !== "bracketed") continue;

@@ -5,7 +5,7 @@ import { unfinished } from "../database/progress.ts";
 import { duration, fixed, plural, signed } from "../terminal/format.ts";
 import { phaseLines } from "../terminal/phases.ts";
 import { type Column, textTable } from "../terminal/table.ts";
-import { type Answer, type AnswerRow, explainFlag } from "./answer.ts";
+import { type Answer, type AnswerRow, explainFlag, placesOf } from "./answer.ts";
 import { confirmationLines, searchLines } from "./phase-text.ts";
 
 const FAILURES_SHOWN = 5;
@@ -51,21 +51,21 @@ function gridLines(answer: Answer, phase: string): string[] {
   const rows = answer.rows.filter((r) => r.phase === phase && !confirmed.has(`${r.phase} ${r.curve}`));
   if (rows.length === 0) return [];
   const verdicts = answer.verdicts.filter((v) => v.phase === phase);
-  const many = new Set(verdicts.map((v) => `${v.width} ${v.layers} ${JSON.stringify(v.other)}`)).size > 1;
+  const places = placesOf(verdicts);
   return [
     "",
     "Optimal learning rate per sparsity (log2 of the base LR, 95% interval) and its drift from the densest row, in octaves",
     "",
     textTable(columns(rows), rows),
     ...(verdicts.length > 0 ? [""] : []),
-    ...verdicts.map((v) => `${v.title}${many ? ` at ${describeGroup(v)}` : ""}: ${v.verdict.sentence}`),
+    ...verdicts.map((v, i) => `${v.title}${describePlace(places[i]!)}: ${v.verdict.sentence}`),
   ];
 }
 
-const describeGroup = (v: { width: number; layers: number; other: Record<string, unknown> }): string =>
-  [`width ${v.width}`, ...Object.entries(v.other).map(([name, value]) => `${name} ${String(value)}`)].join(
-    ", ",
-  );
+const describePlace = (place: Record<string, unknown>): string => {
+  const names = Object.entries(place).map(([name, value]) => `${name} ${String(value)}`);
+  return names.length > 0 ? ` at ${names.join(", ")}` : "";
+};
 
 function columns(rows: AnswerRow[]): Column<AnswerRow>[] {
   const varying = (value: (row: AnswerRow) => unknown): boolean =>

@@ -4,7 +4,7 @@
  */
 
 import type { Parameterization } from "../../schema/hyperparameters.ts";
-import { sparsityGroups } from "../analysis/groups.ts";
+import { coordinatesOf, groupsAlong } from "../analysis/groups.ts";
 import { pooledNoise } from "../analysis/noise.ts";
 import { drift, regret } from "../analysis/transfer.ts";
 import type { Drift, Optimum, OptimumFlag, Regret, Verdict } from "../analysis/types.ts";
@@ -32,7 +32,7 @@ export interface AnswerRow {
   layers: number;
   sparsity: number;
   curve: string;
-  /** Coordinates that tell this row's group apart beside parameterization, width and layers. */
+  /** Its coordinates beside parameterization, width, layers and sparsity. */
   other: Record<string, unknown>;
   optimum: Optimum;
   /** From the least sparse curve that is alike in everything else; null for that curve itself. */
@@ -42,10 +42,10 @@ export interface AnswerRow {
 
 export interface AnswerVerdict {
   phase: string;
+  parameterization: Parameterization;
   title: string;
-  width: number;
-  layers: number;
-  other: Record<string, unknown>;
+  /** The coordinates that its curves share, beside the parameterization. */
+  at: Record<string, unknown>;
   verdict: Verdict;
 }
 
@@ -96,32 +96,38 @@ function answerGrid(
   const options = noise ? { noise } : {};
   const rows: AnswerRow[] = [];
   const verdicts: AnswerVerdict[] = [];
-  for (const { shared: coordinates, cells } of sparsityGroups(curves, readOptima(sqlite, phase.id))) {
+  for (const { shared, cells } of groupsAlong("density", curves, readOptima(sqlite, phase.id))) {
     const [base] = cells;
     const parameterization = base.first.parameterization as Parameterization;
-    const shared = {
-      phase: phase.name,
-      title: RULES[parameterization].title,
-      width: base.width,
-      layers: base.first.layers,
-      other: otherCoordinates(coordinates),
-    };
+    const named = { phase: phase.name, parameterization, title: RULES[parameterization].title };
     for (const cell of cells) {
       rows.push({
-        ...shared,
-        parameterization,
+        ...named,
+        width: cell.width,
+        layers: cell.first.layers,
         sparsity: cell.first.sparsity,
         curve: cell.key,
+        other: otherCoordinates(coordinatesOf(cell.key)),
         optimum: cell.optimum,
         drift: cell === base ? null : drift(cell.optimum, base.optimum),
         regret: cell === base ? null : regret(cell, base.optimum, options),
       });
     }
     if (cells.length > 1) {
-      verdicts.push({ ...shared, verdict: verdict(cells, base, { axis: "density", ...options }) });
+      const { parameterization: _, ...at } = shared;
+      verdicts.push({ ...named, at, verdict: verdict(cells, base, { axis: "density", ...options }) });
     }
   }
   return { rows, verdicts };
+}
+
+/** What tells verdicts apart beside their parameterization: of each, the coordinates in which they differ. */
+export function placesOf(verdicts: readonly AnswerVerdict[]): Record<string, unknown>[] {
+  const places = verdicts.map(({ phase, at }): Record<string, unknown> => ({ phase, ...at }));
+  const differing = [...new Set(places.flatMap((place) => Object.keys(place)))].filter(
+    (name) => new Set(places.map((place) => JSON.stringify(place[name]))).size > 1,
+  );
+  return places.map((place) => Object.fromEntries(differing.map((name) => [name, place[name]])));
 }
 
 /** Why a row's optimum is no estimate, in words; empty when it is one. */

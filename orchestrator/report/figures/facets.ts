@@ -3,6 +3,7 @@
  * sparsity; parameterizations stand side by side, the rest (width, init_std, …) makes rows. What follows from
  * parameterization and sparsity alone, such as the width in an iso-parameter sweep, needs no row and goes into the names.
  */
+import { coordinatesOf, follows, freeCoordinates } from "../../analysis/groups.ts";
 import type { FigureCurve, FigurePhase } from "./data.ts";
 import { coordinateLabel, sparsityLabel } from "./labels.ts";
 
@@ -39,32 +40,25 @@ export interface Facets {
 /** More rows than this make no figure that anyone reads. */
 const MAX_ROWS = 24;
 
-type Value = (curve: FigureCurve) => unknown;
-
 export function facetsOf({ name, curves }: FigurePhase): Facets {
   const sparsities = [...new Set(curves.map((c) => c.sparsity))].sort((a, b) => a - b);
   const parameterizations = [
     ...new Map(curves.map((c) => [c.parameterization, { id: c.parameterization, title: c.title }])).values(),
   ];
-  const coordinates = ["width", "layers", ...new Set(curves.flatMap((c) => Object.keys(c.other)))].map(
-    (key): [string, Value] => [key, (c) => coordinate(c, key)],
+  const places = curves.map((c) => coordinatesOf(c.curve));
+  const varying = ["width", "layers", ...new Set(curves.flatMap((c) => Object.keys(c.other)))].filter(
+    (key) => new Set(curves.map((c) => JSON.stringify(coordinate(c, key)))).size > 1,
   );
-  const varying = coordinates.filter(
-    ([, value]) => new Set(curves.map((c) => JSON.stringify(value(c)))).size > 1,
-  );
-  const bySparsity = varying.filter(([, value]) => follows(curves, value, (c) => [c.sparsity]));
-  const byParameterization = varying.filter(([, value]) =>
-    follows(curves, value, (c) => [c.parameterization]),
-  );
-  const free = varying.filter(
-    ([, value]) => !follows(curves, value, (c) => [c.parameterization, c.sparsity]),
-  );
+  const bySparsity = varying.filter((key) => follows(places, key, ["sparsity"]));
+  const byParameterization = varying.filter((key) => follows(places, key, ["parameterization"]));
+  const isFree = new Set(freeCoordinates(places, "density"));
+  const free = varying.filter((key) => isFree.has(key));
 
-  const label = (names: [string, Value][], curve: FigureCurve): string =>
-    names.map(([key, value]) => coordinateLabel(key, value(curve))).join(", ");
+  const label = (names: string[], curve: FigureCurve): string =>
+    names.map((key) => coordinateLabel(key, coordinate(curve, key))).join(", ");
   const rows = new Map<string, { first: FigureCurve; curves: FigureCurve[] }>();
   for (const curve of curves) {
-    const key = JSON.stringify(free.map(([, value]) => value(curve)));
+    const key = JSON.stringify(free.map((key) => coordinate(curve, key)));
     const row = rows.get(key) ?? { first: curve, curves: [] };
     rows.set(key, row);
     row.curves.push(curve);
@@ -79,7 +73,7 @@ export function facetsOf({ name, curves }: FigurePhase): Facets {
         .join(" · "),
     ),
     parameterizations,
-    varying: free.map(([key]) => key),
+    varying: free,
     left_out: {
       without_curve: rows.size - drawn.length,
       too_many: Math.max(0, drawn.length - MAX_ROWS),
@@ -92,7 +86,7 @@ export function facetsOf({ name, curves }: FigurePhase): Facets {
         panels: parameterizations.map(({ id, title }) => {
           const own = row.curves.filter((c) => c.parameterization === id);
           if (own.length === 0) return null;
-          const tied = byParameterization.filter((name) => !bySparsity.includes(name));
+          const tied = byParameterization.filter((key) => !bySparsity.includes(key));
           return {
             title,
             parameterization: id,
@@ -109,22 +103,10 @@ export function coordinate(curve: FigureCurve, name: string): unknown {
   return name === "layers" ? curve.layers : curve.other[name];
 }
 
-/** Whether a value is the same wherever the keys are. */
-function follows(curves: FigureCurve[], value: Value, keys: (curve: FigureCurve) => unknown[]): boolean {
-  const seen = new Map<string, string>();
-  return curves.every((curve) => {
-    const key = JSON.stringify(keys(curve));
-    const mine = JSON.stringify(value(curve)) ?? "";
-    const known = seen.get(key);
-    seen.set(key, mine);
-    return known === undefined || known === mine;
-  });
-}
-
 /** Numbers by size, the rest in the sweep's own order. */
-function compareValues(names: [string, Value][], a: FigureCurve, b: FigureCurve): number {
-  for (const [, value] of names) {
-    const [x, y] = [value(a), value(b)];
+function compareValues(names: string[], a: FigureCurve, b: FigureCurve): number {
+  for (const key of names) {
+    const [x, y] = [coordinate(a, key), coordinate(b, key)];
     if (typeof x === "number" && typeof y === "number" && x !== y) return x - y;
   }
   return 0;

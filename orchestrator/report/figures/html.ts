@@ -4,7 +4,7 @@
  */
 import { unfinished } from "../../database/progress.ts";
 import { plural } from "../../terminal/format.ts";
-import type { Answer, AnswerVerdict } from "../answer.ts";
+import { type Answer, placesOf } from "../answer.ts";
 import type { FigureData } from "./data.ts";
 import { coordinateLabel } from "./labels.ts";
 import { element, type Markup, ownMarkup, text } from "./markup.ts";
@@ -89,12 +89,11 @@ function summary({ progress }: Answer): Markup {
 }
 
 function verdicts({ verdicts }: Answer): Markup {
-  const places = verdicts.map(placeOf);
-  const varying = [...new Set(places.flatMap((place) => Object.keys(place)))].filter(
-    (name) => new Set(places.map((place) => JSON.stringify(place[name]))).size > 1,
-  );
-  const where = (place: Record<string, unknown>): string =>
-    varying.length === 0 ? "" : ` (${varying.map((name) => coordinateLabel(name, place[name])).join(", ")})`;
+  const places = placesOf(verdicts);
+  const where = (place: Record<string, unknown>): string => {
+    const names = Object.entries(place).map(([name, value]) => coordinateLabel(name, value));
+    return names.length > 0 ? ` (${names.join(", ")})` : "";
+  };
   return element(
     "section",
     { "aria-labelledby": "verdicts" },
@@ -115,13 +114,6 @@ function verdicts({ verdicts }: Answer): Markup {
         ),
   );
 }
-
-const placeOf = ({ phase, width, layers, other }: AnswerVerdict): Record<string, unknown> => ({
-  phase,
-  width,
-  layers,
-  ...other,
-});
 
 function section(drawn: DrawnPhase, i: number, named: boolean): Markup[] {
   const { phase, facets, figures } = drawn;

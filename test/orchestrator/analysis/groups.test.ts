@@ -1,0 +1,90 @@
+/** Which curves a verdict compares. */
+import { expect, test } from "vitest";
+import { type Axis, groupsAlong } from "../../../orchestrator/analysis/groups.ts";
+import { bracketed, curveOf } from "./helpers.ts";
+
+/** Each group as its sparsity, width and layers per cell, the base first. */
+function groups(axis: Axis, places: Record<string, unknown>[]) {
+  const curves = new Map(
+    places.map((place) => {
+      const first = { parameterization: "supar", width: 128, layers: 2, sparsity: 0, ...place };
+      return [JSON.stringify(first), { first, input: curveOf({}) }];
+    }),
+  );
+  const optima = new Map([...curves.keys()].map((key) => [key, bracketed(-7, -7.1, -6.9)]));
+  return groupsAlong(axis, curves, optima).map(({ cells }) =>
+    cells.map(({ first }) => [first.sparsity, first.width, first.layers].join(" ")),
+  );
+}
+
+const grid = (axes: Record<string, unknown[]>) =>
+  Object.entries(axes).reduce<Record<string, unknown>[]>(
+    (rows, [name, values]) => rows.flatMap((row) => values.map((value) => ({ ...row, [name]: value }))),
+    [{}],
+  );
+
+test("what varies by itself makes groups along every axis", () => {
+  const places = grid({ sparsity: [0.75, 0], width: [256, 128], layers: [2] });
+  expect(groups("density", places)).toEqual([
+    ["0 256 2", "0.75 256 2"],
+    ["0 128 2", "0.75 128 2"],
+  ]);
+  expect(groups("width", places)).toEqual([
+    ["0.75 128 2", "0.75 256 2"],
+    ["0 128 2", "0 256 2"],
+  ]);
+  expect(groups("layers", places)).toEqual([]);
+});
+
+test("a width in step with sparsity is part of the density axis, and no axis of its own", () => {
+  const tied = [
+    { sparsity: 0, width: 768 },
+    { sparsity: 0.5, width: 1088 },
+    { sparsity: 0.75, width: 1536 },
+  ];
+  const places = ["mup", "supar"].flatMap((parameterization) =>
+    tied.map((row) => ({ parameterization, ...row })),
+  );
+  expect(groups("density", places)).toEqual([
+    ["0 768 2", "0.5 1088 2", "0.75 1536 2"],
+    ["0 768 2", "0.5 1088 2", "0.75 1536 2"],
+  ]);
+  expect(groups("width", places)).toEqual([]);
+});
+
+test("another coordinate in step with an axis tells no groups apart, a free one does", () => {
+  const deeper = grid({ sparsity: [0, 0.5], shape: [0, 1] }).map(({ sparsity, shape }) => ({
+    sparsity,
+    width: shape === 0 ? 128 : 256,
+    layers: shape === 0 ? 2 : 4,
+  }));
+  expect(groups("width", deeper)).toEqual([
+    ["0 128 2", "0 256 4"],
+    ["0.5 128 2", "0.5 256 4"],
+  ]);
+  expect(groups("layers", deeper)).toEqual([]);
+  const inits = grid({ init_std: [0.02, 0.1], sparsity: [0, 0.5] });
+  expect(groups("density", inits)).toEqual([
+    ["0 128 2", "0.5 128 2"],
+    ["0 128 2", "0.5 128 2"],
+  ]);
+});
+
+test("a value that each parameterization has for itself tells no groups apart", () => {
+  const places = ["sp", "supar"].flatMap((parameterization) =>
+    [0, 0.5].map((sparsity) => ({
+      parameterization,
+      sparsity,
+      init_std: parameterization === "sp" ? 0.02 : 0.1,
+    })),
+  );
+  expect(groups("density", places)).toEqual([
+    ["0 128 2", "0.5 128 2"],
+    ["0 128 2", "0.5 128 2"],
+  ]);
+});
+
+test("a curve with nothing beside it is alone", () => {
+  expect(groups("density", [{ width: 128 }, { width: 256 }])).toEqual([["0 128 2"], ["0 256 2"]]);
+  expect(groups("width", [{ width: 128 }, { width: 256 }])).toEqual([["0 128 2", "0 256 2"]]);
+});

@@ -1,0 +1,45 @@
+/** What the answer compares, and how the terminal says it. */
+import { expect, test } from "vitest";
+import { readAnswer } from "../../../orchestrator/report/answer.ts";
+import { answerText } from "../../../orchestrator/report/answer-text.ts";
+import { freshDatabase } from "../../support/database.ts";
+import { storeSynthetic, sweepYaml, valley } from "./figures/synthetic.ts";
+
+const RATES = "  learning_rate: { log2: { from: -11, to: -4 } }\n  seed: { count: 3 }";
+
+function answerOf(axes: string) {
+  const db = freshDatabase();
+  storeSynthetic(db, sweepYaml("sweep", `${axes}\n${RATES}`), valley);
+  return readAnswer(db, "sweep");
+}
+
+test("in an iso-parameter sweep drift and verdict go from the densest row to the wider, sparser ones", () => {
+  const answer = answerOf(`  parameterization: [mup, supar]
+  together:
+    - { width: 64, sparsity: 0 }
+    - { width: 96, sparsity: 0.5 }
+    - { width: 128, sparsity: 0.75 }`);
+  expect(answer.verdicts.map((v) => [v.title, v.at.width, v.verdict.verdict])).toEqual([
+    ["μP", undefined, "drifts"],
+    ["SμPar", undefined, "transfers"],
+  ]);
+  expect(answer.rows.map((r) => [r.title, r.width, r.sparsity, r.drift === null])).toEqual(
+    ["μP", "SμPar"].flatMap((title) => [
+      [title, 64, 0, true],
+      [title, 96, 0.5, false],
+      [title, 128, 0.75, false],
+    ]),
+  );
+  const text = answerText(answer);
+  expect(text).toMatch(/^param\. +width +sparsity +log2 LR\*/m);
+  expect(text).toMatch(/^μP +64 +0 .* base$/m);
+  expect(text).toMatch(/^μP +128 +0\.75 .* \+[12]\.\d\d +\d\.\d%$/m);
+  expect(text).toMatch(/^SμPar: transfers across sparsity 0 to 0\.75/m);
+  expect(text).toMatch(/^μP: drifts \+/m);
+});
+
+test("where widths vary by themselves a verdict says at which width it holds", () => {
+  const text = answerText(answerOf("  parameterization: supar\n  width: [64, 128]\n  sparsity: [0, 0.5]"));
+  expect(text).toMatch(/^SμPar at width 64: transfers/m);
+  expect(text).toMatch(/^SμPar at width 128: transfers/m);
+});
