@@ -21,8 +21,9 @@ WORKDIR /app
 COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist
-# SQL migrations and the published JSON Schema are read from beside package.json.
+# SQL migrations, the published JSON Schema and the dashboard's files are read from beside package.json.
 COPY schema schema
+COPY orchestrator/dashboard/assets orchestrator/dashboard/assets
 COPY sweeps sweeps
 RUN ln -s /app/dist/orchestrator/cli.js /usr/local/bin/musweep \
     && mkdir /state && chown node:node /state

@@ -27,6 +27,24 @@ export function speedKey(plan: Plan): string {
   return createHash("sha256").update(text).digest("hex").slice(0, 16);
 }
 
+const settingOf = (key: string, { slots, threads }: { slots: number; threads: number }): string =>
+  `speed:${hostname()}:${slots}x${threads}:${key}`;
+
+/** What was measured on this machine before. */
+function knownSpeeds(
+  db: Database,
+  plans: Map<string, Plan>,
+  options: { slots: number; threads: number },
+): Map<string, number> {
+  const find = db.sqlite.prepare<[string], { value: string }>("SELECT value FROM settings WHERE key = ?");
+  return new Map(
+    [...plans.keys()].flatMap((key) => {
+      const known = find.get(settingOf(key, options));
+      return known === undefined ? [] : [[key, Number(known.value)] as const];
+    }),
+  );
+}
+
 /**
  * Tokens per second of one slot while all slots are busy, for each shape among the plans.
  * @param plans one per shape, by speedKey
@@ -42,16 +60,9 @@ export async function measureSpeeds(
   },
 ): Promise<Map<string, number>> {
   const { slots, threads } = options;
-  const settingOf = (key: string): string => `speed:${hostname()}:${slots}x${threads}:${key}`;
-  const find = db.sqlite.prepare<[string], { value: string }>("SELECT value FROM settings WHERE key = ?");
   const save = db.sqlite.prepare("INSERT OR REPLACE INTO settings (key, value) VALUES (?, ?)");
-  const speeds = new Map<string, number>();
-  const unknown: [string, Plan][] = [];
-  for (const [key, plan] of plans) {
-    const known = find.get(settingOf(key));
-    if (known) speeds.set(key, Number(known.value));
-    else unknown.push([key, plan]);
-  }
+  const speeds = knownSpeeds(db, plans, options);
+  const unknown = [...plans].filter(([key]) => !speeds.has(key));
   if (unknown.length === 0) return speeds;
   const request = {
     plans: unknown.map(([, plan]) => plan),
@@ -63,7 +74,7 @@ export async function measureSpeeds(
   let measured = 0;
   await measure(JSON.stringify(request), (speed) => {
     const [key] = unknown[measured++]!;
-    save.run(settingOf(key), String(speed));
+    save.run(settingOf(key, options), String(speed));
     speeds.set(key, speed);
     options.onMeasure?.(measured, unknown.length);
   });

@@ -7,6 +7,7 @@ import type { Database } from "./open.ts";
 import { readPhases, type TakenValue } from "./phases.ts";
 
 export interface SweepProgress {
+  id: number;
   sweep: string;
   /** stopped: nothing is left to train, but a phase could not start. */
   state: "active" | "cancelled" | "complete" | "stopped";
@@ -39,11 +40,11 @@ interface Row {
   name: string;
   sweep_state: "active" | "cancelled";
   submitted_at: number;
-  points: number;
-  state: RunState;
+  points: number | null;
+  state: RunState | null;
   runs: number;
-  planned: number;
-  done: number;
+  planned: number | null;
+  done: number | null;
 }
 
 const EMPTY: Record<RunState, number> = {
@@ -56,27 +57,34 @@ const EMPTY: Record<RunState, number> = {
   cancelled: 0,
 };
 
-const PROGRESS = `
-  WITH wanted AS (
+/** A sweep none of whose phases has started has one row, without a state. */
+const progressQuery = (which: string): string => `
+  WITH chosen AS (SELECT * FROM sweeps ${which}),
+  wanted AS (
     SELECT p.sweep_id, c.run_id, count(*) AS points
-    FROM cells c JOIN phases p ON p.id = c.phase_id
+    FROM phases p JOIN cells c ON c.phase_id = p.id
+    WHERE p.sweep_id IN (SELECT id FROM chosen)
     GROUP BY p.sweep_id, c.run_id
   )
   SELECT s.id, s.name, s.state AS sweep_state, s.submitted_at, r.state,
-    sum(w.points) AS points, count(*) AS runs, sum(r.planned_flops) AS planned,
+    sum(w.points) AS points, count(r.id) AS runs, sum(r.planned_flops) AS planned,
     sum(CASE WHEN r.state IN ('finished', 'diverged', 'failed', 'cancelled') THEN r.planned_flops
              ELSE r.planned_flops * r.step / r.steps END) AS done
-  FROM sweeps s JOIN wanted w ON w.sweep_id = s.id JOIN runs r ON r.id = w.run_id`;
+  FROM chosen s LEFT JOIN wanted w ON w.sweep_id = s.id LEFT JOIN runs r ON r.id = w.run_id
+  GROUP BY s.id, r.state ORDER BY s.submitted_at DESC, s.id DESC`;
 
-/** Every sweep, newest first; or one by name. */
-export function sweepProgress(db: Database, name?: string): SweepProgress[] {
-  const sql = `${PROGRESS} ${name === undefined ? "" : "WHERE s.name = @name"} GROUP BY s.id, r.state ORDER BY s.submitted_at DESC`;
-  const rows = db.sqlite.prepare<unknown[], Row>(sql).all(name === undefined ? {} : { name });
+/** Every sweep, newest first; or those of some names. */
+export function sweepProgress(db: Database, names?: readonly string[]): SweepProgress[] {
+  const sql = progressQuery(names === undefined ? "" : "WHERE name IN (SELECT value FROM json_each(@names))");
+  const rows = db.sqlite
+    .prepare<unknown[], Row>(sql)
+    .all(names === undefined ? {} : { names: JSON.stringify(names) });
   const sweeps = new Map<string, SweepProgress>();
   for (const row of rows) {
     let sweep = sweeps.get(row.name);
     if (!sweep) {
       sweep = {
+        id: row.id,
         sweep: row.name,
         state: row.sweep_state,
         phases: phaseProgress(db, row.id),
@@ -90,11 +98,12 @@ export function sweepProgress(db: Database, name?: string): SweepProgress[] {
       };
       sweeps.set(row.name, sweep);
     }
-    sweep.points += row.points;
+    if (row.state === null) continue;
+    sweep.points += row.points!;
     sweep.runs += row.runs;
     sweep.by_state[row.state] = row.runs;
-    sweep.planned_flops += row.planned;
-    sweep.done_flops += row.done;
+    sweep.planned_flops += row.planned!;
+    sweep.done_flops += row.done!;
   }
   for (const sweep of sweeps.values()) {
     sweep.fraction = sweep.planned_flops > 0 ? sweep.done_flops / sweep.planned_flops : 1;
@@ -132,7 +141,7 @@ function phaseProgress({ sqlite }: Database, sweepId: number): PhaseProgress[] {
 
 /** @throws MusweepError (usage) naming the nearest sweep there is */
 export function progressOf(db: Database, name: string): SweepProgress {
-  const [progress] = sweepProgress(db, name);
+  const [progress] = sweepProgress(db, [name]);
   if (progress) return progress;
   const names = db.sqlite
     .prepare<[], { name: string }>("SELECT name FROM sweeps")

@@ -1,47 +1,13 @@
-/** The HTTP side of serve, without a socket: who may ask, what a mistake answers, that the queues cannot be written. */
+/** The dashboard without a socket: what a mistake answers, that the queues cannot be written. */
 import { describe, expect, it } from "vitest";
-import { createApp } from "../../../orchestrator/server/app.ts";
 import { gridText, submitText } from "../../support/database.ts";
-import { startOrchestrator } from "../../support/orchestrator.ts";
+import { startApp } from "./start-app.ts";
 
-async function appWith(token: string | undefined) {
-  const o = await startOrchestrator();
-  const app = createApp({
-    db: o.db,
-    queues: [o.queue],
-    token,
-    submit: async (text) => ({ ...submitText(o.db, text), duplicates: 0 }),
-  });
-  return { ...o, app };
-}
-
-const basic = (password: string) => ({
-  authorization: `Basic ${Buffer.from(`musweep:${password}`).toString("base64")}`,
-});
 const yaml = { "content-type": "application/yaml" };
-
-describe("with a token", () => {
-  it("only /healthz is open", async () => {
-    const { app, db } = await appWith("secret");
-    const paths = ["/", "/queues", "/queues/api/queues", "/api/sweeps", "/api/sweeps/x/report"];
-    for (const path of paths) {
-      expect([path, (await app.request(path)).status]).toEqual([path, 401]);
-      expect([path, (await app.request(path, { headers: basic("wrong") })).status]).toEqual([path, 401]);
-    }
-    const post = { method: "POST", body: gridText(), headers: yaml };
-    expect((await app.request("/api/sweeps", post)).status).toBe(401);
-    expect(db.sqlite.prepare("SELECT count(*) AS n FROM sweeps").get()).toEqual({ n: 0 });
-    expect((await app.request("/healthz")).status).toBe(200);
-    const allowed = { ...post, headers: { ...yaml, ...basic("secret") } };
-    expect((await app.request("/api/sweeps", allowed)).status).toBe(201);
-    expect((await app.request("/api/sweeps", { headers: basic("secret") })).status).toBe(200);
-    expect((await app.request("/queues", { headers: basic("secret") })).status).toBe(200);
-  });
-});
 
 describe("a submission", () => {
   it("with mistakes is refused with each one's place, and stores nothing", async () => {
-    const { app, db } = await appWith(undefined);
+    const { app, db } = await startApp();
     const body = gridText({ sparsity: "[1.5]" }).replace("steps: 20", "steps: twenty");
     const response = await app.request("/api/sweeps", { method: "POST", body, headers: yaml });
     expect(response.status).toBe(422);
@@ -53,7 +19,7 @@ describe("a submission", () => {
   });
 
   it("as a web page's form could send it is refused", async () => {
-    const { app } = await appWith(undefined);
+    const { app } = await startApp();
     for (const type of ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"]) {
       const headers = { "content-type": type };
       const response = await app.request("/api/sweeps", { method: "POST", body: gridText(), headers });
@@ -62,7 +28,7 @@ describe("a submission", () => {
   });
 
   it("larger than any sweep file is refused", async () => {
-    const { app } = await appWith(undefined);
+    const { app } = await startApp();
     const body = `# ${"x".repeat(2 << 20)}\n${gridText()}`;
     expect((await app.request("/api/sweeps", { method: "POST", body, headers: yaml })).status).toBe(413);
   });
@@ -70,7 +36,7 @@ describe("a submission", () => {
 
 describe("a sweep that does not exist", () => {
   it("is a 404 that names the nearest one", async () => {
-    const { app, db } = await appWith(undefined);
+    const { app, db } = await startApp();
     submitText(db, gridText({ name: "quickstart" }));
     for (const path of ["/api/sweeps/quickstat", "/api/sweeps/quickstat/report"]) {
       const response = await app.request(path);
@@ -85,7 +51,7 @@ describe("a sweep that does not exist", () => {
 
 describe("/queues", () => {
   it("changes nothing, whatever it is asked", async () => {
-    const { app, db, dispatcher, queue } = await appWith(undefined);
+    const { app, db, dispatcher, queue } = await startApp();
     submitText(db, gridText());
     await dispatcher.tick();
     const [job] = await queue.getJobs(["waiting"]);

@@ -1,0 +1,93 @@
+/** What several pages show: states, bars, tables, addresses, numbers. */
+import type { PhaseState, RunState } from "../../schema/tables.ts";
+import type { SweepProgress } from "../database/progress.ts";
+import { plural } from "../terminal/format.ts";
+import { type Html, html } from "./html.ts";
+
+export const sweepPath = (sweep: string): string => `/sweeps/${encodeURIComponent(sweep)}`;
+export const runPath = (run: string): string => `/runs/${encodeURIComponent(run)}`;
+
+type State = RunState | PhaseState | SweepProgress["state"];
+
+/** A sign for each state, so that none is told by its colour alone. */
+const SIGNS: Record<State, string> = {
+  pending: "·",
+  queued: "·",
+  waiting: "·",
+  running: "▸",
+  active: "▸",
+  finished: "✓",
+  complete: "✓",
+  diverged: "×",
+  failed: "!",
+  stopped: "!",
+  cancelled: "–",
+};
+
+export const badge = (state: State): Html =>
+  html`<span class="badge ${state}"><span aria-hidden="true">${SIGNS[state]}</span> ${state}</span>`;
+
+/** In the order in which bars show them. */
+const BAR_STATES = ["finished", "diverged", "failed", "cancelled", "running", "queued", "pending"] as const;
+
+/** "12 finished, 3 diverged", nothing that is none. */
+export const countsText = (counts: Record<RunState, number>): string =>
+  BAR_STATES.filter((state) => counts[state] > 0)
+    .map((state) => `${counts[state]} ${state}`)
+    .join(", ") || "no runs";
+
+/** Runs by state as one bar; the numbers are its name. */
+export function stateBar(counts: Record<RunState, number>): Html {
+  const total = BAR_STATES.reduce((sum, state) => sum + counts[state], 0);
+  let x = 0;
+  const parts = BAR_STATES.filter((state) => counts[state] > 0).map((state) => {
+    const width = (counts[state] / total) * 1000;
+    const part = html`<rect class="${state}" x="${x.toFixed(2)}" y="0" width="${width.toFixed(2)}" height="8"/>`;
+    x += width;
+    return part;
+  });
+  return html`<svg class="bar" viewBox="0 0 1000 8" preserveAspectRatio="none" role="img" aria-label="Runs: ${countsText(counts)}">${parts}</svg>`;
+}
+
+interface Column<Row> {
+  name: string;
+  /** Numbers stand to the right; a heading names its row. */
+  kind: "heading" | "number" | "words";
+  value: (row: Row) => Html | string | number;
+}
+
+/** A table that scrolls by itself where the screen is narrower, and can be reached by keyboard then. */
+export function dataTable<Row>(
+  id: string,
+  caption: string,
+  columns: readonly Column<Row>[],
+  rows: readonly Row[],
+): Html {
+  return html`<div class="scroll" role="region" aria-labelledby="${id}-caption" tabindex="0"><table id="${id}">
+<caption id="${id}-caption"><span>${caption}</span></caption>
+<thead><tr>${columns.map((c) => html`<th scope="col" class="${c.kind}">${c.name}</th>`)}</tr></thead>
+<tbody>${rows.map(
+    (row) =>
+      html`<tr>${columns.map((c) =>
+        c.kind === "heading"
+          ? html`<th scope="row" class="heading">${c.value(row)}</th>`
+          : html`<td class="${c.kind}">${c.value(row)}</td>`,
+      )}</tr>
+`,
+  )}</tbody></table></div>`;
+}
+
+/** "2 min ago"; the exact time under the pointer, and for machines. */
+export function ago(at: number, now = Date.now()): Html {
+  const seconds = Math.max(0, Math.round((now - at) / 1000));
+  const text =
+    seconds < 60
+      ? "just now"
+      : seconds < 3600
+        ? `${Math.floor(seconds / 60)} min ago`
+        : seconds < 172_800
+          ? `${plural(Math.floor(seconds / 3600), "hour")} ago`
+          : `${plural(Math.floor(seconds / 86_400), "day")} ago`;
+  const iso = new Date(at).toISOString();
+  return html`<time datetime="${iso}" title="${iso.replace("T", " ").slice(0, 19)} UTC">${text}</time>`;
+}

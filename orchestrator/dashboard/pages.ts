@@ -1,0 +1,8 @@
+/** Every page, in the order of the navigation. */
+import type { Page } from "./page.ts";
+import { apiPage } from "./pages/api.ts";
+import { queuesPage } from "./pages/queues.ts";
+import { sweepPage } from "./pages/sweep.ts";
+import { sweepsPage } from "./pages/sweeps.ts";
+
+export const PAGES: readonly Page[] = [sweepsPage, sweepPage, queuesPage, apiPage];
