@@ -31,7 +31,7 @@ const settingOf = (key: string, { slots, threads }: { slots: number; threads: nu
   `speed:${hostname()}:${slots}x${threads}:${key}`;
 
 /** What was measured on this machine before. */
-function knownSpeeds(
+export function knownSpeeds(
   db: Database,
   plans: Map<string, Plan>,
   options: { slots: number; threads: number },

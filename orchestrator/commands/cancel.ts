@@ -1,7 +1,6 @@
 import type { Command } from "commander";
-import { refreshRuns } from "../database/optima.ts";
 import { progressOf } from "../database/progress.ts";
-import { cancelUnwanted } from "../database/submit.ts";
+import { cancelSweep } from "../database/stop-and-requeue.ts";
 import { plural } from "../terminal/format.ts";
 import { type CommonOptions, common, print, withDatabase } from "./common.ts";
 
@@ -14,23 +13,7 @@ export function addCancel(program: Command): void {
   ).action(async (sweep: string, options: CommonOptions) => {
     await withDatabase(options, { readonly: false }, (db) => {
       progressOf(db, sweep);
-      const cancelled = db.sqlite
-        .transaction(() => {
-          db.sqlite.prepare("UPDATE sweeps SET state = 'cancelled' WHERE name = ?").run(sweep);
-          const count = cancelUnwanted(db.sqlite, Date.now());
-          const runs = db.sqlite
-            .prepare<[string], { run_id: string }>(
-              `SELECT DISTINCT c.run_id FROM cells c JOIN phases p ON p.id = c.phase_id JOIN sweeps s ON s.id = p.sweep_id
-               WHERE s.name = ?`,
-            )
-            .all(sweep);
-          refreshRuns(
-            db.sqlite,
-            runs.map((r) => r.run_id),
-          );
-          return count;
-        })
-        .immediate();
+      const cancelled = cancelSweep(db, sweep);
       print(
         options,
         { sweep, cancelled },

@@ -1,7 +1,8 @@
 /** What several pages show: states, bars, tables, addresses, numbers. */
 import type { PhaseState, RunState } from "../../schema/tables.ts";
-import type { SweepProgress } from "../database/progress.ts";
-import { plural } from "../terminal/format.ts";
+import { type SweepProgress, unfinished } from "../database/progress.ts";
+import type { Rate } from "../database/rates.ts";
+import { duration, plural, quantity } from "../terminal/format.ts";
 import { type Html, html } from "./html.ts";
 
 export const sweepPath = (sweep: string): string => `/sweeps/${encodeURIComponent(sweep)}`;
@@ -10,7 +11,7 @@ export const runPath = (run: string): string => `/runs/${encodeURIComponent(run)
 type State = RunState | PhaseState | SweepProgress["state"];
 
 /** A sign for each state, so that none is told by its colour alone. */
-const SIGNS: Record<State, string> = {
+export const SIGNS: Record<State, string> = {
   pending: "·",
   queued: "·",
   waiting: "·",
@@ -47,6 +48,15 @@ export function stateBar(counts: Record<RunState, number>): Html {
     return part;
   });
   return html`<svg class="bar" viewBox="0 0 1000 8" preserveAspectRatio="none" role="img" aria-label="Runs: ${countsText(counts)}">${parts}</svg>`;
+}
+
+/** Rate and time left, while there is something left. */
+export function speedText(sweep: SweepProgress, rate: Rate | undefined): Html | string {
+  if (unfinished(sweep) === 0) return "";
+  if (rate === undefined) return html`<p class="muted">nothing is training it now</p>`;
+  const left = (sweep.planned_flops - sweep.done_flops) / rate.flops_per_second;
+  return html`<p><strong>${duration(left)}</strong> left</p>
+<p class="muted">${rate.runs_per_minute.toFixed(rate.runs_per_minute < 10 ? 1 : 0)} runs/min, ${quantity(rate.tokens_per_second)} tokens/s</p>`;
 }
 
 interface Column<Row> {

@@ -22,6 +22,8 @@ export interface SweepProgress {
   fraction: number;
   planned_flops: number;
   done_flops: number;
+  /** When a run of it last ended; null before the first has. */
+  last_result_at: number | null;
 }
 
 export interface PhaseProgress {
@@ -45,6 +47,7 @@ interface Row {
   runs: number;
   planned: number | null;
   done: number | null;
+  updated_at: number | null;
 }
 
 const EMPTY: Record<RunState, number> = {
@@ -56,6 +59,8 @@ const EMPTY: Record<RunState, number> = {
   failed: 0,
   cancelled: 0,
 };
+
+const ENDED: ReadonlySet<RunState> = new Set(["finished", "diverged", "failed", "cancelled"]);
 
 /** A sweep none of whose phases has started has one row, without a state. */
 const progressQuery = (which: string): string => `
@@ -69,7 +74,8 @@ const progressQuery = (which: string): string => `
   SELECT s.id, s.name, s.state AS sweep_state, s.submitted_at, r.state,
     sum(w.points) AS points, count(r.id) AS runs, sum(r.planned_flops) AS planned,
     sum(CASE WHEN r.state IN ('finished', 'diverged', 'failed', 'cancelled') THEN r.planned_flops
-             ELSE r.planned_flops * r.step / r.steps END) AS done
+             ELSE r.planned_flops * r.step / r.steps END) AS done,
+    max(r.updated_at) AS updated_at
   FROM chosen s LEFT JOIN wanted w ON w.sweep_id = s.id LEFT JOIN runs r ON r.id = w.run_id
   GROUP BY s.id, r.state ORDER BY s.submitted_at DESC, s.id DESC`;
 
@@ -95,6 +101,7 @@ export function sweepProgress(db: Database, names?: readonly string[]): SweepPro
         fraction: 0,
         planned_flops: 0,
         done_flops: 0,
+        last_result_at: null,
       };
       sweeps.set(row.name, sweep);
     }
@@ -104,6 +111,7 @@ export function sweepProgress(db: Database, names?: readonly string[]): SweepPro
     sweep.by_state[row.state] = row.runs;
     sweep.planned_flops += row.planned!;
     sweep.done_flops += row.done!;
+    if (ENDED.has(row.state)) sweep.last_result_at = Math.max(sweep.last_result_at ?? 0, row.updated_at!);
   }
   for (const sweep of sweeps.values()) {
     sweep.fraction = sweep.planned_flops > 0 ? sweep.done_flops / sweep.planned_flops : 1;

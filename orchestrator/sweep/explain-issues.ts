@@ -25,7 +25,10 @@ function explain(root: Schema, value: unknown, issue: Issue, prefix: Path): Expl
   switch (issue.code) {
     case "unrecognized_keys": {
       const schema = schemaAt(root, issue.path as Path);
-      const valid = schema instanceof z.ZodObject ? Object.keys(schema.shape) : [];
+      const options = schema instanceof z.ZodUnion ? (schema.options as readonly Schema[]) : [schema];
+      const valid = options
+        .map(unwrap)
+        .flatMap((option) => (option instanceof z.ZodObject ? Object.keys(option.shape) : []));
       return issue.keys.map((key) => ({
         path: [...path, key],
         atKey: true,

@@ -33,7 +33,7 @@ const detailLines = (phase: PhaseProgress): string[] =>
   ].map((text) => `    ${text}`);
 
 /** "SμPar learning_rate 0.0044 = 2^-7.83: optimum of …" */
-const takenTexts = (taken: readonly TakenValue[]): string[] =>
+export const takenTexts = (taken: readonly TakenValue[]): string[] =>
   taken.map(({ name, parameterization, value, how }) => {
     const power = name === "learning_rate" ? ` = 2^${Math.log2(value).toFixed(2)}` : "";
     return `${RULES[parameterization].title} ${name} ${Number(value.toPrecision(4))}${power}: ${how}`;

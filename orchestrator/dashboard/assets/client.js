@@ -76,3 +76,133 @@ function say(state) {
   connection.className = `connection ${state}`;
   connection.hidden = false;
 }
+
+/** A form that takes a while says so, and is not sent twice. */
+for (const form of /** @type {NodeListOf<HTMLFormElement>} */ (
+  document.querySelectorAll("form[data-busy]")
+)) {
+  form.addEventListener("submit", (event) => {
+    const button = event.submitter;
+    if (!(button instanceof HTMLButtonElement) || button.formAction.endsWith("/edit")) return;
+    button.dataset.name = button.textContent ?? "";
+    button.textContent = form.dataset.busy ?? "";
+    // After the browser has read the form.
+    setTimeout(() => {
+      button.disabled = true;
+    });
+  });
+}
+// A page that comes back from the browser's memory is as it was before it was sent.
+window.addEventListener("pageshow", () => {
+  for (const button of /** @type {NodeListOf<HTMLButtonElement>} */ (
+    document.querySelectorAll("button[data-name]")
+  )) {
+    button.textContent = button.dataset.name ?? "";
+    button.disabled = false;
+  }
+});
+
+/** A choice acts at once; the button is for browsers without scripts. */
+for (const form of /** @type {NodeListOf<HTMLFormElement>} */ (
+  document.querySelectorAll("form[data-auto]")
+)) {
+  form.classList.add("auto");
+  form.addEventListener("change", () => form.requestSubmit());
+  // Choices that choose nothing stay out of the address.
+  form.addEventListener("formdata", (event) => {
+    for (const [name, value] of [...event.formData]) if (value === "") event.formData.delete(name);
+  });
+}
+
+/** A dropped or chosen file fills the text field, where it can be read and changed before it is sent. */
+const drop = /** @type {HTMLTextAreaElement | null} */ (document.querySelector("textarea[data-drop]"));
+if (drop !== null) {
+  /** @param {File | undefined} file */
+  const fill = async (file) => {
+    if (file === undefined) return;
+    drop.value = await file.text();
+    const name = drop.form?.elements.namedItem("file");
+    if (name instanceof HTMLInputElement) name.value = file.name;
+    drop.focus();
+    drop.setSelectionRange(0, 0);
+  };
+  drop.addEventListener("dragover", (event) => {
+    if (!event.dataTransfer?.types.includes("Files")) return;
+    event.preventDefault();
+    drop.classList.add("dropping");
+  });
+  for (const end of ["dragleave", "drop"])
+    drop.addEventListener(end, () => drop.classList.remove("dropping"));
+  drop.addEventListener("drop", (event) => {
+    const file = event.dataTransfer?.files[0];
+    if (file === undefined) return;
+    event.preventDefault();
+    void fill(file);
+  });
+  const upload = drop.form?.elements.namedItem("upload");
+  if (upload instanceof HTMLInputElement)
+    upload.addEventListener("change", async () => {
+      await fill(upload.files?.[0]);
+      // What is sent is the text field.
+      upload.value = "";
+    });
+  for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("[data-goto]")))
+    link.addEventListener("click", (event) => {
+      event.preventDefault();
+      const [line = 1, column = 1] = (link.dataset.goto ?? "").split(":").map(Number);
+      goTo(drop, line, column);
+    });
+}
+
+/**
+ * Selects the rest of a line from a column on.
+ * @param {HTMLTextAreaElement} field
+ * @param {number} line
+ * @param {number} column
+ */
+function goTo(field, line, column) {
+  const lines = field.value.split("\n");
+  const start = lines.slice(0, line - 1).reduce((sum, text) => sum + text.length + 1, 0);
+  field.focus();
+  field.setSelectionRange(start + column - 1, start + (lines[line - 1] ?? "").length);
+  const height = Number.parseFloat(getComputedStyle(field).lineHeight);
+  field.scrollTop = Math.max(0, (line - 4) * height);
+}
+
+/** Arrow keys go from run to run in a map. */
+document.addEventListener("keydown", (event) => {
+  const steps = /** @type {Record<string, [number, number]>} */ ({
+    ArrowLeft: [0, -1],
+    ArrowRight: [0, 1],
+    ArrowUp: [-1, 0],
+    ArrowDown: [1, 0],
+  });
+  const step = steps[event.key];
+  const from = document.activeElement;
+  const cell = from?.closest(".map td");
+  if (step === undefined || from === null || !(cell instanceof HTMLTableCellElement)) return;
+  event.preventDefault();
+  const seeds = [...cell.children];
+  const seed = seeds.indexOf(from);
+  const neighbour = seeds[seed + step[1]];
+  if (step[1] !== 0 && neighbour instanceof HTMLElement) {
+    neighbour.focus();
+    return;
+  }
+  const rows = /** @type {HTMLTableElement} */ (cell.closest("table")).rows;
+  let row = /** @type {HTMLTableRowElement} */ (cell.parentElement).rowIndex;
+  let column = cell.cellIndex;
+  while (true) {
+    row += step[0];
+    column += step[1];
+    const next = rows[row]?.cells[column];
+    if (next === undefined || next.tagName !== "TD") return;
+    const links = next.children;
+    const link =
+      links[step[1] === -1 ? links.length - 1 : step[1] === 1 ? 0 : Math.min(seed, links.length - 1)];
+    if (link instanceof HTMLElement) {
+      link.focus();
+      return;
+    }
+  }
+});

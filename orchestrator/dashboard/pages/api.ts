@@ -7,7 +7,7 @@ import { parseSweep } from "../../sweep/parse-sweep.ts";
 import type { Page } from "../page.ts";
 
 /** Sweep files are small; anything larger is a mistake. */
-const MAX_FILE_BYTES = 1 << 20;
+export const MAX_FILE_BYTES = 1 << 20;
 
 export const apiPage: Page = {
   mount(app, { db, state }) {

@@ -1,10 +1,10 @@
 /** The list of sweeps, newest first: how far each is, how fast it goes, when it will be done. */
 import type { Context as Request } from "hono";
 import type { Database } from "../../database/open.ts";
-import { type SweepProgress, sweepProgress, unfinished } from "../../database/progress.ts";
+import { type SweepProgress, sweepProgress } from "../../database/progress.ts";
 import { type Rate, sweepRates } from "../../database/rates.ts";
-import { duration, plural, quantity } from "../../terminal/format.ts";
-import { ago, badge, countsText, stateBar, sweepPath } from "../components.ts";
+import { plural } from "../../terminal/format.ts";
+import { ago, badge, countsText, speedText, stateBar, sweepPath } from "../components.ts";
 import { type Html, html } from "../html.ts";
 import { emptyState, page } from "../layout.ts";
 import { fragment, streamFragments } from "../live.ts";
@@ -70,12 +70,3 @@ const item = (sweep: SweepProgress, rate: Rate | undefined): Html =>
 <div class="speed">${speedText(sweep, rate)}</div>
 </li>
 `;
-
-/** Rate and time left, while there is something left. */
-function speedText(sweep: SweepProgress, rate: Rate | undefined): Html | string {
-  if (unfinished(sweep) === 0) return "";
-  if (rate === undefined) return html`<p class="muted">nothing is training it now</p>`;
-  const left = (sweep.planned_flops - sweep.done_flops) / rate.flops_per_second;
-  return html`<p><strong>${duration(left)}</strong> left</p>
-<p class="muted">${rate.runs_per_minute.toFixed(rate.runs_per_minute < 10 ? 1 : 0)} runs/min, ${quantity(rate.tokens_per_second)} tokens/s</p>`;
-}

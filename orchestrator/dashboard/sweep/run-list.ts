@@ -1,4 +1,4 @@
-/** The runs of a phase, in training order, a page at a time. */
+/** The chosen runs of a phase, in training order, a page at a time. */
 import type { Context as Request } from "hono";
 import type { RunState } from "../../../schema/tables.ts";
 import type { Database } from "../../database/open.ts";
@@ -7,41 +7,53 @@ import { titleOf } from "../../sweep/title.ts";
 import { duration, fixed } from "../../terminal/format.ts";
 import { badge, dataTable, runPath } from "../components.ts";
 import { type Html, html } from "../html.ts";
-import { pager, readSlice } from "../paging.ts";
+import { type Key, readSlice, type Slice } from "../paging.ts";
+import { cellCondition, type View } from "./view.ts";
 
 const SIZE = 50;
 
 interface Row {
   position: number;
   coordinates: string;
+  reason: string;
   run: string;
   state: RunState;
   validation_loss: number | null;
   step: number;
   steps: number;
   seconds: number | null;
+  error: string | null;
 }
 
-export function runList(c: Request, { sqlite }: Database, phaseId: number): Html {
-  const slice = readSlice<Row>(
-    c,
-    SIZE,
-    (row) => [row.position],
-    (from, backward, limit) => {
-      const [comparison, order] = backward ? ["<", "DESC"] : [">", "ASC"];
-      return sqlite
-        .prepare<unknown[], Row>(
-          `SELECT c.position, c.coordinates, r.id AS run, r.state, r.validation_loss, r.step, r.steps, r.seconds
-           FROM cells c JOIN runs r ON r.id = c.run_id
-           WHERE c.phase_id = ? ${from === null ? "" : `AND c.position ${comparison} ?`}
-           ORDER BY c.position ${order} LIMIT ?`,
-        )
-        .all(phaseId, ...(from === null ? [] : [from[0]]), limit);
-    },
-  );
-  const table = dataTable(
-    "runs",
-    "In training order",
+export function readRuns(c: Request, { sqlite }: Database, view: View): Slice<Row> {
+  const { sql, values } = cellCondition(view);
+  const fetch = (from: Key | null, backward: boolean, limit: number): Row[] => {
+    const [comparison, order] = backward ? ["<", "DESC"] : [">", "ASC"];
+    return sqlite
+      .prepare<unknown[], Row>(
+        `SELECT c.position, c.coordinates, c.reason, r.id AS run, r.state, r.validation_loss, r.step, r.steps, r.seconds,
+           r.error
+         FROM cells c JOIN runs r ON r.id = c.run_id
+         WHERE ${sql} ${view.outcome === undefined ? "" : "AND r.state = ?"}
+           ${from === null ? "" : `AND c.position ${comparison} ?`}
+         ORDER BY c.position ${order} LIMIT ?`,
+      )
+      .all(
+        ...values,
+        ...(view.outcome === undefined ? [] : [view.outcome]),
+        ...(from === null ? [] : [from[0]]),
+        limit,
+      );
+  };
+  return readSlice(c, SIZE, (row) => [row.position], fetch);
+}
+
+export function runList(rows: readonly Row[]): Html {
+  if (rows.length === 0) return html`<p class="muted">No runs are chosen.</p>`;
+  const isAdded = rows.some((row) => row.reason !== "grid");
+  return dataTable<Row>(
+    "runs-table",
+    "In training order. Points that mean the same training as another share its run.",
     [
       {
         name: "run",
@@ -51,10 +63,21 @@ export function runList(c: Request, { sqlite }: Database, phaseId: number): Html
       },
       { name: "state", kind: "words", value: (r) => badge(r.state) },
       { name: "validation loss", kind: "number", value: (r) => fixed(r.validation_loss, 4) },
-      { name: "steps", kind: "number", value: (r) => `${r.step} of ${r.steps}` },
+      { name: "step", kind: "number", value: (r) => `${r.step} of ${r.steps}` },
       { name: "time", kind: "number", value: (r) => (r.seconds === null ? "" : duration(r.seconds)) },
+      ...(isAdded
+        ? [
+            {
+              name: "added by",
+              kind: "words" as const,
+              value: (r: Row) => (r.reason === "grid" ? "" : r.reason),
+            },
+          ]
+        : []),
+      ...(rows.some((row) => row.error !== null)
+        ? [{ name: "error", kind: "words" as const, value: (r: Row) => r.error ?? "" }]
+        : []),
     ],
-    slice.rows,
+    rows,
   );
-  return html`${table}${pager(c, slice, "runs")}`;
 }

@@ -136,7 +136,7 @@ function section(drawn: DrawnPhase, i: number, named: boolean): Markup[] {
 }
 
 /** For wide and for narrow screens; the style sheet shows one of them. */
-function drawTwice({ caption, draw }: NamedFigure, id: string): Markup[] {
+export function drawTwice({ caption, draw }: NamedFigure, id: string): Markup[] {
   const wide = draw({ id, ...PAGE });
   const narrow = draw({ id: `${id}-narrow`, ...NARROW });
   if (wide === null || narrow === null) return [];

@@ -1,5 +1,6 @@
 /** The dashboard asked without a socket, and the headers that browsers and scripts send. */
 import { createApp } from "../../../orchestrator/dashboard/app.ts";
+import type { Database } from "../../../orchestrator/database/open.ts";
 import { stateDirectory } from "../../../orchestrator/state.ts";
 import { freshDatabase } from "../../support/database.ts";
 import { startOrchestrator } from "../../support/orchestrator.ts";
@@ -13,8 +14,7 @@ export async function startApp(token?: string) {
 }
 
 /** Over a database that nothing trains. */
-export function openApp(token?: string) {
-  const db = freshDatabase();
+export function openApp(token?: string, db: Database = freshDatabase()) {
   const state = stateDirectory({ dir: scratch().directory });
   return { db, app: createApp({ db, state, queues: [], token }) };
 }

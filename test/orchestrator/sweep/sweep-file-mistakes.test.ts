@@ -130,6 +130,14 @@ describe("broken YAML", () => {
   });
 });
 
+describe("a misspelt axis", () => {
+  it("is told the nearest name, in the one grid of a file as in a list of grids", () => {
+    const grid = "{parameterization: sp, §sparsty: [0], learning_rate: [0.01]}";
+    for (const axes of [`axes: ${grid}`, `axes: [${grid}]`])
+      expectProblems(sweepText({ axes }), [/unknown key "sparsty"; did you mean "sparsity"\?$/]);
+  });
+});
+
 describe("what is missing", () => {
   it("the whole of it, at the start of the file", () => {
     expectProblems("§§§§§§§§§name: x\n", [

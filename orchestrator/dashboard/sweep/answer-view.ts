@@ -1,0 +1,56 @@
+/** What a sweep has found out: its verdicts in words, and where its phases stand. */
+import type { CellVerdict } from "../../analysis/types.ts";
+import type { SweepProgress } from "../../database/progress.ts";
+import { type Answer, placesOf } from "../../report/answer.ts";
+import { coordinateLabel } from "../../report/figures/labels.ts";
+import { confirmationLines, searchLines } from "../../report/phase-text.ts";
+import { plural } from "../../terminal/format.ts";
+import { takenTexts } from "../../terminal/phases.ts";
+import { badge } from "../components.ts";
+import { type Html, html } from "../html.ts";
+
+const SIGNS: Record<CellVerdict, string> = { transfers: "✓", drifts: "↗", inconclusive: "?" };
+const VERDICTS_SHOWN = 40;
+
+export function verdictView(answer: Answer): Html {
+  const { verdicts } = answer;
+  if (verdicts.length === 0)
+    return html`<p class="muted">No verdict: it takes two curves that differ in one thing alone, such as sparsity.</p>`;
+  const places = placesOf(verdicts);
+  return html`<ul class="verdicts">${verdicts.slice(0, VERDICTS_SHOWN).map(
+    (
+      { title, verdict },
+      i,
+    ) => html`<li class="${verdict.verdict}"><span class="sign" aria-hidden="true">${SIGNS[verdict.verdict]}</span>
+<span><strong>${title}</strong>${placeText(places[i]!)}: ${verdict.sentence}.</span></li>`,
+  )}</ul>
+${verdicts.length > VERDICTS_SHOWN ? html`<p class="muted">The first ${VERDICTS_SHOWN} of ${verdicts.length}; transfer.csv has all.</p>` : ""}`;
+}
+
+function placeText(place: Record<string, unknown>): string {
+  const names = Object.entries(place).map(([name, value]) => coordinateLabel(name, value));
+  return names.length > 0 ? ` (${names.join(", ")})` : "";
+}
+
+/** Nothing for a sweep of one plain grid. */
+export function phasesView({ phases }: SweepProgress): Html | "" {
+  const [only] = phases;
+  if (phases.length === 1 && only!.added.length === 0 && only!.state !== "stopped") return "";
+  return html`<h2 id="phases">Phases</h2>
+<ol class="phases">${phases.map(
+    (phase) => html`<li><p>${badge(phase.state)} <strong>${phase.name}</strong>
+<span class="muted">${phase.state === "waiting" ? "starts when what it takes values from is decided" : plural(phase.points, "grid point")}</span></p>
+${phase.reason === null ? "" : html`<p class="problem">${phase.reason}</p>`}
+${takenTexts(phase.taken).map((text) => html`<p>${text}</p>`)}
+${phase.added.map(({ reason, points }) => html`<p>${plural(points, "point")} added, ${reason}</p>`)}</li>`,
+  )}</ol>`;
+}
+
+/** What a phase that is no plain grid has found: the best of a random search, how a taken rate did beside its neighbours. */
+export function specialAnswer(answer: Answer, phase: string): Html | "" {
+  const lines = [
+    ...searchLines(answer.searches.filter((s) => s.phase === phase)),
+    ...confirmationLines(answer.confirmations.filter((s) => s.phase === phase)),
+  ];
+  return lines.length === 0 ? "" : html`<pre class="scroll" tabindex="0">${lines.join("\n").trim()}</pre>`;
+}

@@ -1,0 +1,43 @@
+/** The report's figures and tables of the chosen phase and curves. */
+import type { FigureData } from "../../report/figures/data.ts";
+import { drawTwice } from "../../report/figures/html.ts";
+import { type DrawnPhase, drawnPhases, leftOut } from "../../report/figures/report-figures.ts";
+import { levelTable, optimumTable, pointsTable, regretTable } from "../../report/figures/tables.ts";
+import { embed, type Html, html } from "../html.ts";
+import { isShown, type View } from "./view.ts";
+
+/** More points than this are for the CSV file. */
+const POINTS_SHOWN = 2000;
+
+/** The chosen phase, of the chosen curves; null while it has none. */
+export function chosenPhase(data: FigureData, view: View): DrawnPhase | null {
+  const phase = data.phases.find(({ name }) => name === view.phase.name);
+  const curves = phase?.curves.filter((curve) => isShown(view, curve)) ?? [];
+  if (curves.length === 0) return null;
+  return drawnPhases({ ...data, phases: [{ name: view.phase.name, curves }] })[0]!;
+}
+
+export function figuresView(drawn: DrawnPhase | null): Html {
+  if (drawn === null) return html`<p class="muted">Nothing to draw: no curves are chosen.</p>`;
+  const figures = drawn.figures.flatMap((figure) => drawTwice(figure, figure.name));
+  const missed = leftOut(drawn);
+  return html`${figures.length === 0 ? html`<p class="muted">No curves yet: a curve takes two learning rates.</p>` : embed(figures)}
+${missed === "" ? "" : html`<p class="muted">${missed}</p>`}`;
+}
+
+export function tablesView(drawn: DrawnPhase | null): Html | "" {
+  if (drawn === null) return "";
+  const { facets, phase } = drawn;
+  const points = phase.curves.reduce((n, curve) => n + curve.points.length, 0);
+  const tables = [
+    optimumTable("optima-table", facets, phase.curves),
+    regretTable("regret-table", facets),
+    levelTable("level-table", facets),
+  ].filter((table) => table !== null);
+  return html`${embed(tables)}
+<details><summary>Every point of the curves</summary>${
+    points > POINTS_SHOWN
+      ? html`<p>${points} points: see curves.csv below.</p>`
+      : embed(pointsTable("points-table", facets, phase.curves))
+  }</details>`;
+}

@@ -1,0 +1,164 @@
+/**
+ * The grid of a phase as a map: a row per curve, a column per learning rate, a link per run. By loss, the colour says how far a
+ * run lies above the best of its row, so that rows of different levels compare: optima that transfer stand in one column. By
+ * state, it shows where the sweep is.
+ */
+import type { Context as Request } from "hono";
+import type { RunState } from "../../../schema/tables.ts";
+import { coordinatesOf } from "../../analysis/groups.ts";
+import type { Database } from "../../database/open.ts";
+import { RULES } from "../../parameterization/rules.ts";
+import { coordinateLabel, decimal, sparsityLabel } from "../../report/figures/labels.ts";
+import { isSearch } from "../../sweep/taken-axes.ts";
+import { runPath, SIGNS } from "../components.ts";
+import { type Html, html } from "../html.ts";
+import { cellCondition, otherView, type View } from "./view.ts";
+
+const ROWS = 60;
+const COLUMNS = 64;
+
+interface MapCell {
+  curve: string;
+  learning_rate: number;
+  seed: number;
+  reason: string;
+  run: string;
+  state: RunState;
+  loss: number | null;
+  step: number;
+  steps: number;
+}
+
+export function heatMap(c: Request, db: Database, view: View): Html {
+  if (view.phase.definition !== null && isSearch(view.phase.definition.phase.axes))
+    return html`<p class="muted">A random search has no grid to map: its runs are listed below.</p>`;
+  const { rows, more } = readRows(db, view);
+  if (rows.length === 0) return html`<p class="muted">No runs are chosen.</p>`;
+  const rates = [...new Set(rows.flatMap((row) => row.cells.map((cell) => cell.learning_rate)))].sort(
+    (a, b) => a - b,
+  );
+  const columns = rates.slice(0, COLUMNS);
+  const labels = labelsOf(rows.map((row) => row.curve));
+  const seeds = Math.max(...rows.map((row) => new Set(row.cells.map((cell) => cell.seed)).size));
+  const isAdded = rows.some((row) => row.cells.some((cell) => cell.reason !== "grid"));
+  return html`<div class="map-head">${toggle(c, view)}${legend(view, isAdded)}</div>
+<div class="scroll map-scroll" role="region" aria-labelledby="map-caption" tabindex="0">
+<table class="map ${seeds > 1 ? "seeded" : ""}" id="map">
+<caption id="map-caption"><span>${
+    view.map === "loss"
+      ? "Validation loss of each run; the colour is its distance from the best of the row"
+      : "What became of each run"
+  }. Columns are log₂ of the base learning rate${seeds > 1 ? "; the runs in a field are its seeds" : ""}. Arrow keys go from run to run.</span></caption>
+<thead><tr><th scope="col">curve</th>${columns.map((rate) => html`<th scope="col">${rateLabel(rate)}</th>`)}</tr></thead>
+<tbody>${rows.map((row, i) => mapRow(row, labels[i]!, columns, view))}</tbody>
+</table></div>
+${more > 0 || rates.length > COLUMNS ? html`<p class="muted">Shown are ${rows.length} of ${rows.length + more} curves${rates.length > COLUMNS ? ` and ${COLUMNS} of ${rates.length} learning rates` : ""}: choose a parameterization, width or sparsity above to see the others.</p>` : ""}`;
+}
+
+interface MapRow {
+  curve: string;
+  cells: MapCell[];
+}
+
+function readRows({ sqlite }: Database, view: View): { rows: MapRow[]; more: number } {
+  const { sql, values } = cellCondition(view);
+  const curves = sqlite
+    .prepare<unknown[], { curve: string }>(
+      `SELECT c.curve FROM cells c WHERE ${sql} GROUP BY c.curve
+       ORDER BY min(c.position)`,
+    )
+    .all(...values)
+    .map((row) => row.curve);
+  const shown = curves.slice(0, ROWS);
+  const cells = sqlite
+    .prepare<unknown[], MapCell>(
+      `SELECT c.curve, c.learning_rate, c.seed, c.reason, r.id AS run, r.state, r.validation_loss AS loss, r.step, r.steps
+       FROM json_each(?) j JOIN cells c ON c.phase_id = ? AND c.curve = j.value JOIN runs r ON r.id = c.run_id
+       ${view.outcome === undefined ? "" : "WHERE r.state = ?"}
+       ORDER BY c.learning_rate, c.seed`,
+    )
+    .all(JSON.stringify(shown), view.phase.id, ...(view.outcome === undefined ? [] : [view.outcome]));
+  const rows = new Map<string, MapCell[]>(shown.map((curve) => [curve, []]));
+  for (const cell of cells) rows.get(cell.curve)!.push(cell);
+  return {
+    rows: [...rows].flatMap(([curve, own]) => (own.length > 0 ? [{ curve, cells: own }] : [])),
+    more: curves.length - shown.length,
+  };
+}
+
+/** What tells the rows apart; the sparsity always. */
+function labelsOf(curves: string[]): { title: string; sparsity: string; rest: string }[] {
+  const places = curves.map(coordinatesOf);
+  const names = [...new Set(places.flatMap((place) => Object.keys(place)))].filter(
+    (name) =>
+      name !== "parameterization" &&
+      name !== "sparsity" &&
+      new Set(places.map((place) => JSON.stringify(place[name]))).size > 1,
+  );
+  return places.map((place) => ({
+    title: RULES[place.parameterization as keyof typeof RULES].title,
+    sparsity: sparsityLabel(Number(place.sparsity)),
+    rest: names.map((name) => coordinateLabel(name, place[name])).join(", "),
+  }));
+}
+
+function mapRow(
+  row: MapRow,
+  label: { title: string; sparsity: string; rest: string },
+  columns: number[],
+  view: View,
+): Html {
+  const losses = row.cells.flatMap(({ loss }) => (loss === null ? [] : [loss]));
+  const best = losses.length > 0 ? Math.min(...losses) : null;
+  const words = [label.title, label.rest, `sparsity ${label.sparsity}`].filter(Boolean).join(", ");
+  return html`<tr><th scope="row"><strong>${label.title}</strong>${label.rest === "" ? "" : ` ${label.rest}`} <span class="muted">s</span> ${label.sparsity}</th>${columns.map(
+    (rate) => {
+      const cells = row.cells.filter((cell) => cell.learning_rate === rate);
+      return html`<td>${cells.map((cell) => mapLink(cell, words, best, view))}</td>`;
+    },
+  )}</tr>
+`;
+}
+
+/** Per cent above the best of the row; a colour for each step. */
+const STEPS = [0.25, 0.5, 1, 2, 4, 8, 16];
+
+function mapLink(cell: MapCell, curve: string, best: number | null, view: View): Html {
+  const { state, loss } = cell;
+  const above = loss === null || best === null ? null : (loss / best - 1) * 100;
+  const step = above === null ? -1 : STEPS.filter((limit) => above > limit).length;
+  const byLoss = view.map === "loss" && above !== null;
+  const what =
+    loss === null
+      ? state === "running"
+        ? `running, step ${cell.step} of ${cell.steps}`
+        : state
+      : `loss ${decimal(loss, 4)}${above === 0 ? ", the best of its row" : `, ${decimal(above!, 2)}% above the best of its row`}`;
+  const added = cell.reason === "grid" ? "" : `; added, ${cell.reason}`;
+  const name = `${curve}, log₂ LR ${rateLabel(cell.learning_rate)}, seed ${cell.seed}: ${what}${added}`;
+  return html`<a href="${runPath(cell.run)}" class="${byLoss ? `step-${step}` : state}${cell.reason === "grid" ? "" : " added"}" title="${name}" aria-label="${name}">${byLoss ? decimal(loss!, 2) : SIGNS[state]}</a>`;
+}
+
+/** "−7", "−5.95" */
+function rateLabel(rate: number): string {
+  const log2 = Math.log2(rate);
+  return decimal(log2, Math.abs(log2 - Math.round(log2)) < 1e-9 ? 0 : 2);
+}
+
+function toggle(c: Request, view: View): Html {
+  const option = (map: View["map"], title: string): Html =>
+    html`<a href="${otherView(c, { map: map === "loss" ? null : map })}#map-section"${view.map === map ? html` aria-current="true"` : ""}>${title}</a>`;
+  return html`<nav class="toggle" aria-label="Colours of the map">${option("loss", "Loss")}${option("state", "State")}</nav>`;
+}
+
+const KEY_STATES = ["finished", "diverged", "failed", "cancelled", "running", "pending"] as const;
+
+function legend(view: View, isAdded: boolean): Html {
+  const states = view.map === "loss" ? KEY_STATES.filter((state) => state !== "finished") : KEY_STATES;
+  const steps = view.map === "loss" ? [...STEPS.map((limit) => `≤ ${limit}%`), `> ${STEPS.at(-1)}%`] : [];
+  return html`<ul class="key map-key" aria-label="Key">${steps.map(
+    (text, i) => html`<li><span class="swatch step-${i}"></span>${text}</li>`,
+  )}${states.map((state) => html`<li><span class="swatch ${state}">${SIGNS[state]}</span>${state === "pending" ? "to train" : state}</li>`)}${
+    isAdded ? html`<li><span class="swatch added"></span>added by extend or refine</li>` : ""
+  }</ul>`;
+}

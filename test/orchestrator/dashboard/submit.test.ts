@@ -1,0 +1,112 @@
+/** Submitting by the page: mistakes at their lines, the plan before anything is queued, and the text is never lost. */
+import { describe, expect, it } from "vitest";
+import { gridText } from "../../support/database.ts";
+import { form, openApp } from "./start-app.ts";
+
+const BROKEN = gridText({ name: "mine" })
+  .replace("steps: 20", "steps: twenty")
+  .replace("sparsity: [0]", "sparsty: [0] # </textarea><b>bold</b>");
+
+const sweepCount = (db: ReturnType<typeof openApp>["db"]) =>
+  db.sqlite.prepare<[], { n: number }>("SELECT count(*) AS n FROM sweeps").get()!.n;
+
+/** The text that the page's form would send again. */
+const keptText = (page: string): string =>
+  /<textarea[^>]*>\n([\s\S]*?)<\/textarea>/
+    .exec(page)![1]!
+    .replace(
+      /&(lt|gt|quot|#39|amp);/g,
+      (_, name: string) => ({ lt: "<", gt: ">", quot: '"', "#39": "'", amp: "&" })[name]!,
+    );
+
+describe("a file with mistakes", () => {
+  it("is shown with each one at its line, and comes back to be corrected", async () => {
+    const { app, db } = openApp();
+    // As browsers send the lines of a text field.
+    const text = BROKEN.replaceAll("\n", "\r\n");
+    const response = await app.request("/submit", form({ text, file: "mine.yaml" }));
+    expect(response.status).toBe(422);
+    const page = await response.text();
+    const wrong = [...page.matchAll(/<li class="wrong">[\s\S]*?<\/li>/g)].map((m) => m[0]);
+    expect(wrong.map((line) => /line-number">(\d+)/.exec(line)![1])).toEqual(["4", "8"]);
+    expect(wrong[0]).toContain("mine.yaml:4:20");
+    expect(wrong[0]).toContain("training.steps");
+    expect(wrong[1]).toContain("did you mean &quot;sparsity&quot;?");
+    expect(page).not.toContain("<b>bold");
+    expect(keptText(page)).toBe(BROKEN);
+    expect(sweepCount(db)).toBe(0);
+  });
+
+  it("is refused by the confirmation too", async () => {
+    const { app, db } = openApp();
+    const response = await app.request("/sweeps", form({ text: BROKEN }));
+    expect(response.status).toBe(422);
+    expect(keptText(await response.text())).toBe(BROKEN);
+    expect(sweepCount(db)).toBe(0);
+  });
+
+  it("that no line is to blame for keeps its text as well", async () => {
+    const { app } = openApp();
+    const text = gridText().replace("corpus: moby-dick", "file: not-there.txt");
+    const response = await app.request("/submit", form({ text }));
+    expect(response.status).toBe(503);
+    const page = await response.text();
+    expect(page).toContain("not-there.txt");
+    expect(keptText(page)).toBe(text);
+  });
+
+  it("too large is told so", async () => {
+    const { app } = openApp();
+    const response = await app.request("/submit", form({ text: `# ${"x".repeat(1 << 20)}` }));
+    expect(response.status).toBe(413);
+    expect(await response.text()).toContain("at most 1 MB");
+  });
+});
+
+describe("a sound file", () => {
+  it("is planned, then queued when confirmed, and leads to its page", async () => {
+    const { app, db } = openApp();
+    // Something trains: this machine's speed is not measured now.
+    await app.request("/sweeps", form({ text: gridText({ name: "busy" }) }));
+    db.sqlite.prepare("UPDATE runs SET state = 'running'").run();
+    // SμPar and μP are one training at sparsity 0.
+    const text = gridText({
+      name: "mine",
+      parameterization: "[mup, supar]",
+      sparsity: "[0, 0.5]",
+      seeds: "[2]",
+    });
+    const planned = await app.request("/submit", form({ text }));
+    expect(planned.status).toBe(200);
+    const page = await planned.text();
+    expect(page).toMatch(/<dt>unique runs<\/dt><dd><strong>9<\/strong>/);
+    expect(page).toContain("of 12 grid points; 3 mean the same training as another");
+    expect(page).toMatch(/<dt>to wait<\/dt><dd><strong>not measured<\/strong>/);
+    expect(sweepCount(db)).toBe(1);
+    const confirmed = await app.request("/sweeps", form({ text: keptText(page) }));
+    expect([confirmed.status, confirmed.headers.get("location")]).toEqual([303, "/sweeps/mine"]);
+    expect(db.sqlite.prepare("SELECT file FROM sweeps WHERE name = 'mine'").get()).toEqual({ file: text });
+    expect((await app.request("/sweeps/mine")).status).toBe(200);
+
+    const again = await (await app.request("/submit?sweep=mine")).text();
+    expect(keptText(again)).toBe(text);
+    const back = await app.request("/submit/edit", form({ text }));
+    expect(keptText(await back.text())).toBe(text);
+  });
+
+  it("comes as an uploaded file as well", async () => {
+    const { app } = openApp();
+    const body = new FormData();
+    body.set("text", "");
+    body.set("upload", new File([BROKEN], "from-disk.yaml"));
+    const response = await app.request("/submit", {
+      method: "POST",
+      body,
+      headers: { origin: "http://localhost" },
+    });
+    expect(response.status).toBe(422);
+    const page = await response.text();
+    expect(page).toContain("from-disk.yaml:4:20");
+    expect(keptText(page)).toBe(BROKEN);
+  });
+});

@@ -1,0 +1,220 @@
+/** A sweep's page: it shows what the database has, follows it, and what it is asked to do is done. */
+import { parse } from "csv-parse/sync";
+import { describe, expect, it } from "vitest";
+import type { Database } from "../../../orchestrator/database/open.ts";
+import { Attempt, applyAll, cellsOf, gridText, submitText, train } from "../../support/database.ts";
+import { mixedDatabase } from "../report/figures/fixture.ts";
+import { browser, form, openApp } from "./start-app.ts";
+
+const states = (db: Database) =>
+  db.sqlite.prepare("SELECT state, count(*) AS n FROM runs GROUP BY state ORDER BY state").all();
+
+async function page(app: ReturnType<typeof openApp>["app"], path: string): Promise<string> {
+  const response = await app.request(path, { headers: browser });
+  expect([path, response.status]).toEqual([path, 200]);
+  return response.text();
+}
+
+describe("the map of the grid", () => {
+  it("has a link for every point, named by what became of its run", async () => {
+    const db = mixedDatabase();
+    const { app } = openApp(undefined, db);
+    const text = await page(app, "/sweeps/mixed");
+    const links = [...text.matchAll(/<a href="\/runs\/([^"]+)" class="([^"]+)" title="([^"]+)"/g)];
+    expect(links.length).toBe(126);
+    const points = db.sqlite
+      .prepare<[], { run: string; outcome: string; val_loss: number | null }>(
+        "SELECT run, outcome, val_loss FROM run_results WHERE sweep = 'mixed'",
+      )
+      .all();
+    const outcomes = new Map(points.map((p) => [p.run, p]));
+    for (const [, run, className, title] of links) {
+      const { outcome, val_loss } = outcomes.get(run!)!;
+      if (val_loss === null) expect([className, title]).toEqual([outcome, expect.stringContaining(outcome)]);
+      else
+        expect([className, title]).toEqual([
+          expect.stringMatching(/^step-\d$/),
+          expect.stringContaining(val_loss.toFixed(4)),
+        ]);
+    }
+    // The best of each of the nine rows.
+    expect(
+      links.filter(([, , , title]) => title!.includes("the best of its row")).length,
+    ).toBeGreaterThanOrEqual(9);
+
+    const byState = await page(app, "/sweeps/mixed?map=state&parameterization=sp&outcome=pending");
+    const pending = [...byState.matchAll(/<a href="\/runs\/([^"]+)" class="([^"]+)" title=/g)];
+    expect(pending.map((link) => link[2])).toEqual(Array.from({ length: 7 }, () => "pending"));
+  });
+});
+
+describe("filters", () => {
+  it("leave the chosen curves in figures, tables, map and list", async () => {
+    const { app } = openApp(undefined, mixedDatabase());
+    const text = await page(app, "/sweeps/mixed?parameterization=supar&sparsity=0.75");
+    const curves = new Set(
+      [...text.matchAll(/data-curve="([^"]+)"/g)].map((m) => m[1]!.replaceAll("&quot;", '"')),
+    );
+    expect(curves.size).toBe(1);
+    expect(JSON.parse([...curves][0]!)).toMatchObject({ parameterization: "supar", sparsity: 0.75 });
+    const runs = [...text.matchAll(/<th scope="row" class="heading"><a href="\/runs\/[^"]+">([^<]+)</g)];
+    expect(runs.length).toBe(14);
+    expect(runs.every((m) => m[1]!.startsWith("SμPar d128 s0.75 "))).toBe(true);
+  });
+});
+
+describe("the list of runs", () => {
+  it("goes through all points, a page at a time, and back", async () => {
+    const { app } = openApp(undefined, mixedDatabase());
+    const titles = (text: string) =>
+      [...text.matchAll(/class="heading"><a href="\/runs\/[^"]+">([^<]+)</g)].map((m) => m[1]!);
+    const next = (text: string) => /<a href="([^"]+)" rel="next"/.exec(text)?.[1]?.replaceAll("&amp;", "&");
+    const previous = (text: string) =>
+      /<a href="([^"]+)" rel="prev"/.exec(text)?.[1]?.replaceAll("&amp;", "&");
+    const first = await page(app, "/sweeps/mixed");
+    const second = await page(app, next(first)!);
+    const third = await page(app, next(second)!);
+    expect(next(third)).toBeUndefined();
+    const all = [first, second, third].map(titles);
+    expect(all.map((t) => t.length)).toEqual([50, 50, 26]);
+    expect(new Set(all.flat()).size).toBe(126);
+    expect(titles(await page(app, previous(third)!))).toEqual(all[1]);
+    const back = await page(app, previous(second)!);
+    expect(titles(back)).toEqual(all[0]);
+    expect(previous(back)).toBeUndefined();
+  });
+});
+
+describe("files", () => {
+  it("are the report's own, offered for saving", async () => {
+    const { app, db } = openApp(undefined, mixedDatabase());
+    const text = await page(app, "/sweeps/mixed");
+    const links = [...text.matchAll(/href="([^"]+\/files\/([^"]+))" download/g)];
+    expect(links.map((m) => m[2])).toEqual([
+      "report.html",
+      "report.json",
+      "curves.csv",
+      "optima.csv",
+      "transfer.csv",
+      "curves.svg",
+      "optimum-by-sparsity.svg",
+      "sweep.yaml",
+    ]);
+    for (const [, path, name] of links) {
+      const response = await app.request(path!);
+      expect([name, response.status]).toEqual([name, 200]);
+      expect(response.headers.get("content-disposition")).toBe(`attachment; filename="mixed-${name}"`);
+    }
+    const optima = await (await app.request("/sweeps/mixed/files/optima.csv")).text();
+    const stored = db.sqlite.prepare("SELECT count(*) AS n FROM optima").get();
+    expect({ n: (parse(optima, { columns: true }) as unknown[]).length }).toEqual(stored);
+    expect((await app.request("/sweeps/mixed/files/..%2Fmusweep.db")).status).toBe(404);
+  });
+});
+
+describe("actions", () => {
+  it("requeue what failed, cancel the rest, requeue what is missing", async () => {
+    const { app, db } = openApp();
+    submitText(db, gridText({ rates: "[0.01, 0.02, 0.04]" }));
+    const [a, b] = cellsOf(gridText({ rates: "[0.01, 0.02, 0.04]" })).map((cell) => cell.run) as [
+      string,
+      string,
+    ];
+    train(db, a, 2);
+    const attempt = new Attempt(b, 1001);
+    applyAll(db, [
+      attempt.claimed(),
+      attempt.started(),
+      attempt.failed(true, "<img src=x onerror=alert(1)>"),
+    ]);
+    const shown = await page(app, "/sweeps/grid");
+    expect(shown).toContain("1 run failed:</strong> &lt;img src=x");
+    expect(shown).not.toContain("<img");
+    expect(shown).toContain("Requeue 1 failed");
+
+    const requeued = await app.request("/sweeps/grid/requeue", form({ which: "failed" }));
+    expect(requeued.headers.get("location")).toBe("/sweeps/grid?notice=requeued-1");
+    expect(states(db)).toEqual([
+      { state: "finished", n: 1 },
+      { state: "pending", n: 2 },
+    ]);
+    const cancelled = await app.request("/sweeps/grid/cancel", form({}));
+    expect(cancelled.headers.get("location")).toBe("/sweeps/grid?notice=cancelled-2");
+    expect(states(db)).toEqual([
+      { state: "cancelled", n: 2 },
+      { state: "finished", n: 1 },
+    ]);
+    expect(await page(app, "/sweeps/grid?notice=cancelled-2")).toContain("2 runs cancelled.");
+    await app.request("/sweeps/grid/requeue", form({ which: "missing" }));
+    expect(states(db)).toEqual([
+      { state: "finished", n: 1 },
+      { state: "pending", n: 2 },
+    ]);
+
+    expect((await app.request("/sweeps/grid/requeue", form({ which: "all" }))).status).toBe(422);
+    expect((await app.request("/sweeps/gird/cancel", form({}))).status).toBe(404);
+    const elsewhere = { origin: "https://evil.example", "sec-fetch-site": "cross-site" };
+    expect((await app.request("/sweeps/grid/cancel", form({}, elsewhere))).status).toBe(403);
+    expect(states(db)).toEqual([
+      { state: "finished", n: 1 },
+      { state: "pending", n: 2 },
+    ]);
+  });
+
+  it("are told apart from addresses that say anything else", async () => {
+    const { app, db } = openApp();
+    submitText(db, gridText());
+    for (const bad of ["cancelled-x", "<b>", "cancelled-1<b>"])
+      expect(await page(app, `/sweeps/grid?notice=${encodeURIComponent(bad)}`)).not.toContain('class="note"');
+    const unknown = await app.request("/sweeps/grod", { headers: browser });
+    expect(unknown.status).toBe(404);
+    expect(await unknown.text()).toContain("Did you mean &quot;grid&quot;?");
+  });
+});
+
+describe("the stream of a page", () => {
+  it("sends the parts that a result has changed, and those alone", async () => {
+    const { app, db } = openApp();
+    const yaml = gridText({ rates: "[0.01, 0.02, 0.04]" });
+    submitText(db, yaml);
+    const text = await page(app, "/sweeps/grid");
+    const have = [...text.matchAll(/<div id="([^"]+)" data-hash="([^"]+)"/g)].map((m) => `${m[1]}:${m[2]}`);
+    expect(have.length).toBe(7);
+    const response = await app.request(`/sweeps/grid/live?have=${have.join()}`);
+    expect(response.headers.get("content-type")).toContain("text/event-stream");
+    const events = readEvents(response);
+    // Nothing has changed: the first look ends without a part.
+    expect((await events.next()).value).toMatchObject({ event: "beat" });
+    train(db, cellsOf(yaml)[0]!.run, 2.5);
+    const changed: string[] = [];
+    for await (const { event, data } of events) {
+      if (event === "beat") break;
+      const part = JSON.parse(data) as { id: string; html: string };
+      changed.push(part.id);
+      if (part.id === "runs") expect(part.html).toContain("2.5000");
+    }
+    expect(changed).toEqual(expect.arrayContaining(["status", "figures", "tables", "map-part", "runs"]));
+    expect(changed).not.toContain("phases");
+    await events.return(undefined);
+  });
+});
+
+async function* readEvents(response: Response): AsyncGenerator<{ event: string; data: string }> {
+  const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+  let pending = "";
+  try {
+    while (true) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      const blocks = (pending + value).split("\n\n");
+      pending = blocks.pop()!;
+      for (const block of blocks)
+        yield {
+          event: /^event: (.*)$/m.exec(block)?.[1] ?? "",
+          data: /^data: ?(.*)$/m.exec(block)?.[1] ?? "",
+        };
+    }
+  } finally {
+    await reader.cancel();
+  }
+}
