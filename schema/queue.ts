@@ -16,8 +16,14 @@ export const EVENT_STREAM = "musweep:events";
 export const STREAM_ID_KEY = "musweep:stream-id";
 /** Pub/sub channel on which the orchestrator asks workers to cancel a run (message: run id). */
 export const CANCEL_CHANNEL = "musweep:cancel";
-/** Key with a time to live, one per live worker: its heartbeat as JSON. */
+/** Set of the names of workers that have a heartbeat. */
+export const WORKERS_KEY = "musweep:workers";
+/** A worker's heartbeat as JSON. The key's time to live says how old it is, whatever the clocks of the hosts say. */
 export const workerKey = (worker: string): string => `musweep:worker:${worker}`;
+/** How long the last heartbeat of a worker is kept; a worker that stops in order removes its own. */
+export const HEARTBEAT_KEPT_MS = 3_600_000;
+/** A worker that was not heard of for this long is lost: killed, or cut off from Redis. */
+export const HEARTBEAT_LOST_MS = 20_000;
 
 export const jobSchema = z.strictObject({
   run: z.string(),
@@ -44,24 +50,30 @@ export const dispatchSchema = z.strictObject({
 });
 export type Dispatch = z.infer<typeof dispatchSchema>;
 
-const heartbeatSchema = z.strictObject({
-  worker: z.string(),
-  host: z.string(),
+const shortText = z.string().max(500);
+
+export const heartbeatSchema = z.strictObject({
+  worker: shortText,
+  host: shortText,
   pid: z.int(),
   capability: z.enum(CAPABILITIES),
-  slots: z.int(),
-  engine: z.string(),
-  version: z.string(),
-  started_at: z.number(),
-  at: z.number(),
-  running: z.array(
-    z.strictObject({
-      run: z.string(),
-      step: z.int(),
-      steps: z.int(),
-      tokens_per_second: z.number(),
-    }),
-  ),
+  slots: z.int().positive(),
+  /** What it trains with: onnx, or the command of another trainer. */
+  engine: shortText,
+  version: shortText,
+  /** Unix time, milliseconds, at the worker; no later than a Date can hold. */
+  started_at: z.int().nonnegative().max(8.64e15),
+  /** One per busy slot. */
+  running: z
+    .array(
+      z.strictObject({
+        run: shortText,
+        step: z.int().nonnegative(),
+        steps: z.int().positive(),
+        tokens_per_second: z.number().nonnegative(),
+      }),
+    )
+    .max(10_000),
 });
 export type Heartbeat = z.infer<typeof heartbeatSchema>;
 

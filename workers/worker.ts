@@ -14,11 +14,13 @@ import {
   CANCEL_CHANNEL,
   DISPATCH_KEY,
   dispatchSchema,
+  HEARTBEAT_KEPT_MS,
   type Heartbeat,
   type Job,
   jobId,
   jobSchema,
   queueName,
+  WORKERS_KEY,
   workerKey,
 } from "../schema/queue.ts";
 import { connectRedis } from "../schema/redis.ts";
@@ -29,7 +31,6 @@ import { TrainerPool } from "./trainer-pool.ts";
 import { TrainerFailure } from "./trainer-process.ts";
 
 const HEARTBEAT_MS = 5000;
-const HEARTBEAT_EXPIRES_S = 20;
 /** A worker that is asked to stop while Redis is away for so long leaves without telling it. */
 const REDIS_PATIENCE_MS = 5000;
 
@@ -163,13 +164,16 @@ export function startWorker(config: WorkerConfig, log: Logger): RunningWorker {
       pid: process.pid,
       capability: config.capability,
       slots: config.slots,
-      engine: config.trainer === "onnx" ? "onnx" : config.trainer.join(" "),
+      engine: config.trainer === "onnx" ? "onnx" : config.trainer.join(" ").slice(0, 500),
       version: packageVersion(),
       started_at: startedAt,
-      at: Date.now(),
       running: [...active.values()].map((entry) => ({ ...entry.progress })),
     };
-    await redis.set(workerKey(name), JSON.stringify(heartbeat), "EX", HEARTBEAT_EXPIRES_S);
+    await redis
+      .multi()
+      .set(workerKey(name), JSON.stringify(heartbeat), "PX", HEARTBEAT_KEPT_MS)
+      .sadd(WORKERS_KEY, name)
+      .exec();
   };
   const heartbeat = setInterval(() => void beat().catch(() => undefined), HEARTBEAT_MS);
   const ready = (async () => {
@@ -190,7 +194,7 @@ export function startWorker(config: WorkerConfig, log: Logger): RunningWorker {
       const inOrder = worker
         .pause(true)
         .then(() => worker.close())
-        .then(() => redis.del(workerKey(name)))
+        .then(() => redis.multi().del(workerKey(name)).srem(WORKERS_KEY, name).exec())
         .catch((error: Error) => log.error(error.message));
       const gone = redisGone(closed.signal).then(async () => {
         if (closed.signal.aborted) return;
