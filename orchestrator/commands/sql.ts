@@ -1,13 +1,12 @@
 import type { Command } from "commander";
-import { MusweepError } from "../../schema/errors.ts";
+import { csvField } from "../report/figures/csv.ts";
+import { shown, startQuery, type Value } from "../sql/query.ts";
 import { textTable } from "../terminal/table.ts";
 import { type CommonOptions, common, withDatabase } from "./common.ts";
 
 interface SqlOptions extends CommonOptions {
   csv?: boolean;
 }
-
-type Value = string | number | bigint | Buffer | null;
 
 export function addSql(program: Command): void {
   common(
@@ -19,17 +18,12 @@ export function addSql(program: Command): void {
       `musweep sql "SELECT parameterization, sparsity, log2_lr, val_loss FROM run_results WHERE sweep = 'quickstart'"`,
       `musweep sql "SELECT * FROM optima" --csv > optima.csv`,
     ],
-  ).action(async (query: string, options: SqlOptions) => {
+  ).action(async (text: string, options: SqlOptions) => {
     await withDatabase(options, { readonly: true }, (db) => {
-      const { columns, rows } = runQuery(query, (sql) => {
-        const statement = db.sqlite.prepare(sql);
-        if (!statement.reader) throw new Error("only queries that return rows can be run here");
-        return {
-          columns: statement.columns().map((c) => c.name),
-          rows: statement.raw(true).all() as Value[][],
-        };
-      });
-      const text = options.json
+      const query = startQuery(db.sqlite, text);
+      const { columns } = query;
+      const rows = [...query.rows];
+      const output = options.json
         ? JSON.stringify(
             rows.map((row) => Object.fromEntries(columns.map((name, i) => [name, row[i]]))),
             null,
@@ -47,32 +41,7 @@ export function addSql(program: Command): void {
               })),
               rows,
             );
-      process.stdout.write(`${text}\n`);
+      process.stdout.write(`${output}\n`);
     });
   });
 }
-
-function runQuery<T>(query: string, execute: (sql: string) => T): T {
-  try {
-    return execute(query);
-  } catch (cause) {
-    throw new MusweepError("sql", `the query failed: ${(cause as Error).message}`, {
-      kind: "usage",
-      remedy: "docs/sql.md lists the views and their columns; the database is opened read-only.",
-      cause,
-    });
-  }
-}
-
-const shown = (value: Value): string =>
-  value === null
-    ? ""
-    : typeof value === "number" && !Number.isInteger(value)
-      ? String(Number(value.toPrecision(7)))
-      : String(value);
-
-/** RFC 4180. */
-const csvField = (value: Value): string => {
-  const text = value === null ? "" : String(value);
-  return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-};

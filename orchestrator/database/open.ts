@@ -76,6 +76,8 @@ export function openDatabase(path: string, options: { readonly?: boolean } = {})
     sqlite.pragma("journal_mode = WAL");
     sqlite.pragma("synchronous = NORMAL");
     migrate(sqlite, path);
+  } else {
+    sqlite.pragma("query_only = ON");
   }
   sqlite.pragma("foreign_keys = ON");
   return { orm: drizzle(sqlite), sqlite, close: () => void sqlite.close() };

@@ -81,11 +81,12 @@ const plain = (value: unknown): Value =>
 export function csv(rows: CsvRow[]): string {
   const names = Object.keys(rows[0] ?? {});
   return [names, ...rows.map((row) => names.map((name) => row[name] ?? null))]
-    .map((fields) => `${fields.map(field).join(",")}\r\n`)
+    .map((fields) => `${fields.map(csvField).join(",")}\r\n`)
     .join("");
 }
 
-function field(value: Value): string {
+/** Quoted only where it has to be; null is an empty field. */
+export function csvField(value: unknown): string {
   const written = value === null ? "" : String(value);
   return /[",\r\n]/.test(written) ? `"${written.replaceAll('"', '""')}"` : written;
 }
