@@ -3,7 +3,7 @@
  * `run` and `serve` are this plus what they show.
  */
 import type { Logger } from "pino";
-import { type Collector, startCollector } from "./collector/collector.ts";
+import { type Collector, type EventLag, startCollector } from "./collector/collector.ts";
 import { type Database, openDatabase } from "./database/open.ts";
 import { type Dispatcher, startDispatcher } from "./queue/dispatcher.ts";
 import { openRedis } from "./redis/open-redis.ts";
@@ -18,6 +18,8 @@ export interface Service {
   readonly broken: Promise<Error>;
   /** Resolves when everything that workers have reported so far is in the database. */
   collected(): Promise<void>;
+  /** How far storing what workers report is behind. */
+  eventLag(): Promise<EventLag>;
   close(): Promise<void>;
 }
 
@@ -66,7 +68,15 @@ export async function startService(
       await dispatcher.close();
     };
     closers.push(stopDispatching);
-    return { db, redis, stopDispatching, broken: collector.broken, collected: collector.caughtUp, close };
+    return {
+      db,
+      redis,
+      stopDispatching,
+      broken: collector.broken,
+      collected: collector.caughtUp,
+      eventLag: collector.lag,
+      close,
+    };
   } catch (error) {
     await close();
     throw error;

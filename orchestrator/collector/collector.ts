@@ -28,7 +28,14 @@ export interface Collector {
   readonly broken: Promise<Error>;
   /** Resolves when everything that was in the stream at the time of the call has been applied. */
   caughtUp(): Promise<void>;
+  /** Entries of the stream that are not applied yet, and for how long the oldest of them has been there. */
+  lag(): Promise<EventLag>;
   close(): Promise<void>;
+}
+
+export interface EventLag {
+  entries: number;
+  seconds: number;
 }
 
 type Entry = [id: string, fields: string[]];
@@ -94,6 +101,18 @@ export async function startCollector(db: Database, redisUrl: string, log: Logger
   }
   await drained();
 
+  async function lag(): Promise<EventLag> {
+    // The last applied entry stays in the stream as the mark of how far this has come, so it may be the first of the two.
+    const next = await redis.xrange(EVENT_STREAM, cursor, "+", "COUNT", 2);
+    const mark = next[0]?.[0] === cursor ? 1 : 0;
+    const oldest = next[mark]?.[0];
+    if (oldest === undefined) return { entries: 0, seconds: 0 };
+    // Entry ids begin with the time in Redis, which need not be the time here.
+    const [length, [now]] = await Promise.all([redis.xlen(EVENT_STREAM), redis.time()]);
+    const since = Number(oldest.split("-")[0]) / 1000;
+    return { entries: Math.max(1, length - mark), seconds: Math.max(0, Number(now) - since) };
+  }
+
   let closed = false;
   let reportBroken: (error: Error) => void = () => undefined;
   const broken = new Promise<Error>((resolve) => {
@@ -118,6 +137,7 @@ export async function startCollector(db: Database, redisUrl: string, log: Logger
   return {
     broken,
     caughtUp: drained,
+    lag,
     async close() {
       closed = true;
       await loop;

@@ -1,7 +1,7 @@
 /** The collector between a real Redis stream and a real SQLite: restarts, repeats, and entries that are no events. */
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { startCollector } from "../../../orchestrator/collector/collector.ts";
-import type { Database } from "../../../orchestrator/database/open.ts";
+import { type Database, openDatabase } from "../../../orchestrator/database/open.ts";
 import { DISPATCH_KEY, EVENT_STREAM } from "../../../schema/queue.ts";
 import { Attempt, cellsOf, freshDatabase, gridText, submitText } from "../../support/database.ts";
 import { freshRedis, send, silent } from "../../support/orchestrator.ts";
@@ -105,6 +105,29 @@ describe("the collector", () => {
     expect(db.sqlite.prepare("SELECT state FROM runs ORDER BY ordinal LIMIT 1").get()).toEqual({
       state: "running",
     });
+    await collector.close();
+  });
+
+  it("says how far it is behind: entries that are not applied, and since when", async () => {
+    const { url, redis } = await freshRedis();
+    const db = freshDatabase();
+    const [a] = queuedSweep(db).map((run) => new Attempt(run, 1001));
+    await send(redis, a!.claimed(), a!.started());
+    const collector = await startCollector(db, url, silent);
+    expect(await collector.lag()).toEqual({ entries: 0, seconds: 0 });
+    // Another writer holds the database: nothing can be applied until it lets go.
+    const other = openDatabase(db.sqlite.name);
+    onTestFinished(() => other.close());
+    db.sqlite.pragma("busy_timeout = 1");
+    other.sqlite.exec("BEGIN IMMEDIATE");
+    const [sent] = (await redis.time()).map(Number);
+    await send(redis, a!.metrics(1, 5), a!.metrics(2, 4));
+    expect(await collector.lag()).toMatchObject({ entries: 2 });
+    await until(async () => expect((await collector.lag()).seconds).toBeGreaterThan(0));
+    const [now] = (await redis.time()).map(Number);
+    expect((await collector.lag()).seconds).toBeLessThanOrEqual(now! + 1 - sent!);
+    other.sqlite.exec("ROLLBACK");
+    await until(async () => expect(await collector.lag()).toEqual({ entries: 0, seconds: 0 }));
     await collector.close();
   });
 });
