@@ -21,8 +21,10 @@ WORKDIR /app
 COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist
-# SQL migrations, the published JSON Schema and the dashboard's files are read from beside package.json.
+# SQL migrations, the published JSON Schema, the guide to the views and the dashboard's files are read from beside
+# package.json.
 COPY schema schema
+COPY docs/sql.md docs/
 COPY orchestrator/dashboard/assets orchestrator/dashboard/assets
 COPY sweeps sweeps
 RUN ln -s /app/dist/orchestrator/cli.js /usr/local/bin/musweep \

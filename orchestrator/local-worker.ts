@@ -2,15 +2,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { openSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import type { WorkerConfig } from "../schema/worker.ts";
+import { programAt } from "./program.ts";
 
-/** The command line of a file under workers/, from source (through tsx) and from dist/ alike. */
-export function workerProgram(name: string): string[] {
-  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
-  const file = fileURLToPath(new URL(`../workers/${name}.${extension}`, import.meta.url));
-  return extension === "ts" ? ["--import", "tsx", file] : [file];
-}
+/** The command line of a file under workers/. */
+export const workerProgram = (name: string): string[] => programAt(`../workers/${name}`);
 
 export interface LocalWorker {
   /** Resolves with the exit code (null: a signal) when the process has ended, whoever ended it. */

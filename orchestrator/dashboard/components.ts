@@ -7,6 +7,8 @@ import { type Html, html } from "./html.ts";
 
 export const sweepPath = (sweep: string): string => `/sweeps/${encodeURIComponent(sweep)}`;
 export const runPath = (run: string): string => `/runs/${encodeURIComponent(run)}`;
+export const comparePath = (runs: readonly string[]): string =>
+  `/compare?${runs.map((run) => `run=${encodeURIComponent(run)}`).join("&")}`;
 
 type State = RunState | PhaseState | SweepProgress["state"];
 
@@ -59,7 +61,7 @@ export function speedText(sweep: SweepProgress, rate: Rate | undefined): Html | 
 <p class="muted">${rate.runs_per_minute.toFixed(rate.runs_per_minute < 10 ? 1 : 0)} runs/min, ${quantity(rate.tokens_per_second)} tokens/s</p>`;
 }
 
-interface Column<Row> {
+export interface Column<Row> {
   name: string;
   /** Numbers stand to the right; a heading names its row. */
   kind: "heading" | "number" | "words";

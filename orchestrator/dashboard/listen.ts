@@ -6,6 +6,7 @@ import { MusweepError } from "../../schema/errors.ts";
 import { CAPABILITIES, queueName } from "../../schema/queue.ts";
 import { connectRedis } from "../../schema/redis.ts";
 import type { Service } from "../service.ts";
+import { createQueryRunner } from "../sql/run-query.ts";
 import type { StateDirectory } from "../state.ts";
 import { createApp } from "./app.ts";
 
@@ -41,12 +42,15 @@ export async function serveDashboard(
   const { host, token } = address;
   const connection = connectRedis(service.redis.url);
   const queues = CAPABILITIES.map((c) => new Queue(queueName(c), { connection }));
-  const closeQueues = async (): Promise<void> => {
+  const queries = createQueryRunner(state.database);
+  const release = async (): Promise<void> => {
+    queries.close();
     await Promise.all(queues.map((queue) => queue.close()));
     connection.disconnect();
   };
   try {
-    const app = createApp({ db: service.db, state, queues, token });
+    const { db, eventLag } = service;
+    const app = createApp({ db, state, redis: connection, queues, eventLag, queries, token });
     const { server, port } = await listenOn(app.fetch, address);
     const url = `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
     writeFileSync(state.server, JSON.stringify({ url, pid: process.pid }));
@@ -58,11 +62,11 @@ export async function serveDashboard(
           server.close(() => resolve());
           if ("closeAllConnections" in server) server.closeAllConnections();
         });
-        await closeQueues();
+        await release();
       },
     };
   } catch (error) {
-    await closeQueues();
+    await release();
     throw error;
   }
 }

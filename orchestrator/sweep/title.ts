@@ -5,17 +5,31 @@ import type { Coordinates } from "./expand-sweep.ts";
 /**
  * @param coordinates layers are shown only when `layers` says so, since most sweeps have one depth
  */
-export function titleOf(coordinates: Coordinates, options: { layers?: boolean } = {}): string {
+export const titleOf = (coordinates: Coordinates, options: { layers?: boolean } = {}): string =>
+  parts(coordinates, options.layers === true).join(" ");
+
+/** What several have in common, once, and of each what it has not. */
+export function splitTitles(all: readonly Coordinates[]): { common: string; own: string[] } {
+  const depths = new Set(all.map((coordinates) => coordinates.layers));
+  const each = all.map((coordinates) => parts(coordinates, depths.size > 1));
+  const isCommon = (part: string): boolean => each.every((one) => one.includes(part));
+  return {
+    common: (each[0] ?? []).filter(isCommon).join(" "),
+    own: each.map((one) => one.filter((part) => !isCommon(part)).join(" ")),
+  };
+}
+
+function parts(coordinates: Coordinates, layered: boolean): string[] {
   const { parameterization, width, sparsity, layers, learning_rate, seed, ...others } = coordinates;
   return [
     RULES[parameterization].title,
     `d${width}`,
-    ...(options.layers === true ? [`L${layers}`] : []),
+    ...(layered ? [`L${layers}`] : []),
     `s${sparsity}`,
     ...Object.entries(others).map(([name, value]) => `${name} ${value}`),
     `lr ${showRate(learning_rate)}`,
     `seed ${seed}`,
-  ].join(" ");
+  ];
 }
 
 /** As a power of two, with two digits where it is none: 2^-8, 2^-5.95. */

@@ -3,11 +3,12 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { Database } from "../../orchestrator/database/open.ts";
+import { readSqlGuide } from "../../orchestrator/sql/guide.ts";
 import { packageRoot } from "../../schema/package.ts";
 import { Attempt, applyAll, freshDatabase, submitText } from "../support/database.ts";
 
 const read = (...path: string[]): string => readFileSync(join(packageRoot(), ...path), "utf8");
-const examples = [...read("docs", "sql.md").matchAll(/```sql\n([\s\S]*?)```/g)].map((match) => match[1]!);
+const { examples } = readSqlGuide();
 
 interface Point {
   run: string;
@@ -41,21 +42,21 @@ function filledDatabase(): Database {
 describe("docs/sql.md", () => {
   it("has examples that all answer", () => {
     const db = filledDatabase();
-    expect(examples.length).toBeGreaterThan(8);
-    for (const query of examples) {
-      expect(db.sqlite.prepare(query).all().length, query).toBeGreaterThan(0);
-    }
+    expect(examples.length).toBe(read("docs", "sql.md").split("```sql").length - 1);
+    for (const { title, sql } of examples)
+      expect(db.sqlite.prepare(sql).all().length, title).toBeGreaterThan(0);
   });
 
-  it.each(["run_results", "curves", "optima", "missing"])("names every column of %s", (view) => {
-    const section = read("docs", "sql.md")
-      .split("\n## ")
-      .find((part) => part.startsWith(view))!;
-    const named = new Set(section.match(/[a-z_0-9]+/g));
-    const columns = freshDatabase()
-      .sqlite.prepare(`SELECT * FROM ${view}`)
-      .columns()
-      .map((column) => column.name);
-    expect(columns.filter((name) => !named.has(name))).toEqual([]);
-  });
+  it.each(["run_results", "curves", "optima", "missing"])(
+    "explains every column of %s, and no other",
+    (view) => {
+      const guide = readSqlGuide().views.find(({ name }) => name === view)!;
+      const columns = freshDatabase()
+        .sqlite.prepare(`SELECT * FROM ${view}`)
+        .columns()
+        .map((column) => column.name);
+      expect(guide.columns.flatMap(({ names }) => names).sort()).toEqual(columns.sort());
+      for (const { meaning } of [...guide.columns, { meaning: guide.summary }]) expect(meaning).not.toBe("");
+    },
+  );
 });

@@ -6,6 +6,17 @@ import { Idiomorph } from "./idiomorph.js";
 
 const address = document.body.dataset.live;
 if (address !== undefined) follow(address);
+document.addEventListener("keydown", sendByKeys);
+
+/**
+ * Ctrl or ⌘ with Enter sends the form of a box that says so, as people know it from other consoles.
+ * @param {KeyboardEvent} event
+ */
+function sendByKeys(event) {
+  if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+  const box = event.target;
+  if (box instanceof HTMLTextAreaElement && box.dataset.runKeys !== undefined) box.form?.requestSubmit();
+}
 
 /**
  * Follows a stream while the page is seen; a hidden page closes it, because browsers allow few connections to one server.

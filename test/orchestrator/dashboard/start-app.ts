@@ -1,7 +1,11 @@
 /** The dashboard asked without a socket, and the headers that browsers and scripts send. */
+import { join } from "node:path";
+import { onTestFinished } from "vitest";
 import { createApp } from "../../../orchestrator/dashboard/app.ts";
 import type { Database } from "../../../orchestrator/database/open.ts";
+import { createQueryRunner, type QueryRunner } from "../../../orchestrator/sql/run-query.ts";
 import { stateDirectory } from "../../../orchestrator/state.ts";
+import { connectRedis } from "../../../schema/redis.ts";
 import { freshDatabase } from "../../support/database.ts";
 import { startOrchestrator } from "../../support/orchestrator.ts";
 import { scratch } from "../../support/scratch.ts";
@@ -10,13 +14,30 @@ import { scratch } from "../../support/scratch.ts";
 export async function startApp(token?: string) {
   const o = await startOrchestrator();
   const state = stateDirectory({ dir: scratch().directory });
-  return { ...o, app: createApp({ db: o.db, state, queues: [o.queue], token }) };
+  const queries = queriesOf(o.db);
+  const { db, redis, collector } = o;
+  return {
+    ...o,
+    app: createApp({ db, state, redis, queues: [o.queue], eventLag: collector.lag, queries, token }),
+  };
 }
 
 /** Over a database that nothing trains. */
 export function openApp(token?: string, db: Database = freshDatabase()) {
   const state = stateDirectory({ dir: scratch().directory });
-  return { db, app: createApp({ db, state, queues: [], token }) };
+  const redis = connectRedis(join(state.root, "no-redis.sock"));
+  onTestFinished(() => redis.disconnect());
+  const eventLag = () => Promise.reject(new Error("there is no Redis"));
+  return {
+    db,
+    app: createApp({ db, state, redis, queues: [], eventLag, queries: queriesOf(db), token }),
+  };
+}
+
+function queriesOf(db: Database): QueryRunner {
+  const queries = createQueryRunner(db.sqlite.name);
+  onTestFinished(() => queries.close());
+  return queries;
 }
 
 export const browser = { accept: "text/html,application/xhtml+xml" };

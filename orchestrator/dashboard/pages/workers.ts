@@ -1,0 +1,125 @@
+/** Who trains: every worker that has a heartbeat, what it trains at what speed, and what waits on the queues. */
+import { packageVersion } from "../../../schema/package.ts";
+import { readWorkers, tokensPerSecond, type WorkerStatus } from "../../queue/read-workers.ts";
+import { runTitle } from "../../queue/title.ts";
+import { inTime } from "../../redis/in-time.ts";
+import { duration, plural } from "../../terminal/format.ts";
+import { ago, dataTable, runPath } from "../components.ts";
+import { type Html, html } from "../html.ts";
+import { emptyState, page } from "../layout.ts";
+import { fragment, streamFragments } from "../live.ts";
+import type { Context, Page } from "../page.ts";
+
+/** Runs of one worker that are named; one with more slots than that shows how many more. */
+const RUNS_SHOWN = 8;
+
+export const workersPage: Page = {
+  nav: { title: "Workers", href: "/workers" },
+  mount(app, context) {
+    app.get("/workers", async (c) =>
+      c.html(
+        page(c, {
+          title: "Workers",
+          section: "/workers",
+          live: "/workers/live",
+          body: html`<h1>Workers</h1>${fragment("workers", await content(context))}`,
+        }),
+      ),
+    );
+    app.get("/workers/live", (c) =>
+      streamFragments(c, context.db, async () => ({ workers: await content(context) })),
+    );
+  },
+};
+
+async function content(context: Context): Promise<Html> {
+  const read = await inTime(
+    Promise.all([
+      readWorkers(context.redis),
+      Promise.all(context.queues.map((queue) => queue.getJobCounts("waiting", "active", "delayed"))),
+    ]),
+  );
+  if (read === null)
+    return emptyState(
+      "Redis does not answer",
+      "Workers and queues meet there. Results that are stored already can be seen all the same; the rest waits until it is back.",
+    );
+  const [workers, counts] = read;
+  return html`${workers.length === 0 ? nobody() : workersContent(context, workers)}
+<h2>Queues</h2>
+${dataTable(
+  "queues",
+  "Jobs in Redis. About 2,000 wait there at most, the others in the database as pending runs.",
+  [
+    {
+      name: "queue",
+      kind: "heading",
+      value: ({ queue }) => html`<a href="/queues/queue/${queue.name}">${queue.name}</a>`,
+    },
+    { name: "waiting", kind: "number", value: ({ count }) => count.waiting ?? 0 },
+    { name: "active", kind: "number", value: ({ count }) => count.active ?? 0 },
+    { name: "delayed", kind: "number", value: ({ count }) => count.delayed ?? 0 },
+  ],
+  context.queues.map((queue, i) => ({ queue, count: counts[i]! })),
+)}`;
+}
+
+const nobody = (): Html =>
+  emptyState(
+    "No workers",
+    html`Start one on this machine with <code>musweep worker</code>, or on others with <code>--redis</code>; runs wait until then.`,
+  );
+
+function workersContent(context: Context, workers: readonly WorkerStatus[]): Html {
+  const alive = workers.filter((worker) => !worker.lost);
+  const slots = alive.reduce((sum, worker) => sum + worker.slots, 0);
+  const busy = alive.reduce((sum, worker) => sum + worker.running.length, 0);
+  const speed = alive.reduce((sum, worker) => sum + tokensPerSecond(worker), 0);
+  return html`<p class="lead">${plural(alive.length, "worker")}, ${busy} of ${plural(slots, "slot")} busy, ${perSecond(speed)} tokens/s</p>
+${
+  alive.length === workers.length
+    ? ""
+    : html`<p>A worker that is lost was killed or cannot reach Redis. Its runs go to other workers; it leaves this list after an hour.</p>`
+}
+${dataTable(
+  "worker-list",
+  "Every worker says every 5 s that it is there.",
+  [
+    { name: "worker", kind: "heading", value: (w) => w.worker },
+    { name: "host", kind: "words", value: (w) => html`${w.host}<div class="muted">process ${w.pid}</div>` },
+    { name: "state", kind: "words", value: stateOf },
+    { name: "queue", kind: "words", value: (w) => w.capability },
+    { name: "slots busy", kind: "number", value: (w) => `${w.lost ? 0 : w.running.length} of ${w.slots}` },
+    { name: "training", kind: "words", value: (w) => runsOf(context, w) },
+    { name: "tokens/s", kind: "number", value: (w) => perSecond(tokensPerSecond(w)) },
+    { name: "last heartbeat", kind: "number", value: (w) => `${duration(w.age_seconds)} ago` },
+    { name: "started", kind: "words", value: (w) => ago(w.started_at) },
+    { name: "engine", kind: "words", value: engineOf },
+  ],
+  workers,
+)}`;
+}
+
+const perSecond = (speed: number): string => Math.round(speed).toLocaleString("en-US");
+
+const stateOf = ({ lost, running }: WorkerStatus): Html =>
+  lost
+    ? html`<span class="badge failed"><span aria-hidden="true">!</span> lost</span>`
+    : running.length > 0
+      ? html`<span class="badge running"><span aria-hidden="true">▸</span> training</span>`
+      : html`<span class="badge queued"><span aria-hidden="true">·</span> idle</span>`;
+
+function runsOf({ db }: Context, { running, lost }: WorkerStatus): Html {
+  if (lost || running.length === 0) return html``;
+  const more = running.length - RUNS_SHOWN;
+  return html`<ul class="plain">${running
+    .slice(0, RUNS_SHOWN)
+    .map(
+      ({ run, step, steps }) =>
+        html`<li><a href="${runPath(run)}">${runTitle(db, run)}</a> <span class="muted">${step.toLocaleString("en-US")} of ${steps.toLocaleString("en-US")}</span></li>`,
+    )}${more > 0 ? html`<li class="muted">and ${more} more</li>` : ""}</ul>`;
+}
+
+/** Another version than the orchestrator's is worth a look: they may not understand each other. */
+const engineOf = ({ engine, version }: WorkerStatus): Html =>
+  html`${engine}${version === packageVersion() ? "" : html`<div class="problem">musweep ${version}</div>`}`;

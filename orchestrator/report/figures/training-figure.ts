@@ -1,0 +1,296 @@
+/**
+ * Training curves: loss against step, a line per run, its evaluations as markers; for a single run also where attempts went
+ * on, and the gradient norm below.
+ */
+import { line as lineShape } from "d3-shape";
+import { plural } from "../../terminal/format.ts";
+import { arrowhead, cross } from "./curve-marks.ts";
+import {
+  type Box,
+  type Figure,
+  figure,
+  frame,
+  group,
+  type LegendEntry,
+  label,
+  legend,
+  line,
+  linear,
+  lossTicks,
+  path,
+} from "./frame.ts";
+import { decimal } from "./labels.ts";
+import { element, type Markup, text } from "./markup.ts";
+import { marker, sparsityClass } from "./theme.ts";
+
+interface TrainingPoint {
+  step: number;
+  train_loss: number | null;
+  validation_loss: number | null;
+  gradient_norm: number | null;
+}
+
+export interface TrainingCurve {
+  run: string;
+  title: string;
+  /** Planned. */
+  steps: number;
+  /** By rising step. */
+  points: TrainingPoint[];
+  /** Later attempts, and the step after which each went on. */
+  resumed: { attempt: number; step: number }[];
+  /** The step at which the run diverged. */
+  diverged_at: number | null;
+}
+
+export interface TrainingFigureOptions {
+  /** Unique in its page; letters, digits and hyphens. */
+  id: string;
+  width: number;
+}
+
+const LEFT = 58;
+const RIGHT = 14;
+const LOSS_HEIGHT = 260;
+const NORM_HEIGHT = 90;
+const AXIS = 24;
+/** For crosses, arrowheads and the numbers of attempts. */
+const STRIP = 16;
+/** A training loss this far above those of the first steps leaves the axis. */
+const HEADROOM = 1.1;
+
+/** @returns null when no run has reported a step yet */
+export function trainingFigure(
+  curves: readonly TrainingCurve[],
+  options: TrainingFigureOptions,
+): Figure | null {
+  const losses = lossDomain(curves);
+  if (losses === null) return null;
+  const { id, width } = options;
+  const single = curves.length === 1 ? curves[0]! : null;
+  const norms = single === null ? null : normDomain(single);
+  const key = legendOf(curves, losses, { x: 12, y: 16, width: width - 24 });
+  const box: Box = {
+    x: LEFT,
+    y: 16 + key.height + 4 + STRIP,
+    width: width - LEFT - RIGHT,
+    height: LOSS_HEIGHT,
+  };
+  const below: Box = { ...box, y: box.y + box.height + AXIS + 18, height: NORM_HEIGHT };
+  const last = norms === null ? box : below;
+  const x = linear([0, Math.max(...curves.map((c) => c.steps))], [box.x, box.x + box.width]);
+  const y = linear(losses, [box.y + box.height, box.y]);
+  const steps = { scale: x, ticks: stepTicks(x, width), format: stepText };
+  const content = [
+    ...key.markup,
+    ...clip(`${id}-loss`, box),
+    ...frame(box, steps, { scale: y, ...lossTicks(y, 6), labelled: true }),
+    label(0, 0, "loss (nats per token)", turned(15, box.y + box.height / 2)),
+    ...(single === null ? [] : single.resumed.map((r) => resumeMark(r, x(r.step), box))),
+    ...curves.map((curve, i) =>
+      group(
+        { class: sparsityClass(i, curves.length), "data-run": curve.run },
+        group({ "clip-path": `url(#${id}-loss)` }, lossLine(curve, x, y)),
+        evaluations(curve, i, losses, x, y),
+        aboveMarks(curve, losses, x, box),
+      ),
+    ),
+    ...(norms === null ? [] : normPanel(single!, norms, below, steps)),
+    label(box.x + box.width / 2, last.y + last.height + 34, "step", { "text-anchor": "middle" }),
+  ];
+  return figure(
+    { width, height: last.y + last.height + 44 },
+    {
+      id,
+      title: single === null ? "Training curves" : `Training curve of ${single.title}`,
+      description: `Loss against step of ${plural(curves.length, "run")}. The table beside it has the same numbers.`,
+      series: curves.length,
+    },
+    content,
+  );
+}
+
+const turned = (x: number, y: number) => ({
+  "text-anchor": "middle",
+  transform: `translate(${x} ${y}) rotate(-90)`,
+});
+
+const clip = (id: string, { x, y, width, height }: Box): Markup[] => [
+  element("clipPath", { id }, element("rect", { x, y, width, height })),
+];
+
+/** From below the lowest loss to a little above what training begins with; null without losses. */
+function lossDomain(curves: readonly TrainingCurve[]): [number, number] | null {
+  const all = curves
+    .flatMap((c) => c.points.flatMap((p) => [p.train_loss, p.validation_loss]))
+    .filter(isNumber);
+  if (all.length === 0) return null;
+  const begin = curves.flatMap((c) => c.points.find((p) => p.train_loss !== null)?.train_loss ?? []);
+  const bottom = all.reduce((a, b) => Math.min(a, b));
+  const highest = all.reduce((a, b) => Math.max(a, b));
+  const top = begin.length === 0 ? highest : Math.min(highest, Math.max(...begin) * HEADROOM);
+  const margin = 0.04 * Math.max(top - bottom, 0.001 * Math.abs(top));
+  return [bottom - margin, Math.max(top, bottom) + margin];
+}
+
+const isNumber = (value: number | null): value is number => value !== null;
+
+type Scale = ReturnType<typeof linear>;
+
+const stepTicks = (x: Scale, width: number): number[] =>
+  x.ticks(width < 500 ? 4 : 8).filter((tick) => Number.isInteger(tick));
+
+/** "12,000" */
+const stepText = (step: number): string => step.toLocaleString("en-US");
+
+function lossLine(curve: TrainingCurve, x: Scale, y: Scale): Markup[] {
+  const trained = curve.points.filter((p) => p.train_loss !== null);
+  const d = lineShape<TrainingPoint>()
+    .x((p) => x(p.step))
+    .y((p) => y(p.train_loss!))
+    .digits(1)(trained);
+  return d === null ? [] : [path(d, { class: "line thin" })];
+}
+
+function evaluations(
+  curve: TrainingCurve,
+  series: number,
+  losses: [number, number],
+  x: Scale,
+  y: Scale,
+): Markup[] {
+  return curve.points.flatMap((p) => {
+    if (p.validation_loss === null || p.validation_loss > losses[1]) return [];
+    return element(
+      "path",
+      {
+        d: marker(series, 60),
+        transform: `translate(${x(p.step).toFixed(1)} ${y(p.validation_loss).toFixed(1)})`,
+        class: "mark edge",
+        "data-step": p.step,
+        "data-validation-loss": p.validation_loss,
+      },
+      element(
+        "title",
+        {},
+        text(`${curve.title}, step ${stepText(p.step)}: validation loss ${decimal(p.validation_loss, 4)}`),
+      ),
+    );
+  });
+}
+
+/** A cross where the run diverged, an arrowhead where its loss first leaves the axis. */
+function aboveMarks(curve: TrainingCurve, losses: [number, number], x: Scale, box: Box): Markup[] {
+  const leaves = curve.points.find((p) => (p.train_loss ?? 0) > losses[1]);
+  const attributes = { class: "open", fill: "none" };
+  const at = box.y - STRIP / 2 + 1;
+  return [
+    ...(leaves === undefined ? [] : [path(arrowhead(x(leaves.step), at), attributes)]),
+    ...(curve.diverged_at === null ? [] : [path(cross(x(curve.diverged_at), at), attributes)]),
+  ];
+}
+
+const resumeMark = ({ attempt, step }: { attempt: number; step: number }, x: number, box: Box): Markup =>
+  group(
+    {},
+    line(x, box.y, x, box.y + box.height, { class: "base" }),
+    label(x, box.y - 4, String(attempt), { class: "small muted", "text-anchor": "middle" }),
+    element("title", {}, text(`attempt ${attempt} went on after step ${stepText(step)}`)),
+  );
+
+/** Whole decades around what was seen, of norms above 0; null without any. */
+function normDomain({ points }: TrainingCurve): [number, number] | null {
+  const norms = points.map((p) => p.gradient_norm).filter((v): v is number => v !== null && v > 0);
+  if (norms.length < 2) return null;
+  const low = Math.floor(Math.log10(Math.min(...norms)));
+  const high = Math.ceil(Math.log10(Math.max(...norms)));
+  return [low, Math.max(high, low + 1)];
+}
+
+function normPanel(
+  curve: TrainingCurve,
+  [low, high]: [number, number],
+  box: Box,
+  steps: Parameters<typeof frame>[1],
+): Markup[] {
+  const y = linear([low, high], [box.y + box.height, box.y]);
+  const decades = Array.from({ length: high - low + 1 }, (_, i) => low + i);
+  const every = Math.ceil(decades.length / 4);
+  const points = curve.points.filter((p) => p.gradient_norm !== null && p.gradient_norm > 0);
+  const d = lineShape<TrainingPoint>()
+    .x((p) => steps.scale(p.step))
+    .y((p) => y(Math.log10(p.gradient_norm!)))
+    .digits(1)(points);
+  return [
+    ...frame(box, steps, {
+      scale: y,
+      ticks: decades.filter((_, i) => i % every === 0),
+      format: (decade) => String(Number((10 ** decade).toPrecision(1))),
+      labelled: true,
+    }),
+    label(0, 0, "gradient norm", turned(15, box.y + box.height / 2)),
+    group({ class: sparsityClass(0, 1) }, d === null ? [] : [path(d, { class: "line thin" })]),
+  ];
+}
+
+function legendOf(
+  curves: readonly TrainingCurve[],
+  losses: [number, number],
+  at: { x: number; y: number; width: number },
+) {
+  const n = curves.length;
+  const some = (test: (curve: TrainingCurve) => boolean): boolean => curves.some(test);
+  const key = (name: string, shown: boolean, glyph: Markup): LegendEntry[] =>
+    shown ? [{ name, glyph, class: n === 1 ? sparsityClass(0, 1) : "key" }] : [];
+  const stroke = n === 1 ? "line thin" : "key";
+  return legend(
+    [
+      {
+        heading: "",
+        entries:
+          n === 1
+            ? []
+            : curves.map(({ title }, i) => ({
+                name: title,
+                class: sparsityClass(i, n),
+                glyph: group(
+                  {},
+                  line(-12, 0, 12, 0, { class: "line" }),
+                  path(marker(i, 48), { class: "mark edge" }),
+                ),
+              })),
+      },
+      {
+        heading: "",
+        entries: [
+          ...key(
+            "training loss",
+            some((c) => c.points.some((p) => p.train_loss !== null)),
+            line(-12, 0, 12, 0, { class: stroke }),
+          ),
+          ...key(
+            "validation loss",
+            some((c) => c.points.some((p) => p.validation_loss !== null)),
+            path(marker(0, 60), { class: n === 1 ? "mark edge" : "key" }),
+          ),
+          ...key(
+            "a later attempt goes on",
+            n === 1 && curves[0]!.resumed.length > 0,
+            line(0, -8, 0, 8, { class: "base" }),
+          ),
+          ...key(
+            "above the axis",
+            some((c) => c.points.some((p) => (p.train_loss ?? 0) > losses[1])),
+            path(arrowhead(0, 0), { class: n === 1 ? "open" : "key", "stroke-width": "1.5" }),
+          ),
+          ...key(
+            "diverged",
+            some((c) => c.diverged_at !== null),
+            path(cross(0, 0), { class: n === 1 ? "open" : "key", "stroke-width": "1.5" }),
+          ),
+        ],
+      },
+    ],
+    at,
+  );
+}
