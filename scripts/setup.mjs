@@ -17,6 +17,7 @@ import {
 } from "node:fs";
 import path from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { findBrowser } from "./find-browser.mjs";
 
 export const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const MINIMUM_NODE = [20, 20];
@@ -200,10 +201,12 @@ async function ensureBuild() {
   }
 }
 
+const fromDist = (...names) =>
+  import(pathToFileURL(path.join(ROOT, "dist", "orchestrator", "redis", ...names)).href);
+
 /** The program itself; which Redis is used is decided later, and one named by REDIS_URL needs no program. */
 async function ensureRedis() {
-  const module = pathToFileURL(path.join(ROOT, "dist", "orchestrator", "redis", "install-server.js"));
-  const { ensureServer } = await import(module.href);
+  const { ensureServer } = await fromDist("install-server.js");
   const start = performance.now();
   let installing = false;
   await ensureServer({
@@ -216,12 +219,32 @@ async function ensureRedis() {
   });
 }
 
-/** @param redis whether a Redis server program is needed */
-export async function setUp({ redis }) {
+/** For the tests of the dashboard, which look at it in a real browser. */
+async function ensureBrowser() {
+  if (findBrowser() !== undefined) return;
+  const { asRoot, installWithApt } = await fromDist("apt.js");
+  const prefix = existsSync("/usr/bin/apt-get") ? await asRoot() : undefined;
+  const ended =
+    prefix === undefined
+      ? undefined
+      : await step("installing chromium with apt-get, a minute", () => installWithApt(prefix, "chromium"));
+  if (findBrowser() !== undefined) return;
+  const why = ended === undefined ? "" : `:\n${lastLines(ended.output, 3)}`;
+  throw new SetupError(
+    `The dashboard's tests need Chromium or Chrome, and none could be installed without asking${why}\n` +
+      "Install one (Debian: sudo apt-get install chromium), or set CHROMIUM to the path of one.",
+  );
+}
+
+/**
+ * @param needs redis: a Redis server program; browser: a Chromium
+ */
+export async function setUp({ redis, browser = false }) {
   checkNode();
   await ensurePackages();
   await ensureBuild();
   if (redis) await ensureRedis();
+  if (browser) await ensureBrowser();
 }
 
 /** Runs a script's main function: expected failures end with their message, not a stack. */

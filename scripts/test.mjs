@@ -23,7 +23,7 @@ function countTests(report) {
 
 await main(async () => {
   const args = process.argv.slice(2);
-  await setUp({ redis: true });
+  await setUp({ redis: true, browser: true });
   const { REDIS_URL: _, ...env } = process.env;
   const check = args.length === 0 ? await runInherited("npm", ["run", "--silent", "check"], env) : 0;
   const directory = mkdtempSync(path.join(tmpdir(), "musweep-report-"));

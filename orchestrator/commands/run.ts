@@ -7,6 +7,7 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { pino } from "pino";
 import { EXIT_CODES, MusweepError } from "../../schema/errors.ts";
+import type { Dashboard } from "../dashboard/listen.ts";
 import { isSettled, progressOf, type SweepProgress } from "../database/progress.ts";
 import { loadSweep, readSweepFile, type SweepText, submitSweep } from "../load-sweep.ts";
 import { type LocalWorker, startLocalWorker } from "../local-worker.ts";
@@ -17,12 +18,14 @@ import { type StateDirectory, stateDirectory } from "../state.ts";
 import { quantity } from "../terminal/format.ts";
 import { phaseNews } from "../terminal/phases.ts";
 import { progressLine, timeLeft } from "../terminal/progress.ts";
-import { type CommonOptions, common, print, say, sayInstalling, withRedis } from "./common.ts";
+import { type CommonOptions, common, parseCount, print, say, sayInstalling, withRedis } from "./common.ts";
 import { submittedText } from "./submit.ts";
 import { type WorkerOptions, workerConfig, workerOptions } from "./worker-options.ts";
 
 interface Options extends CommonOptions, WorkerOptions {
   redis?: string;
+  open?: boolean;
+  port?: number;
 }
 
 const POLL_MS = 250;
@@ -37,8 +40,14 @@ export function addRun(program: Command): void {
           .command("run <file>")
           .description(
             "train a sweep on this machine, with progress, and print the answer; run again to resume",
-          ),
-        ["musweep run sweeps/quickstart.yaml", "musweep run sweep.yaml --slots 8 --dir /data/musweep"],
+          )
+          .option("--open", "show the dashboard while it runs, and open it in a browser if there is a screen")
+          .option("--port <n>", "show the dashboard on this port of 127.0.0.1", parseCount("--port")),
+        [
+          "musweep run sweeps/quickstart.yaml",
+          "musweep run sweeps/quickstart.yaml --open",
+          "musweep run sweep.yaml --slots 8 --dir /data/musweep",
+        ],
       ),
     ),
   ).action(run);
@@ -73,6 +82,7 @@ async function run(file: string, options: Options): Promise<void> {
     });
     try {
       await submitFile(service, state, read, interrupted.signal);
+      const dashboard = await showDashboard(service, state, read.sweep.name, options);
       const worker = superviseWorker(() =>
         startLocalWorker(
           workerConfig(state, service.redis.url, options, true),
@@ -85,6 +95,7 @@ async function run(file: string, options: Options): Promise<void> {
         if (interrupted.signal.aborted)
           say("Stopping: runs in progress are checkpointed. Ctrl-C again to stop at once.");
       } finally {
+        await dashboard?.close();
         await service.stopDispatching();
         await worker.stop();
       }
@@ -116,6 +127,27 @@ async function submitFile(
       line.update(total_bytes > 0 ? read_bytes / total_bytes : 0, `tokenizing: ${quantity(read_bytes)}B`),
   }).finally(() => line.end());
   say(submittedText(submitSweep(service.db, loaded)));
+}
+
+/** On a free port unless one was asked for. */
+async function showDashboard(
+  service: Service,
+  state: StateDirectory,
+  sweep: string,
+  options: Options,
+): Promise<Dashboard | undefined> {
+  if (!options.open && options.port === undefined) return undefined;
+  // Loaded only here: the pages' libraries would slow every other command down.
+  const [{ serveDashboard }, { openBrowser }] = await Promise.all([
+    import("../dashboard/listen.ts"),
+    import("../dashboard/open-browser.ts"),
+  ]);
+  const address = { host: "127.0.0.1", port: options.port ?? 0, token: undefined };
+  const dashboard = await serveDashboard(service, state, address);
+  const url = dashboard.sweepUrl(sweep);
+  say(`Dashboard: ${url}`);
+  if (options.open) await openBrowser(url);
+  return dashboard;
 }
 
 /** Shows progress until no phase of the sweep has anything left to train, or the signal comes. */

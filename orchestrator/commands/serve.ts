@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { pino } from "pino";
 import { MusweepError } from "../../schema/errors.ts";
-import { type Address, checkAddress, serveDashboard } from "../dashboard/listen.ts";
+import type { Address } from "../dashboard/listen.ts";
 import { type Service, startService } from "../service.ts";
 import { type StateDirectory, stateDirectory } from "../state.ts";
 import { type CommonOptions, common, parseCount, say, sayInstalling, withRedis } from "./common.ts";
@@ -12,6 +12,9 @@ interface Options extends CommonOptions {
   port: number;
   token?: string;
 }
+
+/** Only when it is wanted: its libraries would slow every other command down. */
+const loadDashboard = () => import("../dashboard/listen.ts");
 
 const addressOf = ({ host, port, token }: Options): Address => ({ host, port, token: token || undefined });
 
@@ -35,6 +38,7 @@ export function addServe(program: Command): void {
 }
 
 async function serve(options: Options): Promise<void> {
+  const { checkAddress } = await loadDashboard();
   checkAddress(addressOf(options));
   const log = pino(
     { base: null, level: process.env.MUSWEEP_LOG ?? "info" },
@@ -75,6 +79,7 @@ async function answer(
   options: Options,
   stopped: Promise<void>,
 ): Promise<void> {
+  const { serveDashboard } = await loadDashboard();
   const dashboard = await serveDashboard(service, state, addressOf(options));
   const { url } = dashboard;
   try {

@@ -9,9 +9,12 @@ import type { Service } from "../service.ts";
 import { createQueryRunner } from "../sql/run-query.ts";
 import type { StateDirectory } from "../state.ts";
 import { createApp } from "./app.ts";
+import { sweepPath } from "./components.ts";
 
 export interface Dashboard {
   readonly url: string;
+  /** Where a sweep's page is. */
+  sweepUrl(sweep: string): string;
   close(): Promise<void>;
 }
 
@@ -56,6 +59,7 @@ export async function serveDashboard(
     writeFileSync(state.server, JSON.stringify({ url, pid: process.pid }));
     return {
       url,
+      sweepUrl: (sweep) => `${url}${sweepPath(sweep)}`,
       async close() {
         rmSync(state.server, { force: true });
         await new Promise<void>((resolve) => {

@@ -2,51 +2,15 @@
  * Installing a Redis server where none is: with apt as root or through passwordless sudo, or with brew. Nothing asks a
  * question. The system service that Debian's package brings is switched off again: musweep starts its own server.
  */
-import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { MusweepError } from "../../schema/errors.ts";
+import { asRoot, type Ended, installWithApt, run } from "./apt.ts";
 import { findProgram, findServer, MINIMUM_VERSION, type ServerProgram } from "./find-server.ts";
 
 export interface InstallOptions {
   /** Told once, before anything is installed. */
   onInstall?: ((what: string) => void) | undefined;
   signal?: AbortSignal | undefined;
-}
-
-interface Ended {
-  ok: boolean;
-  output: string;
-}
-
-function run(command: readonly string[], signal?: AbortSignal): Promise<Ended> {
-  const [program, ...args] = command;
-  const env = {
-    ...process.env,
-    DEBIAN_FRONTEND: "noninteractive",
-    NONINTERACTIVE: "1",
-    HOMEBREW_NO_AUTO_UPDATE: "1",
-  };
-  return new Promise((resolve, reject) => {
-    const child = spawn(program!, args, { env, stdio: ["ignore", "pipe", "pipe"], signal });
-    let output = "";
-    const collect = (chunk: Buffer): void => {
-      output = (output + chunk.toString()).slice(-4000);
-    };
-    child.stdout.on("data", collect);
-    child.stderr.on("data", collect);
-    child.on("error", (error) =>
-      signal?.aborted ? reject(signal.reason) : resolve({ ok: false, output: error.message }),
-    );
-    child.on("close", (code) => resolve({ ok: code === 0, output }));
-  });
-}
-
-/** How to run something as root without being asked: nothing in front, `sudo -n`, or not at all. */
-async function asRoot(): Promise<readonly string[] | undefined> {
-  if (process.getuid?.() === 0) return [];
-  const sudo = await findProgram("sudo");
-  if (sudo === undefined) return undefined;
-  return (await run([sudo, "-n", "true"])).ok ? [sudo, "-n"] : undefined;
 }
 
 const missing = (reason: string): MusweepError =>
@@ -56,16 +20,6 @@ const missing = (reason: string): MusweepError =>
       "Install one (Debian, Ubuntu: sudo apt-get install redis-server; macOS: brew install redis), " +
       "or set REDIS_URL to a Redis that is yours to use.",
   });
-
-async function installWithApt(prefix: readonly string[], signal: AbortSignal | undefined): Promise<Ended> {
-  const apt = [...prefix, "apt-get", "-o", "DPkg::Lock::Timeout=120"];
-  const install = [...apt, "install", "-y", "-q", "--no-install-recommends", "redis-server"];
-  const first = await run(install, signal);
-  if (first.ok) return first;
-  // A fresh machine has no package lists, or old ones.
-  await run([...apt, "update", "-q"], signal);
-  return run(install, signal);
-}
 
 async function switchOffService(prefix: readonly string[]): Promise<void> {
   if (existsSync("/run/systemd/system")) {
@@ -91,7 +45,7 @@ export async function ensureServer(options: InstallOptions = {}): Promise<Server
   const root = (await findProgram("apt-get")) === undefined ? undefined : await asRoot();
   if (root !== undefined) {
     onInstall?.("redis-server with apt-get");
-    ended = await installWithApt(root, signal);
+    ended = await installWithApt(root, "redis-server", signal);
     if (ended.ok) await switchOffService(root);
   } else {
     const brew = await findProgram("brew");

@@ -124,19 +124,18 @@ function mapRow(
 const STEPS = [0.25, 0.5, 1, 2, 4, 8, 16];
 
 function mapLink(cell: MapCell, curve: string, best: number | null, view: View): Html {
-  const { state, loss } = cell;
+  const { state, loss, reason } = cell;
   const above = loss === null || best === null ? null : (loss / best - 1) * 100;
   const step = above === null ? -1 : STEPS.filter((limit) => above > limit).length;
-  const byLoss = view.map === "loss" && above !== null;
-  const what =
-    loss === null
-      ? state === "running"
-        ? `running, step ${cell.step} of ${cell.steps}`
-        : state
-      : `loss ${decimal(loss, 4)}${above === 0 ? ", the best of its row" : `, ${decimal(above!, 2)}% above the best of its row`}`;
-  const added = cell.reason === "grid" ? "" : `; added, ${cell.reason}`;
-  const name = `${curve}, log₂ LR ${rateLabel(cell.learning_rate)}, seed ${cell.seed}: ${what}${added}`;
-  return html`<a href="${runPath(cell.run)}" class="${byLoss ? `step-${step}` : state}${cell.reason === "grid" ? "" : " added"}" title="${name}" aria-label="${name}">${byLoss ? decimal(loss!, 2) : SIGNS[state]}</a>`;
+  const isByLoss = view.map === "loss" && above !== null;
+  const shown = isByLoss ? decimal(loss!, 2) : SIGNS[state];
+  const place = `${curve}, log₂ LR ${rateLabel(cell.learning_rate)}, seed ${cell.seed}`;
+  const distance =
+    above === 0 ? "the best of its row" : `${decimal(above ?? 0, 2)}% above the best of its row`;
+  const progress = state === "running" ? `, step ${cell.step} of ${cell.steps}` : "";
+  const added = reason === "grid" ? "" : `; added, ${reason}`;
+  const rest = `${loss === null ? progress : `, ${distance}`}${added}`;
+  return html`<a href="${runPath(cell.run)}" class="${isByLoss ? `step-${step}` : state}${reason === "grid" ? "" : " added"}" title="${place}: ${loss === null ? state : `loss ${decimal(loss, 4)}`}${rest}" aria-label="${place}: ${isByLoss ? `loss ${shown}` : state}${rest}">${shown}</a>`;
 }
 
 /** "−7", "−5.95" */

@@ -23,20 +23,23 @@ export async function startApp(token?: string) {
 }
 
 /** Over a database that nothing trains. */
-export function openApp(token?: string, db: Database = freshDatabase()) {
-  const state = stateDirectory({ dir: scratch().directory });
+export function openApp(token?: string, db: Database = freshDatabase(), atEnd: AtEnd = onTestFinished) {
+  const state = stateDirectory({ dir: scratch(atEnd).directory });
   const redis = connectRedis(join(state.root, "no-redis.sock"));
-  onTestFinished(() => redis.disconnect());
+  atEnd(async () => redis.disconnect());
   const eventLag = () => Promise.reject(new Error("there is no Redis"));
   return {
     db,
-    app: createApp({ db, state, redis, queues: [], eventLag, queries: queriesOf(db), token }),
+    app: createApp({ db, state, redis, queues: [], eventLag, queries: queriesOf(db, atEnd), token }),
   };
 }
 
-function queriesOf(db: Database): QueryRunner {
+/** Registers what is to be done when a test, or a file of tests, is over. */
+type AtEnd = (close: () => Promise<void>) => void;
+
+function queriesOf(db: Database, atEnd: AtEnd = onTestFinished): QueryRunner {
   const queries = createQueryRunner(db.sqlite.name);
-  onTestFinished(() => queries.close());
+  atEnd(async () => queries.close());
   return queries;
 }
 

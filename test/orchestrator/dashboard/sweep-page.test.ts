@@ -1,10 +1,26 @@
 /** A sweep's page: it shows what the database has, follows it, and what it is asked to do is done. */
+
+import { join } from "node:path";
 import { parse } from "csv-parse/sync";
-import { describe, expect, it } from "vitest";
-import type { Database } from "../../../orchestrator/database/open.ts";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Database, openDatabase } from "../../../orchestrator/database/open.ts";
 import { Attempt, applyAll, cellsOf, gridText, submitText, train } from "../../support/database.ts";
+import { scratch } from "../../support/scratch.ts";
 import { mixedDatabase } from "../report/figures/fixture.ts";
 import { browser, form, openApp } from "./start-app.ts";
+
+/** One sweep for all tests that only look. */
+const place = scratch(afterAll);
+const closers: (() => Promise<void>)[] = [];
+let mixed: ReturnType<typeof openApp>;
+beforeAll(() => {
+  const db = mixedDatabase(openDatabase(join(place.directory, "musweep.db")));
+  closers.push(async () => db.close());
+  mixed = openApp(undefined, db, (close) => closers.push(close));
+});
+afterAll(async () => {
+  for (const close of closers.reverse()) await close();
+});
 
 const states = (db: Database) =>
   db.sqlite.prepare("SELECT state, count(*) AS n FROM runs GROUP BY state ORDER BY state").all();
@@ -17,8 +33,7 @@ async function page(app: ReturnType<typeof openApp>["app"], path: string): Promi
 
 describe("the map of the grid", () => {
   it("has a link for every point, named by what became of its run", async () => {
-    const db = mixedDatabase();
-    const { app } = openApp(undefined, db);
+    const { app, db } = mixed;
     const text = await page(app, "/sweeps/mixed");
     const links = [...text.matchAll(/<a href="\/runs\/([^"]+)" class="([^"]+)" title="([^"]+)"/g)];
     expect(links.length).toBe(126);
@@ -50,7 +65,7 @@ describe("the map of the grid", () => {
 
 describe("filters", () => {
   it("leave the chosen curves in figures, tables, map and list", async () => {
-    const { app } = openApp(undefined, mixedDatabase());
+    const { app } = mixed;
     const text = await page(app, "/sweeps/mixed?parameterization=supar&sparsity=0.75");
     const curves = new Set(
       [...text.matchAll(/data-curve="([^"]+)"/g)].map((m) => m[1]!.replaceAll("&quot;", '"')),
@@ -65,7 +80,7 @@ describe("filters", () => {
 
 describe("the list of runs", () => {
   it("goes through all points, a page at a time, and back", async () => {
-    const { app } = openApp(undefined, mixedDatabase());
+    const { app } = mixed;
     const titles = (text: string) =>
       [...text.matchAll(/class="heading"><a href="\/runs\/[^"]+">([^<]+)</g)].map((m) => m[1]!);
     const next = (text: string) => /<a href="([^"]+)" rel="next"/.exec(text)?.[1]?.replaceAll("&amp;", "&");
@@ -87,7 +102,7 @@ describe("the list of runs", () => {
 
 describe("files", () => {
   it("are the report's own, offered for saving", async () => {
-    const { app, db } = openApp(undefined, mixedDatabase());
+    const { app, db } = mixed;
     const text = await page(app, "/sweeps/mixed");
     const links = [...text.matchAll(/href="([^"]+\/files\/([^"]+))" download/g)];
     expect(links.map((m) => m[2])).toEqual([

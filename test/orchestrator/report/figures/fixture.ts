@@ -12,8 +12,7 @@ const MIXED = sweepYaml(
 );
 
 /** SP at the highest sparsity is partly untrained; one μP run failed; one seed of SμPar diverges where the other does not. */
-export function mixedDatabase(): Database {
-  const db = freshDatabase();
+export function mixedDatabase(db = freshDatabase()): Database {
   storeSynthetic(db, MIXED, (where) => {
     const { parameterization, sparsity, log2_lr, seed } = where;
     if (parameterization === "sp" && sparsity > 0.9 && seed === 2) return "pending";

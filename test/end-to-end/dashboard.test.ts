@@ -1,0 +1,193 @@
+/**
+ * The dashboard in a real browser, over a real serve and a real worker: a sweep is submitted with a mistake, corrected,
+ * planned, queued, watched until it is complete, stopped and taken up again.
+ */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { openTab, seriousViolations, startBrowser, type Tab } from "../support/browser.ts";
+import { freePort, Musweep, sql, succeed, writeSweep } from "../support/musweep.ts";
+import { scratch, until } from "../support/scratch.ts";
+
+const place = scratch(afterAll);
+const commands: Musweep[] = [];
+const closers: (() => Promise<void>)[] = [];
+let url: string;
+let browser: Browser;
+let tab: Tab;
+let page: Page;
+
+// In reverse: the browser before the server.
+afterAll(async () => {
+  for (const close of closers.reverse()) await close();
+  for (const command of commands) command.child.kill("SIGKILL");
+});
+
+beforeAll(async () => {
+  const port = await freePort();
+  url = `http://127.0.0.1:${port}`;
+  commands.push(new Musweep(place, ["serve", "--port", String(port)]));
+  await commands[0]!.says(/musweep is at/);
+  browser = await startBrowser((close) => closers.push(close));
+  tab = await openTab(browser);
+  page = tab.page;
+});
+
+const text = async (selector: string): Promise<string> => (await page.locator(selector).textContent()) ?? "";
+
+const file = (sweep: Parameters<typeof writeSweep>[1]): string =>
+  readFileSync(join(place.directory, writeSweep(place, sweep)), "utf8");
+
+describe("the dashboard", () => {
+  it("says what to do where there is nothing yet", async () => {
+    await page.goto(url);
+    expect(await text("main")).toContain("No sweeps yet");
+    await page.getByRole("link", { name: "New sweep" }).click();
+    await page.waitForURL(`${url}/submit`);
+  });
+
+  it("shows a mistake at its line, keeps the text, and plans it once it is corrected", async () => {
+    const sound = file({ name: "watched", rates: "{ log2: { from: -9, to: -3 } }" });
+    await page.getByLabel("Sweep file").fill(sound.replace("corpus: moby-dick", "corpus: moby-dik"));
+    await page.getByRole("button", { name: "Check and plan" }).click();
+    await page.waitForSelector(".listing");
+    expect(await text(".listing .wrong")).toMatch(
+      /2\s*data: \{ corpus: moby-dik \}[\s\S]*sweep\.yaml:2:17[\s\S]*did you mean "moby-dick"\?/,
+    );
+    // The link goes to the place in the text.
+    await page.getByRole("link", { name: "sweep.yaml:2:17" }).click();
+    const field = page.getByLabel("Sweep file");
+    const selected = await page.evaluate(
+      "(field => field.value.slice(field.selectionStart, field.selectionEnd))(document.activeElement)",
+    );
+    expect(selected).toBe("moby-dik }");
+    await page.keyboard.type("moby-dick }");
+    expect(await field.inputValue()).toBe(sound);
+    await page.getByRole("button", { name: "Check and plan" }).click();
+    await page.getByRole("button", { name: "Queue 14 runs" }).waitFor();
+    expect(await text(".facts")).toMatch(/to train\s*14/);
+    expect(sql(place, "SELECT name FROM sweeps")).toEqual([]);
+  });
+
+  it("takes a dropped file", async () => {
+    const other = await openTab(browser);
+    await other.page.goto(`${url}/submit`);
+    await other.page.evaluate(`{
+      const data = new DataTransfer();
+      data.items.add(new File(["name: dropped\\n"], "dropped.yaml"));
+      const drop = new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true });
+      document.getElementById("text").dispatchEvent(drop);
+    }`);
+    await expect.poll(() => other.page.getByLabel("Sweep file").inputValue()).toBe("name: dropped\n");
+    await other.page.getByRole("button", { name: "Check and plan" }).click();
+    await other.page.waitForSelector(".listing");
+    expect(await other.page.locator(".listing").textContent()).toContain("dropped.yaml:1:1");
+    expect(other.complaints).toEqual([]);
+    await other.page.context().close();
+  });
+
+  it("shows a real sweep train to its end without a reload", async () => {
+    await page.getByRole("button", { name: "Queue 14 runs" }).click();
+    await page.waitForURL(`${url}/sweeps/watched`);
+    await page.evaluate("window.notReloaded = true");
+    expect(await text("#status")).toContain("14 runs");
+    commands.push(new Musweep(place, ["worker", "--slots", "2"]));
+    await until(async () => expect(await text("#status")).toMatch(/[1-9]\d* (finished|diverged)/));
+    await until(async () => expect(await text("#status")).toMatch(/complete[\s\S]*100%/));
+    expect(await page.evaluate("window.notReloaded")).toBe(true);
+    // What the page shows is what the database has.
+    const losses = sql<{ loss: string }>(
+      place,
+      "SELECT printf('%.4f', val_loss) AS loss FROM run_results WHERE outcome = 'finished' ORDER BY 1",
+    );
+    const shown = await page
+      .locator(".map a")
+      .evaluateAll((links) => links.flatMap((link) => /loss ([\d.]+)/.exec(link.title)?.[1] ?? []));
+    expect(shown.sort()).toEqual(losses.map((row) => row.loss));
+    const optima = sql<{ log2_lr: number }>(
+      place,
+      "SELECT log2_lr FROM optima WHERE flag = 'bracketed' ORDER BY 1",
+    );
+    const marked = await page
+      .locator(".wide svg .panel [data-optimum]")
+      .evaluateAll((marks) => marks.map((mark) => Number(mark.getAttribute("data-optimum"))));
+    for (const { log2_lr } of optima) expect(marked).toContain(log2_lr);
+    expect(await page.locator("#verdicts li").count()).toBe(1);
+  });
+
+  it("goes through the map by arrow keys, and opens a run from it", async () => {
+    const first = page.locator(".map td a").first();
+    await first.focus();
+    await page.keyboard.press("ArrowRight");
+    const second = page.locator(".map tr:nth-child(1) td:nth-of-type(2) a");
+    expect(await page.evaluate("document.activeElement.getAttribute('href')")).toBe(
+      await second.getAttribute("href"),
+    );
+    const run = await second.getAttribute("href");
+    await page.keyboard.press("Enter");
+    await page.waitForURL(`${url}${run}`);
+    await page.goBack();
+  });
+
+  it("filters by address, and draws what is left", async () => {
+    await page.locator("select[name=sparsity]").selectOption({ label: "1/2" });
+    await page.waitForURL(/\?sparsity=0\.5$/);
+    expect(await page.locator(".map tbody tr").count()).toBe(1);
+    await page.getByRole("link", { name: "Show all" }).click();
+    await page.waitForURL(`${url}/sweeps/watched`);
+    expect(await page.locator(".map tbody tr").count()).toBe(2);
+  });
+
+  it("cancels and takes up again, after asking once more", async () => {
+    await succeed(
+      place,
+      "submit",
+      writeSweep(place, { name: "endless", sparsity: "[0]", steps: 10_000_000 }),
+    );
+    await page.goto(`${url}/sweeps/endless`);
+    await until(async () => expect(await text("#status")).toMatch(/running/));
+    await page.locator("summary", { hasText: "Cancel…" }).click();
+    await page.getByRole("button", { name: "Cancel the sweep" }).click();
+    await page.waitForURL(/notice=cancelled-3/);
+    expect(await text("main")).toContain("3 runs cancelled.");
+    await page.locator("summary", { hasText: "Requeue 3 missing…" }).click();
+    await page.getByRole("button", { name: "Requeue" }).click();
+    await page.waitForURL(/notice=requeued-3/);
+    await until(() =>
+      expect(
+        sql(place, "SELECT 1 FROM run_results WHERE sweep = 'endless' AND outcome = 'running'").length,
+      ).toBeGreaterThan(0),
+    );
+    await succeed(place, "cancel", "endless");
+    await until(async () => expect(await text("#status")).toMatch(/cancelled/));
+  });
+
+  it("asks nothing of other servers, breaks none of its own rules, and logs no error", () => {
+    expect(tab.complaints).toEqual([]);
+  });
+});
+
+describe.each([
+  ["light", 1280],
+  ["dark", 1280],
+  ["light", 375],
+] as const)("%s, %i pixels wide", (colorScheme, screen) => {
+  it("every page is accessible and as wide as the screen", async () => {
+    const seen = await openTab(browser, { colorScheme, viewport: { width: screen, height: 740 } });
+    for (const path of [
+      "/",
+      "/submit?from=quickstart",
+      "/sweeps/watched",
+      "/sweeps/watched?map=state",
+      "/nothing-here",
+    ]) {
+      await seen.page.goto(`${url}${path}`);
+      expect([path, await seriousViolations(seen.page)]).toEqual([path, []]);
+      const width = await seen.page.evaluate("document.documentElement.scrollWidth");
+      expect([path, width]).toEqual([path, screen]);
+    }
+    expect(seen.complaints).toEqual([]);
+    await seen.page.context().close();
+  });
+});
