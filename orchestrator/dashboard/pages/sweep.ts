@@ -18,7 +18,7 @@ import { filterBar, phaseTabs } from "../sweep/filters.ts";
 import { heatMap } from "../sweep/heat-map.ts";
 import { readRuns, runList } from "../sweep/run-list.ts";
 import { statusView } from "../sweep/status.ts";
-import { readView } from "../sweep/view.ts";
+import { readView, type View } from "../sweep/view.ts";
 
 export const sweepPage: Page = {
   mount(app, context) {
@@ -28,7 +28,7 @@ export const sweepPage: Page = {
     app.get("/sweeps/:name/live", (c) => {
       const name = c.req.param("name");
       progressOf(db, name);
-      return streamFragments(c, db, () => parts(c, context, answers, name));
+      return streamFragments(c, db, () => parts(c, context, answers, readView(c, db, name)));
     });
     app.get("/sweeps/:name/files/:file", (c) => {
       const progress = progressOf(db, c.req.param("name"));
@@ -58,9 +58,11 @@ export const sweepPage: Page = {
   },
 };
 
+/** A phase that has not started yet may have as many, once it does. */
+const FEW_SPARSITIES = [1, 2, 3, 4, 5, 6, 7, 8];
+
 /** The parts that follow the database. */
-function parts(c: Request, { db }: Context, answers: Answers, name: string): Fragments {
-  const view = readView(c, db, name);
+function parts(c: Request, { db }: Context, answers: Answers, view: View): Fragments {
   const data = answers(view.progress);
   const drawn = chosenPhase(data, view);
   return {
@@ -79,14 +81,14 @@ function sweep(c: Request, context: Context, answers: Answers): Response | Promi
   const name = c.req.param("name")!;
   const view = readView(c, db, name);
   const data = answers(view.progress);
-  const live = parts(c, context, answers, name);
+  const live = parts(c, context, answers, view);
   const { search } = new URL(c.req.url);
   return c.html(
     page(c, {
       title: name,
       section: "/",
       live: `${sweepPath(name)}/live${search}`,
-      figureSeries: [chosenPhase(data, view)?.facets.sparsities.length ?? 1],
+      figureSeries: [...FEW_SPARSITIES, chosenPhase(data, view)?.facets.sparsities.length ?? 1],
       body: html`<div class="title"><h1>${name}</h1></div>
 ${notice(c)}
 ${fragment("status", live.status!)}
@@ -96,11 +98,11 @@ ${fragment("phases", live.phases!)}
 <div class="choices">${phaseTabs(c, view)}${filterBar(c, db, view)}</div>
 <section aria-labelledby="curves"><h2 id="curves">Curves</h2>
 ${fragment("figures", live.figures!)}</section>
+<section id="map-section" aria-labelledby="grid"><h2 id="grid">Grid</h2>
+<a class="skip inline" href="#optima">Skip the map</a>
+${fragment("map-part", live["map-part"]!)}</section>
 <section aria-labelledby="optima"><h2 id="optima">Optima, drift, cost</h2>
 ${fragment("tables", live.tables!)}</section>
-<section id="map-section" aria-labelledby="grid"><h2 id="grid">Grid</h2>
-<a class="skip inline" href="#runs-heading">Skip the map</a>
-${fragment("map-part", live["map-part"]!)}</section>
 <section aria-labelledby="runs-heading"><h2 id="runs-heading">Runs</h2>
 ${fragment("runs", live.runs!)}
 ${pager(c, readRuns(c, db, view), "runs")}</section>

@@ -110,11 +110,10 @@ function mapRow(
 ): Html {
   const losses = row.cells.flatMap(({ loss }) => (loss === null ? [] : [loss]));
   const best = losses.length > 0 ? Math.min(...losses) : null;
-  const words = [label.title, label.rest, `sparsity ${label.sparsity}`].filter(Boolean).join(", ");
   return html`<tr><th scope="row"><strong>${label.title}</strong>${label.rest === "" ? "" : ` ${label.rest}`} <span class="muted">s</span> ${label.sparsity}</th>${columns.map(
     (rate) => {
       const cells = row.cells.filter((cell) => cell.learning_rate === rate);
-      return html`<td>${cells.map((cell) => mapLink(cell, words, best, view))}</td>`;
+      return html`<td>${cells.map((cell) => mapLink(cell, best, view))}</td>`;
     },
   )}</tr>
 `;
@@ -123,26 +122,25 @@ function mapRow(
 /** Per cent above the best of the row; a colour for each step. */
 const STEPS = [0.25, 0.5, 1, 2, 4, 8, 16];
 
-function mapLink(cell: MapCell, curve: string, best: number | null, view: View): Html {
+/** Row and column name its curve and rate; a sign is no name, so that the title is read instead of it. */
+function mapLink(cell: MapCell, best: number | null, view: View): Html {
   const { state, loss, reason } = cell;
   const above = loss === null || best === null ? null : (loss / best - 1) * 100;
   const step = above === null ? -1 : STEPS.filter((limit) => above > limit).length;
   const isByLoss = view.map === "loss" && above !== null;
-  const shown = isByLoss ? decimal(loss!, 2) : SIGNS[state];
-  const place = `${curve}, log₂ LR ${rateLabel(cell.learning_rate)}, seed ${cell.seed}`;
-  const distance =
-    above === 0 ? "the best of its row" : `${decimal(above ?? 0, 2)}% above the best of its row`;
-  const progress = state === "running" ? `, step ${cell.step} of ${cell.steps}` : "";
+  const what =
+    above === null
+      ? `${state}${state === "running" ? `, step ${cell.step} of ${cell.steps}` : ""}`
+      : `loss ${decimal(loss!, 4)}, ${above === 0 ? "the best of its row" : `${decimal(above, 2)}% above the best of its row`}`;
   const added = reason === "grid" ? "" : `; added, ${reason}`;
-  const rest = `${loss === null ? progress : `, ${distance}`}${added}`;
-  return html`<a href="${runPath(cell.run)}" class="${isByLoss ? `step-${step}` : state}${reason === "grid" ? "" : " added"}" title="${place}: ${loss === null ? state : `loss ${decimal(loss, 4)}`}${rest}" aria-label="${place}: ${isByLoss ? `loss ${shown}` : state}${rest}">${shown}</a>`;
+  return html`<a href="${runPath(cell.run)}" class="${isByLoss ? `step-${step}` : state}${reason === "grid" ? "" : " added"}" title="log₂ LR ${rateLabel(cell.learning_rate)}, seed ${cell.seed}: ${what}${added}">${isByLoss ? decimal(loss!, 2) : html`<span aria-hidden="true">${SIGNS[state]}</span>`}</a>`;
 }
 
-/** "−7", "−5.95" */
-function rateLabel(rate: number): string {
-  const log2 = Math.log2(rate);
-  return decimal(log2, Math.abs(log2 - Math.round(log2)) < 1e-9 ? 0 : 2);
-}
+/** "−7", "−7.5", "−5.95" */
+const rateLabel = (rate: number): string => {
+  const log2 = Number(Math.log2(rate).toFixed(2));
+  return decimal(log2, Number.isInteger(log2) ? 0 : Number.isInteger(log2 * 10) ? 1 : 2);
+};
 
 function toggle(c: Request, view: View): Html {
   const option = (map: View["map"], title: string): Html =>
