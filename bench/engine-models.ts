@@ -96,15 +96,15 @@ const model = (name: string, size: Size): Model => ({
 });
 
 export const MODELS: readonly Model[] = [
-  // sweeps/quickstart.yaml: 300 steps, SwiGLU of 8/3 the width in multiples of 16, density 1/4.
+  // sweeps/quickstart.yaml: 180 steps, SwiGLU of 8/3 the width in multiples of 16, density 1/4.
   model("quickstart", {
     width: 128,
     layers: 2,
     dHead: 32,
     length: 128,
-    batch: 16,
+    batch: 8,
     density: 0.25,
-    steps: 300,
+    steps: 180,
   }),
   model("d64 L2", { width: 64, layers: 2, dHead: 32, target: { peak: 0.5, torch: 1.6 } }),
   model("d128 L4", { width: 128, layers: 4, target: { peak: 0.65, torch: 1.6 } }),

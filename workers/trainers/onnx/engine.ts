@@ -7,6 +7,7 @@ import type { DataSource } from "../data.ts";
 import type { NamedTensor } from "../safetensors.ts";
 import { scheduleFactor } from "../schedule.ts";
 import { fillInitial, type TensorSpec, tensorMask, tensorSpecs } from "../tensors.ts";
+import type { GraphBuilder } from "./graph.ts";
 import {
   attentionBiases,
   evaluationGraph,
@@ -19,14 +20,37 @@ import { optimizerScalars, scalarCount } from "./operations/adamw.ts";
 import type { Binding, TensorData } from "./runtime.ts";
 import type { SessionCache } from "./session_cache.ts";
 
-/** Tokens per pass that the caches like best: 8 sequences of 256. */
-const TOKENS_PER_PASS = 2048;
+/**
+ * Tokens per pass. More do not fit the caches beside the weights; with fewer, what every operation costs besides its
+ * arithmetic weighs too much.
+ */
+const TOKENS_PER_PASS = { least: 512, most: 1024 };
 
-/** Sequences per forward and backward pass: the plan's, else the largest divisor of the batch that fits TOKENS_PER_PASS. */
-export function sequencesPerPass(plan: Plan): number {
-  if (plan.micro_batch_size !== null) return plan.micro_batch_size;
-  const most = Math.max(1, Math.floor(TOKENS_PER_PASS / plan.shape.sequence_length));
-  for (let b = Math.min(most, plan.batch_size); b > 1; b--) if (plan.batch_size % b === 0) return b;
+/**
+ * How a batch is taken apart: into passes, forward and backward each, which are dealt to two lanes in turn. Each lane has its
+ * own sums of gradients, and they run side by side where there are threads for it: threads that share every operation instead
+ * spend much of their time waiting for each other. The plan alone decides, so the sums are the same for any number of threads.
+ */
+export interface Passes {
+  /** Sequences per pass. */
+  readonly sequences: number;
+  readonly count: number;
+  readonly lanes: number;
+}
+
+export function passesOf(plan: Plan): Passes {
+  const { batch_size: batch, micro_batch_size } = plan;
+  const { sequence_length } = plan.shape;
+  const halved = batch % 2 === 0 && (batch / 2) * sequence_length >= TOKENS_PER_PASS.least;
+  const fitting = Math.floor(TOKENS_PER_PASS.most / sequence_length);
+  const sequences = micro_batch_size ?? largestDivisor(halved ? batch / 2 : batch, fitting);
+  const count = batch / sequences;
+  return { sequences, count, lanes: Math.min(count, 2) };
+}
+
+/** Of n, at most `most`; 1 if nothing else. */
+function largestDivisor(n: number, most: number): number {
+  for (let d = Math.min(n, most); d > 1; d--) if (n % d === 0) return d;
   return 1;
 }
 
@@ -46,41 +70,47 @@ const mean = (values: Float32Array, count = values.length): number => {
 /** Lets the process notice commands and a closed stdin; a run of a graph blocks it. */
 export const eventLoopTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
+/** A graph that takes sequences, bound to arrays for them. */
+interface Lane {
+  readonly inputs: Int32Array;
+  readonly targets: Int32Array;
+  /** Mean nats per token of each sequence. */
+  readonly loss: Float32Array;
+  readonly binding: Binding;
+}
+
 export class Engine {
   readonly specs: readonly TensorSpec[];
   readonly #plan: Plan;
   readonly #data: DataSource;
-  /** Sequences per training pass. */
-  readonly #sequences: number;
-  readonly #evaluationSequences: number;
+  readonly #threads: number;
+  readonly #passes: Passes;
   readonly #buffers = new Map<string, TensorData>();
-  readonly #evaluationBuffers = new Map<string, TensorData>();
   /** One graph for a batch of one pass; else one per pass and one for the optimizer. */
-  readonly #train: Binding;
+  readonly #lanes: readonly Lane[];
   readonly #update: Binding | null;
-  readonly #evaluate: Binding;
+  readonly #evaluationSequences: number;
+  readonly #evaluators: readonly Lane[];
 
   /**
    * Allocates the run's memory and gets its sessions. Weights and moments are zero until `initialize` or a checkpoint.
-   * @param accumulate use the graphs for batches of many passes even when the batch fits one
+   * @param accumulate use the graphs for batches of many passes even when the batch is one
    */
-  constructor(
-    plan: Plan,
-    data: DataSource,
-    sessions: SessionCache,
-    accumulate = sequencesPerPass(plan) < plan.batch_size,
-  ) {
+  constructor(plan: Plan, data: DataSource, sessions: SessionCache, accumulate = passesOf(plan).count > 1) {
     this.#plan = plan;
     this.#data = data;
+    this.#threads = sessions.threads;
     this.specs = tensorSpecs(plan);
-    this.#sequences = sequencesPerPass(plan);
-    this.#evaluationSequences = Math.min(this.#sequences, plan.evaluation.sequences);
+    this.#passes = passesOf(plan);
+    const { sequences, count, lanes } = this.#passes;
+    this.#evaluationSequences = Math.min(sequences, plan.evaluation.sequences);
 
     const buffers = this.#buffers;
     for (const spec of this.specs) {
       for (const name of [names.weight, names.first, names.second])
         buffers.set(name(spec.name), new Float32Array(spec.size));
-      if (accumulate) buffers.set(names.sum(spec.name), new Float32Array(spec.size));
+      for (let lane = 0; accumulate && lane < lanes; lane++)
+        buffers.set(names.laneSum(lane, spec.name), new Float32Array(spec.size));
       const mask = tensorMask(plan, spec);
       if (mask !== null) buffers.set(names.mask(spec.name), mask);
     }
@@ -89,32 +119,36 @@ export class Engine {
     });
     buffers.set(names.scalars, new Float32Array(scalarCount(plan)));
     buffers.set(names.norm, new Float32Array(1));
-    const batchBuffers = (sequences: number): [string, TensorData][] => [
-      [names.inputs, new Int32Array(sequences * plan.shape.sequence_length)],
-      [names.targets, new Int32Array(sequences * plan.shape.sequence_length)],
-      [names.loss, new Float32Array(sequences)],
-    ];
-    for (const [name, buffer] of batchBuffers(this.#sequences)) buffers.set(name, buffer);
-    for (const [name, buffer] of batchBuffers(this.#evaluationSequences))
-      this.#evaluationBuffers.set(name, buffer);
 
     // A "new/x" output is written over x: see adamw for why no result comes before the last use of what it replaces.
     const prefix = names.updated("");
     const bufferOf = (name: string): TensorData =>
       buffers.get(name.startsWith(prefix) ? name.slice(prefix.length) : name)!;
-    const graph = accumulate ? gradientGraph : trainingGraph;
-    this.#train = sessions.get(graph(plan, this.#sequences)).bind(bufferOf);
-    this.#update = accumulate ? sessions.get(updateGraph(plan)).bind(bufferOf) : null;
-    this.#evaluate = sessions
-      .get(evaluationGraph(plan, this.#evaluationSequences))
-      .bind((name) => this.#evaluationBuffers.get(name) ?? bufferOf(name));
+    const lanesOf = (graph: GraphBuilder, perPass: number): Lane[] => {
+      const session = sessions.get(graph, lanes);
+      return Array.from({ length: lanes }, (_, lane) => {
+        const inputs = new Int32Array(perPass * plan.shape.sequence_length);
+        const [targets, loss] = [new Int32Array(inputs.length), new Float32Array(perPass)];
+        const own = new Map<string, TensorData>(Object.entries({ inputs, targets, loss }));
+        for (const { name } of this.specs) {
+          const sum = buffers.get(names.laneSum(lane, name));
+          if (sum !== undefined) own.set(names.sum(name), sum).set(names.updated(names.sum(name)), sum);
+        }
+        return { inputs, targets, loss, binding: session.bind((name) => own.get(name) ?? bufferOf(name)) };
+      });
+    };
+    this.#lanes = lanesOf(
+      accumulate ? gradientGraph(plan, sequences, count === lanes) : trainingGraph(plan, sequences),
+      sequences,
+    );
+    this.#update = accumulate ? sessions.get(updateGraph(plan, lanes)).bind(bufferOf) : null;
+    this.#evaluators = lanesOf(evaluationGraph(plan, this.#evaluationSequences), this.#evaluationSequences);
   }
 
   /** Lets go of the sessions; only the arrays may still be used. */
   release(): void {
-    this.#train.release();
+    for (const { binding } of [...this.#lanes, ...this.#evaluators]) binding.release();
     this.#update?.release();
-    this.#evaluate.release();
   }
 
   /** Sets weights to their initial draw and moments to 0. */
@@ -134,55 +168,60 @@ export class Engine {
   async step(t: number, interrupted: () => boolean = () => false): Promise<StepResult | null> {
     const tokens = this.#plan.batch_size * this.#plan.shape.sequence_length;
     this.#float(names.scalars).set(optimizerScalars(this.#plan, t, scheduleFactor(this.#plan, t), tokens));
-    const loss = this.#update === null ? this.#pass(t, 0) : await this.accumulateGradients(t, interrupted);
+    const loss = await this.accumulateGradients(t, interrupted);
     if (loss === null) return null;
     this.#update?.run();
     return { loss, gradientNorm: this.#float(names.norm)[0]! };
   }
 
   /**
-   * Runs all passes of step t's batch and leaves the gradients' sums behind; only for an engine that accumulates.
+   * Runs all passes of step t's batch and leaves the gradients' sums behind, if there are graphs of their own for it.
    * @returns the batch's loss; null when interrupted
    */
   async accumulateGradients(t: number, interrupted: () => boolean = () => false): Promise<number | null> {
-    for (const spec of this.specs) this.#float(names.sum(spec.name)).fill(0);
+    const { sequences, count, lanes } = this.#passes;
+    if (count > lanes) for (const spec of this.specs) for (const sum of this.#sums(spec.name)) sum.fill(0);
     let sum = 0;
-    for (let first = 0; first < this.#plan.batch_size; first += this.#sequences) {
-      if (first > 0) await eventLoopTurn();
-      if (interrupted()) return null;
-      sum += this.#pass(t, first) * this.#sequences;
+    for (let pass = 0; pass < count; pass += lanes) {
+      if (pass > 0) {
+        await eventLoopTurn();
+        if (interrupted()) return null;
+      }
+      const dealt = this.#lanes.slice(0, count - pass);
+      dealt.forEach((lane, i) => {
+        const first = (pass + i) * sequences;
+        this.#data.trainingSequences(t, first, sequences, lane.inputs, lane.targets);
+      });
+      await this.#run(dealt);
+      for (const lane of dealt) sum += mean(lane.loss);
     }
-    return sum / this.#plan.batch_size;
+    return sum / count;
   }
 
-  /** One pass over the sequences from `first` on. @returns their mean loss */
-  #pass(t: number, first: number): number {
-    this.#data.trainingSequences(
-      t,
-      first,
-      this.#sequences,
-      this.#int(names.inputs),
-      this.#int(names.targets),
-    );
-    this.#train.run();
-    return mean(this.#float(names.loss));
+  /** Side by side if there are threads for it. */
+  async #run([first, ...others]: readonly Lane[]): Promise<void> {
+    const together = this.#threads > 1;
+    const running = together ? others.map(({ binding }) => binding.runAside()) : [];
+    first!.binding.run();
+    if (!together) for (const { binding } of others) binding.run();
+    await Promise.all(running);
   }
 
   /** Validation loss in nats per token; may be non-finite. */
   async evaluate(): Promise<number> {
     const { sequences } = this.#plan.evaluation;
-    const buffer = (name: string) => this.#evaluationBuffers.get(name)!;
+    const perPass = this.#evaluationSequences;
     let sum = 0;
-    for (let first = 0; first < sequences; first += this.#evaluationSequences) {
-      this.#data.validationSequences(
-        first,
-        this.#evaluationSequences,
-        buffer(names.inputs) as Int32Array,
-        buffer(names.targets) as Int32Array,
-      );
-      this.#evaluate.run();
-      const count = Math.min(this.#evaluationSequences, sequences - first);
-      sum += mean(buffer(names.loss) as Float32Array, count) * count;
+    for (let next = 0; next < sequences; ) {
+      const dealt: { lane: Lane; count: number }[] = [];
+      for (const lane of this.#evaluators) {
+        if (next >= sequences) break;
+        this.#data.validationSequences(next, perPass, lane.inputs, lane.targets);
+        dealt.push({ lane, count: Math.min(perPass, sequences - next) });
+        next += perPass;
+      }
+      await this.#run(dealt.map(({ lane }) => lane));
+      for (const { lane, count } of dealt) sum += mean(lane.loss, count) * count;
       await eventLoopTurn();
     }
     return sum / sequences;
@@ -201,7 +240,10 @@ export class Engine {
     }, 0);
   }
   /** Sum over the batch's tokens of the unmasked gradient, after accumulateGradients. */
-  gradientSum = (tensor: string): Float32Array => this.#float(names.sum(tensor));
+  gradientSum(tensor: string): Float32Array {
+    const [first, ...others] = this.#sums(tensor);
+    return first!.map((x, i) => others.reduce((sum, other) => sum + other[i]!, x));
+  }
 
   /** The weights as they are, under their canonical names. */
   weightTensors(): NamedTensor[] {
@@ -223,7 +265,11 @@ export class Engine {
     return this.#buffers.get(name) as Float32Array;
   }
 
-  #int(name: string): Int32Array {
-    return this.#buffers.get(name) as Int32Array;
+  /** The lanes' gradient sums; none without graphs of their own for them. */
+  #sums(tensor: string): Float32Array[] {
+    return this.#lanes.flatMap((_, lane) => {
+      const sum = this.#buffers.get(names.laneSum(lane, tensor));
+      return sum instanceof Float32Array ? [sum] : [];
+    });
   }
 }

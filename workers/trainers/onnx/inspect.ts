@@ -8,9 +8,10 @@ async function withEngine<Result>(
   plan: Plan,
   dataDirectory: string,
   accumulate: boolean | undefined,
+  threads: number,
   use: (engine: Engine) => Promise<Result>,
 ): Promise<Result> {
-  const sessions = new SessionCache(1);
+  const sessions = new SessionCache(threads);
   const data = new DataSource(plan, dataDirectory);
   try {
     const engine = new Engine(plan, data, sessions, accumulate);
@@ -35,7 +36,7 @@ export interface FirstGradients {
 
 /** Loss and every gradient of step 1, at the initial weights. */
 export function firstGradients(plan: Plan, dataDirectory: string): Promise<FirstGradients> {
-  return withEngine(plan, dataDirectory, true, async (engine) => {
+  return withEngine(plan, dataDirectory, true, 1, async (engine) => {
     const loss = (await engine.accumulateGradients(1))!;
     const tokens = plan.batch_size * plan.shape.sequence_length;
     const gradients = new Map(
@@ -63,8 +64,13 @@ export interface TrainingTrace {
  * The first steps of a run.
  * @param steps at most plan.steps, which the schedule runs over
  */
-export function traceTraining(plan: Plan, dataDirectory: string, steps = plan.steps): Promise<TrainingTrace> {
-  return withEngine(plan, dataDirectory, undefined, async (engine) => {
+export function traceTraining(
+  plan: Plan,
+  dataDirectory: string,
+  steps = plan.steps,
+  threads = 1,
+): Promise<TrainingTrace> {
+  return withEngine(plan, dataDirectory, undefined, threads, async (engine) => {
     const losses: number[] = [];
     const gradientNorms: number[] = [];
     for (let t = 1; t <= steps; t++) {

@@ -2,7 +2,7 @@
 import { parameterCount } from "../../../schema/cost.ts";
 import type { Plan } from "../../../schema/plan.ts";
 import { tensorSpecs } from "../tensors.ts";
-import { sequencesPerPass } from "./engine.ts";
+import { passesOf } from "./engine.ts";
 import {
   attentionBiasElements,
   evaluationGraph,
@@ -17,19 +17,22 @@ const PROCESS_BYTES = 165 * 2 ** 20;
 const ARENA_FACTOR = 1.35;
 
 /** Peak resident bytes of a trainer process that trains this plan. docs/engine.md has it beside measured ones. */
-export function estimateMemory(plan: Plan): number {
-  const sequences = sequencesPerPass(plan);
-  const accumulates = sequences < plan.batch_size;
+export function estimateMemory(plan: Plan, threads: number): number {
+  const { sequences, count, lanes } = passesOf(plan);
+  const accumulates = count > 1;
   const evaluated = Math.min(sequences, plan.evaluation.sequences);
-  const graphs = [
-    ...(accumulates ? [gradientGraph(plan, sequences), updateGraph(plan)] : [trainingGraph(plan, sequences)]),
+  const sideBySide = threads > 1 ? lanes : 1;
+  const perLane = [
+    accumulates ? gradientGraph(plan, sequences, count === lanes) : trainingGraph(plan, sequences),
     evaluationGraph(plan, evaluated),
   ];
   // Each session keeps its own.
-  const working = graphs.reduce((sum, g) => sum + g.peakBytes(), 0);
+  const working =
+    perLane.reduce((sum, g) => sum + sideBySide * g.peakBytes(), 0) +
+    (accumulates ? updateGraph(plan, lanes).peakBytes() : 0);
   const masked = tensorSpecs(plan).reduce((sum, s) => sum + (s.masked ? s.size : 0), 0);
   // Weights, two moments, and the gradients' sums.
-  const perParameter = accumulates ? 4 : 3;
+  const perParameter = accumulates ? 3 + lanes : 3;
   const state = perParameter * parameterCount(plan) + masked + attentionBiasElements(plan);
   return PROCESS_BYTES + ARENA_FACTOR * working + 4 * state;
 }

@@ -28,6 +28,7 @@ export const names = {
   second: (tensor: string): string => `second/${tensor}`,
   mask: (tensor: string): string => `mask/${tensor}`,
   sum: (tensor: string): string => `gradient_sum/${tensor}`,
+  laneSum: (lane: number, tensor: string): string => `gradient_sum/${lane}/${tensor}`,
   updated: (input: string): string => `new/${input}`,
 };
 
@@ -215,25 +216,30 @@ export function trainingGraph(plan: Plan, sequences: number): GraphBuilder {
   return g;
 }
 
-/** One micro-batch: loss, and its gradients added to the sums so far. */
-export function gradientGraph(plan: Plan, sequences: number): GraphBuilder {
+/**
+ * One pass over a part of a batch: loss, and gradients added to the sums so far.
+ * @param only no pass was summed before it, the sums are its gradients
+ */
+export function gradientGraph(plan: Plan, sequences: number, only: boolean): GraphBuilder {
   const g = new GraphBuilder();
   const specs = tensorSpecs(plan);
   const { loss, backward } = model(g, plan, sequences, weightInputs(g, specs));
   g.output(names.loss, loss);
   const gradients = backward();
   for (const s of specs) {
-    const sum = g.input(names.sum(s.name), s.shape);
-    g.output(names.updated(names.sum(s.name)), g.add(sum, gradients.get(s.name)!));
+    const name = names.sum(s.name);
+    const gradient = gradients.get(s.name)!;
+    g.output(names.updated(name), only ? gradient : g.add(g.input(name, s.shape), gradient));
   }
   return g;
 }
 
-/** The optimizer step that follows the micro-batches of a batch. */
-export function updateGraph(plan: Plan): GraphBuilder {
+/** The optimizer step that follows the passes of a batch; each lane has a sum of gradients. */
+export function updateGraph(plan: Plan, lanes: number): GraphBuilder {
   const g = new GraphBuilder();
   const specs = tensorSpecs(plan);
-  const sums = new Map(specs.map((s) => [s.name, g.input(names.sum(s.name), s.shape)]));
-  update(g, plan, specs, weightInputs(g, specs), sums);
+  const sum = ({ name, shape }: TensorSpec): Value =>
+    Array.from({ length: lanes }, (_, lane) => g.input(names.laneSum(lane, name), shape)).reduce(g.add);
+  update(g, plan, specs, weightInputs(g, specs), new Map(specs.map((s) => [s.name, sum(s)])));
   return g;
 }

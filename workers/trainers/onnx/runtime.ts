@@ -6,6 +6,7 @@
 import { readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
+import { promisify } from "node:util";
 import koffi from "koffi";
 import { z } from "zod";
 import type { ElementType, Graph, GraphTensor } from "./encode.ts";
@@ -25,6 +26,9 @@ function libraryPath(): string {
   if (file === undefined) throw new Error(`${directory} holds no ONNX Runtime library`);
   return join(directory, file);
 }
+
+// A graph may run on another thread beside this one; it needs as much stack there.
+koffi.config({ async_stack_size: koffi.config().sync_stack_size! });
 
 /**
  * Makes freed blocks of a mebibyte and more go back to the system at once. glibc otherwise keeps ever larger ones for itself:
@@ -96,18 +100,22 @@ const prototypes = Object.fromEntries(
   ]),
 ) as Record<FunctionName, ReturnType<typeof koffi.proto>>;
 
-/** Calls a function of the table. @throws Error with ONNX Runtime's own message */
-function call(name: FunctionName, ...parameters: unknown[]): void {
-  const status = koffi.call(
-    runtime.table[FUNCTIONS[name][0]]!,
-    prototypes[name],
-    ...parameters,
-  ) as Pointer | null;
+/** @throws Error with ONNX Runtime's own message, unless the status is that of success */
+function check(name: FunctionName, status: Pointer | null): void {
   if (status === null) return;
   const message = koffi.call(runtime.table[GET_ERROR_MESSAGE]!, messageType, status) as string;
   release("status", status);
   throw new Error(`ONNX Runtime, ${name}: ${message}`);
 }
+
+/** Calls a function of the table. */
+function call(name: FunctionName, ...parameters: unknown[]): void {
+  check(name, koffi.call(runtime.table[FUNCTIONS[name][0]]!, prototypes[name], ...parameters));
+}
+
+const runAside = promisify(
+  koffi.decode(runtime.table[FUNCTIONS.RunWithBinding[0]]!, prototypes.RunWithBinding).async,
+) as (...parameters: unknown[]) => Promise<Pointer | null>;
 
 /** Calls a function whose last parameter receives an object. */
 function create(name: FunctionName, ...parameters: unknown[]): Pointer {
@@ -175,6 +183,11 @@ export class Binding {
   /** Computes the outputs from the inputs. Blocks the event loop until done. */
   run(): void {
     call("RunWithBinding", this.#session, null, this.#binding);
+  }
+
+  /** The same on a thread of its own, beside this one. */
+  async runAside(): Promise<void> {
+    check("RunWithBinding", await runAside(this.#session, null, this.#binding));
   }
 
   release(): void {

@@ -12,20 +12,25 @@ const SESSION_BYTES = 4 * 2 ** 20;
 export class SessionCache {
   /** In order of last use. */
   readonly #sessions = new Map<string, { session: Session; bytes: number }>();
-  readonly #threads: number;
+  /** That may compute at once. */
+  readonly threads: number;
 
-  /** @param threads inside one operation */
   constructor(threads: number) {
-    this.#threads = threads;
+    this.threads = threads;
   }
 
-  /** The session of a graph; valid until the next `trim` or `clear`. */
-  get(builder: GraphBuilder): Session {
+  /**
+   * The session of a graph; valid until the next `trim` or `clear`.
+   * @param lanes how many of its bindings may run at once
+   */
+  get(builder: GraphBuilder, lanes = 1): Session {
     const graph = builder.finish();
     const model = encodeModel(graph);
-    const key = createHash("sha256").update(model).digest("hex");
+    // Every run computes on the thread that starts it; what is left of the threads, the lanes share.
+    const threads = Math.max(1, this.threads - lanes + 1);
+    const key = `${threads} ${createHash("sha256").update(model).digest("hex")}`;
     const entry = this.#sessions.get(key) ?? {
-      session: new Session(graph, model, this.#threads),
+      session: new Session(graph, model, threads),
       bytes: SESSION_BYTES + builder.peakBytes(),
     };
     this.#sessions.delete(key);

@@ -36,7 +36,7 @@ export async function trainRun(
   interruption: () => Interruption,
 ): Promise<void> {
   const { plan } = command;
-  const memory = estimateMemory(plan);
+  const memory = estimateMemory(plan, sessions.threads);
   if (command.memory_limit_bytes !== null && memory > command.memory_limit_bytes)
     throw new MusweepError(
       "memory",

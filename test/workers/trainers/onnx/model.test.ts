@@ -1,8 +1,7 @@
 /** The whole model: its gradients against finite differences, its training step against the parts it is made of. */
 import { expect, test } from "vitest";
-import type { Plan } from "../../../../schema/plan.ts";
 import { batchTokens, DataSource } from "../../../../workers/trainers/data.ts";
-import { Engine, sequencesPerPass } from "../../../../workers/trainers/onnx/engine.ts";
+import { Engine, type Passes, passesOf } from "../../../../workers/trainers/onnx/engine.ts";
 import { firstGradients, traceTraining } from "../../../../workers/trainers/onnx/inspect.ts";
 import { attentionBiases, names, trainingGraph } from "../../../../workers/trainers/onnx/model.ts";
 import { optimizerScalars } from "../../../../workers/trainers/onnx/operations/adamw.ts";
@@ -140,18 +139,29 @@ test("the same plan gives the same bits, and the loss falls", async () => {
   expect(first.losses[0]).toBeGreaterThan(1.8);
 });
 
-test("the pass size follows from the plan alone", () => {
-  const pick = (batch: number, length: number, micro: number | null = null): number =>
-    sequencesPerPass({
-      ...makePlan({ shape: { sequence_length: length } }),
-      batch_size: batch,
-      micro_batch_size: micro,
-    } satisfies Plan);
-  expect(pick(8, 256)).toBe(8);
-  expect(pick(32, 256)).toBe(8);
-  expect(pick(16, 128)).toBe(16);
-  expect(pick(12, 256)).toBe(6);
-  expect(pick(128, 2048)).toBe(1);
-  expect(pick(4, 4096)).toBe(1);
-  expect(pick(32, 256, 16)).toBe(16);
+test("passes and lanes follow from the plan alone", () => {
+  const passes = (batch: number, length: number): Passes =>
+    passesOf({ ...makePlan({ shape: { sequence_length: length } }), batch_size: batch });
+  expect(passes(8, 256)).toEqual({ sequences: 4, count: 2, lanes: 2 });
+  expect(passes(8, 128)).toEqual({ sequences: 4, count: 2, lanes: 2 });
+  expect(passes(4, 128)).toEqual({ sequences: 4, count: 1, lanes: 1 });
+  expect(passes(32, 256)).toEqual({ sequences: 4, count: 8, lanes: 2 });
+  expect(passes(12, 256)).toEqual({ sequences: 3, count: 4, lanes: 2 });
+  expect(passes(7, 256)).toEqual({ sequences: 1, count: 7, lanes: 2 });
+  expect(passes(128, 2048)).toEqual({ sequences: 1, count: 128, lanes: 2 });
+  const plan = makePlan({ plan: { batch_size: 32, micro_batch_size: 16 } });
+  expect(passesOf(plan)).toEqual({ sequences: 16, count: 2, lanes: 2 });
+});
+
+test.each([
+  ["one pass", { plan: { batch_size: 4 } }],
+  ["two lanes", { plan: { batch_size: 8, micro_batch_size: 4 } }],
+  ["two lanes of two passes, the last one short", { plan: { batch_size: 12, micro_batch_size: 4 } }],
+])("one, two and three threads give the same bits: %s", async (_name, options: PlanOptions) => {
+  const directory = temporaryDirectory();
+  const shape = { d_model: 64, d_head: 32, d_ffn: 176, sequence_length: 128 };
+  const plan = makePlan({ hash: writeData(directory, 11, 8000), density: 0.5, shape, ...options });
+  const [one, two, three] = [1, 2, 3].map((threads) => traceTraining(plan, directory, 2, threads));
+  expect(await two).toEqual(await one);
+  expect(await three).toEqual(await one);
 });

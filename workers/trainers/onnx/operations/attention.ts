@@ -30,10 +30,10 @@ export interface QueryBlock {
   readonly end: number;
 }
 
-/** The query blocks of sequences of T tokens: quarters, of 32 to 128 queries. */
+/** The query blocks of sequences of T tokens: halves, of 64 to 128 queries. */
 export function queryBlocks(length: number): QueryBlock[] {
-  const quarter = 16 * Math.ceil(length / 64);
-  const size = length < BLOCKED_FROM ? length : Math.min(quarter, 128);
+  const half = 16 * Math.ceil(length / 32);
+  const size = length < BLOCKED_FROM ? length : Math.min(half, 128);
   return Array.from({ length: Math.ceil(length / size) }, (_, i) => ({
     start: i * size,
     end: Math.min((i + 1) * size, length),
