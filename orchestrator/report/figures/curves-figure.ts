@@ -156,7 +156,8 @@ function lossDomain(curves: FigureCurve[]): [number, number] | null {
   const worstBest = Math.max(...(bests.length > 0 ? bests : means));
   const bottom = Math.min(...lows, ...curves.flatMap((c) => c.optimum.loss ?? []));
   const top = Math.min(Math.max(...means), worstBest * (1 + HEADROOM));
-  const margin = 0.04 * Math.max(top - bottom, 0.001 * top);
+  // Losses that hardly differ must not look as if they did.
+  const margin = Math.max(0.04 * (top - bottom), 0.005 * top);
   return [bottom - margin, top + margin];
 }
 
