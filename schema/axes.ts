@@ -5,7 +5,7 @@
 import { z } from "zod";
 import { HYPERPARAMETERS as h } from "./hyperparameters.ts";
 
-/** Hyperparameters that a phase can take from an earlier one. */
+/** Hyperparameters that are tuned: their optimum can be sought, and a phase can take it from an earlier one. */
 export const TAKEN = ["learning_rate", "init_std", "alpha_input", "alpha_output"] as const;
 export type TakenName = (typeof TAKEN)[number];
 

@@ -6,7 +6,7 @@
  * file is read (orchestrator/sweep/), as are all rules that involve more than one field.
  */
 import { z } from "zod";
-import { type Axes, axesSchema } from "./axes.ts";
+import { type Axes, axesSchema, TAKEN } from "./axes.ts";
 import { HYPERPARAMETERS as h, PAPER } from "./hyperparameters.ts";
 
 const CORPORA = ["state-of-the-union", "moby-dick"] as const;
@@ -281,6 +281,13 @@ const refineSchema = z
     "Add learning rates or seeds where noise or a gap of the grid leaves an optimum or a verdict undecided, until it is decided or the budget is spent.",
   );
 
+const tuneSchema = z
+  .enum(TAKEN)
+  .optional()
+  .describe(
+    "What the curves are over, and whose optimum is sought on each: an axis of the phase. Default learning_rate.",
+  );
+
 const phaseSchema = z
   .strictObject({
     name: phaseName.describe("What the phase is called in `from`, tables and SQL."),
@@ -288,6 +295,7 @@ const phaseSchema = z
     training: trainingSection.optional().describe("Values in place of the sweep's training section."),
     base: baseSection.optional().describe("Values in place of the sweep's base section."),
     axes: axesSchema,
+    tune: tuneSchema,
     extend: extendSchema,
     refine: refineSchema,
     allow_unbracketed: z
@@ -314,6 +322,7 @@ export const sweepSchema = z
       .describe(
         "In place of `axes`: grids that are trained one after the other, a later one with what an earlier one found.",
       ),
+    tune: tuneSchema,
     extend: extendSchema,
     refine: refineSchema,
     keep_weights: z
@@ -329,7 +338,7 @@ export type SweepData = SweepFile["data"];
 
 /** One phase with every section decided: the sweep's, and the phase's own over them. */
 export interface Phase
-  extends Pick<SweepFile, "model" | "training" | "base" | "extend" | "refine" | "keep_weights"> {
+  extends Pick<SweepFile, "model" | "training" | "base" | "tune" | "extend" | "refine" | "keep_weights"> {
   name: string;
   axes: Axes;
   allow_unbracketed: boolean;

@@ -3,6 +3,7 @@
  * indexes and comments); a test holds a freshly migrated database against these declarations.
  */
 import { integer, primaryKey, real, sqliteTable, sqliteView, text } from "drizzle-orm/sqlite-core";
+import { TAKEN } from "./axes.ts";
 
 export const RUN_STATES = [
   "pending",
@@ -40,6 +41,7 @@ export const phases = sqliteTable("phases", {
   definition: text("definition").notNull().default("{}"),
   taken: text("taken").notNull().default("[]"),
   due: integer("due").notNull().default(1),
+  tuned: text("tuned", { enum: TAKEN }).notNull().default("learning_rate"),
 });
 
 export const runs = sqliteTable("runs", {
@@ -86,6 +88,7 @@ export const cells = sqliteTable("cells", {
   seed: integer("seed").notNull(),
   coordinates: text("coordinates").notNull(),
   reason: text("reason").notNull().default("grid"),
+  tuned_value: real("tuned_value").notNull(),
 });
 
 export const attempts = sqliteTable(
@@ -153,8 +156,92 @@ export const curveOptima = sqliteTable(
     points: integer("points").notNull(),
     seeds: integer("seeds").notNull(),
     missing: integer("missing").notNull(),
+    per_cent_above_best: real("per_cent_above_best"),
+    open: integer("open").notNull(),
+    basis: text("basis").notNull(),
+    residual_ss: real("residual_ss").notNull(),
+    residual_df: integer("residual_df").notNull(),
+    others_sd: real("others_sd"),
+    others_df: integer("others_df"),
   },
   (t) => [primaryKey({ columns: [t.phase_id, t.curve] })],
+);
+
+const AXES = ["density", "width", "layers"] as const;
+const VERDICTS = ["transfers", "drifts", "inconclusive"] as const;
+const REGRET_STATES = ["known", "diverges", "outside", "unknown"] as const;
+
+const driftColumns = {
+  drift: real("drift"),
+  drift_low: real("drift_low"),
+  drift_high: real("drift_high"),
+  drift_low_90: real("drift_low_90"),
+  drift_high_90: real("drift_high_90"),
+  verdict: text("verdict", { enum: VERDICTS }).notNull(),
+  regret_state: text("regret_state", { enum: REGRET_STATES }).notNull(),
+  regret_nats: real("regret_nats"),
+  regret_nats_low: real("regret_nats_low"),
+  regret_nats_high: real("regret_nats_high"),
+  regret_per_cent: real("regret_per_cent"),
+  regret_per_cent_low: real("regret_per_cent_low"),
+  regret_per_cent_high: real("regret_per_cent_high"),
+};
+
+const exponentColumns = {
+  intercept: real("intercept"),
+  intercept_low: real("intercept_low"),
+  intercept_high: real("intercept_high"),
+  width: real("width"),
+  width_low: real("width_low"),
+  width_high: real("width_high"),
+  width_theory: real("width_theory"),
+  density: real("density"),
+  density_low: real("density_low"),
+  density_high: real("density_high"),
+  density_theory: real("density_theory"),
+  used: integer("used").notNull(),
+  left_out: integer("left_out").notNull(),
+};
+
+export const curveTransfer = sqliteTable(
+  "curve_transfer",
+  {
+    phase_id: integer("phase_id").notNull(),
+    axis: text("axis", { enum: AXES }).notNull(),
+    curve: text("curve").notNull(),
+    base: text("base").notNull(),
+    ...driftColumns,
+  },
+  (t) => [primaryKey({ columns: [t.phase_id, t.axis, t.curve] })],
+);
+
+export const verdicts = sqliteTable(
+  "verdicts",
+  {
+    phase_id: integer("phase_id").notNull(),
+    axis: text("axis", { enum: AXES }).notNull(),
+    base: text("base").notNull(),
+    parameterization: text("parameterization").notNull(),
+    place: text("place").notNull(),
+    verdict: text("verdict", { enum: VERDICTS }).notNull(),
+    margin: real("margin").notNull(),
+    within: real("within"),
+    more_seeds: integer("more_seeds"),
+    open: integer("open").notNull(),
+    sentence: text("sentence").notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.phase_id, t.axis, t.base] })],
+);
+
+export const phaseExponents = sqliteTable(
+  "phase_exponents",
+  {
+    phase_id: integer("phase_id").notNull(),
+    parameterization: text("parameterization").notNull(),
+    place: text("place").notNull(),
+    ...exponentColumns,
+  },
+  (t) => [primaryKey({ columns: [t.phase_id, t.parameterization, t.place] })],
 );
 
 export const settings = sqliteTable("settings", {
@@ -218,5 +305,61 @@ export const optima = sqliteView("optima", {
   points: integer("points").notNull(),
   seeds: integer("seeds").notNull(),
   missing: integer("missing").notNull(),
+  curve: text("curve").notNull(),
+  tuned: text("tuned", { enum: TAKEN }).notNull(),
+  log2_tuned: real("log2_tuned"),
+  log2_tuned_low: real("log2_tuned_low"),
+  log2_tuned_high: real("log2_tuned_high"),
+  log2_tuned_low_90: real("log2_tuned_low_90"),
+  log2_tuned_high_90: real("log2_tuned_high_90"),
+  grid_log2_tuned: real("grid_log2_tuned"),
+}).existing();
+
+export const transfer = sqliteView("transfer", {
+  sweep: text("sweep").notNull(),
+  phase: text("phase").notNull(),
+  parameterization: text("parameterization").notNull(),
+  axis: text("axis", { enum: AXES }).notNull(),
+  width: integer("width").notNull(),
+  layers: integer("layers").notNull(),
+  sparsity: real("sparsity").notNull(),
+  density: real("density").notNull(),
+  base_width: integer("base_width").notNull(),
+  base_layers: integer("base_layers").notNull(),
+  base_sparsity: real("base_sparsity").notNull(),
+  ...driftColumns,
+  axis_verdict: text("axis_verdict", { enum: VERDICTS }).notNull(),
+  margin: real("margin").notNull(),
+  within: real("within"),
+  more_seeds: integer("more_seeds"),
+  still_to_train: integer("still_to_train").notNull(),
+  sentence: text("sentence").notNull(),
+  place: text("place").notNull(),
+  tuned: text("tuned", { enum: TAKEN }).notNull(),
+  curve: text("curve").notNull(),
+  base_curve: text("base_curve").notNull(),
+}).existing();
+
+export const exponents = sqliteView("exponents", {
+  sweep: text("sweep").notNull(),
+  phase: text("phase").notNull(),
+  parameterization: text("parameterization").notNull(),
+  ...exponentColumns,
+  place: text("place").notNull(),
+  tuned: text("tuned", { enum: TAKEN }).notNull(),
+}).existing();
+
+export const level = sqliteView("level", {
+  sweep: text("sweep").notNull(),
+  phase: text("phase").notNull(),
+  parameterization: text("parameterization").notNull(),
+  width: integer("width").notNull(),
+  layers: integer("layers").notNull(),
+  sparsity: real("sparsity").notNull(),
+  density: real("density").notNull(),
+  loss: real("loss"),
+  loss_low: real("loss_low"),
+  loss_high: real("loss_high"),
+  per_cent_above_best: real("per_cent_above_best").notNull(),
   curve: text("curve").notNull(),
 }).existing();

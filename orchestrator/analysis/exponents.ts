@@ -7,18 +7,22 @@ import tQuantile from "@stdlib/stats-base-dists-t-quantile";
 import { determinant, inverse, Matrix } from "ml-matrix";
 import type { Bounded, Cell, Exponents } from "./types.ts";
 
+type Member = Pick<Cell, "coordinates" | "optimum">;
+
+const densityOf = ({ coordinates }: Member): number => 1 - coordinates.sparsity;
+
 const UNKNOWN: Bounded = { estimate: null, low: null, high: null };
 
 /** @returns octaves of η* per octave of width and of density; an axis with one value, or too few cells, gives null */
-export function exponents(cells: readonly Cell[]): Exponents {
+export function exponents(cells: readonly Member[]): Exponents {
   const used = cells.filter((c) => c.optimum.flag === "bracketed");
   const counts = { used: used.length, left_out: cells.length - used.length };
-  const widths = new Set(used.map((c) => c.width)).size;
-  const densities = new Set(used.map((c) => c.density)).size;
-  const columns: ((c: Cell) => number)[] = [
+  const widths = new Set(used.map((c) => c.coordinates.width)).size;
+  const densities = new Set(used.map(densityOf)).size;
+  const columns: ((c: Member) => number)[] = [
     () => 1,
-    ...(widths > 1 ? [(c: Cell) => Math.log2(c.width)] : []),
-    ...(densities > 1 ? [(c: Cell) => Math.log2(c.density)] : []),
+    ...(widths > 1 ? [(c: Member) => Math.log2(c.coordinates.width)] : []),
+    ...(densities > 1 ? [(c: Member) => Math.log2(densityOf(c))] : []),
   ];
   const fit = weightedLeastSquares(used, columns);
   if (fit === null) return { intercept: UNKNOWN, width: null, density: null, ...counts };
@@ -34,7 +38,7 @@ export function exponents(cells: readonly Cell[]): Exponents {
  * Standard errors come from the optima's own intervals. Where the cells scatter about the line by more than those allow,
  * the law does not hold exactly, and the interval is at least the one the scatter gives (t on n − p degrees of freedom).
  */
-function weightedLeastSquares(cells: Cell[], columns: ((c: Cell) => number)[]): Bounded[] | null {
+function weightedLeastSquares(cells: Member[], columns: ((c: Member) => number)[]): Bounded[] | null {
   const p = columns.length;
   if (cells.length < p) return null;
   const z = normalQuantile(0.975, 0, 1);

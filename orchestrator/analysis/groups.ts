@@ -3,94 +3,113 @@
  * coordinate that follows from the parameterization and the axis, such as the width in an iso-parameter sweep, moves with
  * the axis and tells no groups apart. Verdicts, refinement, figures and recommendations all group by this one rule.
  */
-import type { Cell, CurveInput, Optimum } from "./types.ts";
 
 /** Every axis of a curve by name, learning rate and seed left out: what its key says. */
-export type CurveCoordinates = Record<string, unknown>;
+export type CurveCoordinates = {
+  parameterization: string;
+  width: number;
+  layers: number;
+  sparsity: number;
+  [name: string]: unknown;
+};
 
 /** What a verdict may be about, by rank: where two move in step, the question is about the first of them. */
-const AXES = ["density", "width", "layers"] as const;
+export const AXES = ["density", "width", "layers"] as const;
 export type Axis = (typeof AXES)[number];
 
 /** The coordinate that an axis moves; density and sparsity are one quantity. */
-const AXIS_COORDINATE: Record<Axis, "sparsity" | "width" | "layers"> = {
+export const AXIS_COORDINATE: Record<Axis, "sparsity" | "width" | "layers"> = {
   density: "sparsity",
   width: "width",
   layers: "layers",
 };
 
-/** A curve with what names it. */
-export type NamedCurve<First> = { first: First; input: CurveInput };
-
-type GroupCell<First> = Cell & { key: string; first: First };
-
-export type AxisGroup<First> = {
-  /** The coordinates that its curves share and that tell it from other groups, the parameterization among them. */
-  shared: CurveCoordinates;
-  /** By rising sparsity, width or layers; the first is the base. */
-  cells: [GroupCell<First>, ...GroupCell<First>[]];
+export type Placed = {
+  /** Canonical JSON of its coordinates. */
+  curve: string;
+  coordinates: CurveCoordinates;
 };
 
-export const coordinatesOf = (key: string): CurveCoordinates => JSON.parse(key) as CurveCoordinates;
+export type Group<Curve> = {
+  /** The coordinates that its curves share and that tell it from other groups. */
+  shared: Record<string, unknown>;
+  /** Names of the coordinates that move with the axis. */
+  tied: string[];
+  members: [Curve, ...Curve[]];
+};
+
+export const coordinatesOf = (curve: string): CurveCoordinates => JSON.parse(curve) as CurveCoordinates;
+
+const written = (value: unknown): string => JSON.stringify(value) ?? "";
+
+const namesOf = (curves: readonly CurveCoordinates[]): string[] => [
+  ...new Set(curves.flatMap((curve) => Object.keys(curve))),
+];
 
 /** Whether a coordinate has one value wherever the others have one. */
 export function follows(curves: readonly CurveCoordinates[], name: string, from: readonly string[]): boolean {
   const seen = new Map<string, string>();
   return curves.every((curve) => {
     const key = JSON.stringify(from.map((f) => curve[f]));
-    const mine = JSON.stringify(curve[name]) ?? "";
+    const mine = written(curve[name]);
     const known = seen.get(key);
     seen.set(key, mine);
     return known === undefined || known === mine;
   });
 }
 
-/** Names of the coordinates that tell groups along an axis apart, beside the parameterization. */
-export function freeCoordinates(curves: readonly CurveCoordinates[], axis: Axis): string[] {
-  const own = ["parameterization", AXIS_COORDINATE[axis]];
-  return [...new Set(curves.flatMap((curve) => Object.keys(curve)))].filter(
-    (name) => !own.includes(name) && !follows(curves, name, own),
-  );
+/** Names of the coordinates that do not follow from parameterization and axes: what tells groups along them apart. */
+export function freeCoordinates(curves: readonly CurveCoordinates[], axes: readonly Axis[]): string[] {
+  const own = ["parameterization", ...axes.map((axis) => AXIS_COORDINATE[axis])];
+  return namesOf(curves).filter((name) => !own.includes(name) && !follows(curves, name, own));
+}
+
+/** Curves alike in some coordinates, in their order. */
+export function groupBy<Curve extends Placed>(
+  curves: readonly Curve[],
+  names: readonly string[],
+): Omit<Group<Curve>, "tied">[] {
+  const groups = new Map<string, Omit<Group<Curve>, "tied">>();
+  for (const curve of curves) {
+    const own = curve.coordinates;
+    const shared = Object.fromEntries(names.filter((n) => n in own).map((n) => [n, own[n]]));
+    const key = JSON.stringify(shared);
+    const group = groups.get(key);
+    if (group) group.members.push(curve);
+    else groups.set(key, { shared, members: [curve] });
+  }
+  return [...groups.values()];
 }
 
 /** Whether a phase asks about an axis at all: it varies, and not in step with one that ranks before it. */
 function isAsked(curves: readonly CurveCoordinates[], axis: Axis): boolean {
-  const name = AXIS_COORDINATE[axis];
   return AXES.slice(0, AXES.indexOf(axis))
     .map((before) => ["parameterization", AXIS_COORDINATE[before]])
-    .every((from) => !follows(curves, name, from));
+    .every((from) => !follows(curves, AXIS_COORDINATE[axis], from));
 }
 
 /**
  * Every curve is in one group, alone where nothing differs from it along the axis. No groups where the phase does not ask.
- * @param curves all of one phase, by their key: canonical JSON of their coordinates; each has an optimum under the same key
+ * Members come by rising sparsity, width or layers: the first is the base.
+ * @param curves all of one phase
  */
-export function groupsAlong<First extends { width: number; sparsity: number; layers: number }>(
-  axis: Axis,
-  curves: ReadonlyMap<string, NamedCurve<First>>,
-  optima: ReadonlyMap<string, Optimum>,
-): AxisGroup<First>[] {
-  const keys = [...curves.keys()];
-  const coordinates = new Map(keys.map((key) => [key, coordinatesOf(key)]));
-  const all = [...coordinates.values()];
+export function groupsAlong<Curve extends Placed>(axis: Axis, curves: readonly Curve[]): Group<Curve>[] {
+  const all = curves.map(({ coordinates }) => coordinates);
   if (!isAsked(all, axis)) return [];
-  const shared = ["parameterization", ...freeCoordinates(all, axis)];
+  const free = freeCoordinates(all, [axis]);
   const name = AXIS_COORDINATE[axis];
-  const groups = new Map<string, AxisGroup<First>>();
-  for (const [key, { first, input }] of [...curves].sort(([, a], [, b]) => a.first[name] - b.first[name])) {
-    const own = coordinates.get(key)!;
-    const cell = {
-      key,
-      first,
-      curve: input,
-      width: first.width,
-      density: 1 - first.sparsity,
-      optimum: optima.get(key)!,
+  const sorted = [...curves].sort((a, b) => a.coordinates[name] - b.coordinates[name]);
+  return groupBy(sorted, ["parameterization", ...free]).map((group) => {
+    const places = group.members.map(({ coordinates }) => coordinates);
+    return {
+      ...group,
+      tied: namesOf(places).filter((n) => n !== name && new Set(places.map((p) => written(p[n]))).size > 1),
     };
-    const place = Object.fromEntries(shared.filter((n) => n in own).map((n) => [n, own[n]]));
-    const group = groups.get(JSON.stringify(place));
-    if (group) group.cells.push(cell);
-    else groups.set(JSON.stringify(place), { shared: place, cells: [cell] });
-  }
-  return [...groups.values()];
+  });
+}
+
+/** Curves that stand for the same model under several parameterizations: whose losses compare. */
+export function samePlaces<Curve extends Placed>(curves: readonly Curve[]): Omit<Group<Curve>, "tied">[] {
+  const all = curves.map(({ coordinates }) => coordinates);
+  return groupBy(curves, ["sparsity", ...freeCoordinates(all, ["density"])]);
 }

@@ -7,7 +7,7 @@ import { readCurve } from "./curve.ts";
 import { lowest } from "./optimum.ts";
 import type { CurveInput, Optimum, Verdict } from "./types.ts";
 
-/** A curve with its planned base learning rates (log2 of each is a point of the curve) and seeds, both rising. */
+/** A curve with its planned rates, or values of whatever else is tuned (log2 of each is a point), and seeds, both rising. */
 export type PlannedCurve = {
   curve: CurveInput;
   optimum: Optimum;
@@ -16,7 +16,7 @@ export type PlannedCurve = {
 };
 
 export type MoreRuns = {
-  points: { learning_rate: number; seed: number }[];
+  points: { tuned_value: number; seed: number }[];
   /** For people: begins with "extend: " or "refine: ". */
   reason: string;
 };
@@ -25,8 +25,8 @@ const octaves = (rate: number): number => Number(Math.log2(rate).toFixed(2));
 const between = (rates: readonly number[]): string =>
   `2^${octaves(rates[0]!)} to 2^${octaves(rates.at(-1)!)}`;
 
-const atAllSeeds = ({ seeds }: PlannedCurve, learning_rate: number): MoreRuns["points"] =>
-  seeds.map((seed) => ({ learning_rate, seed }));
+const atAllSeeds = ({ seeds }: PlannedCurve, tuned_value: number): MoreRuns["points"] =>
+  seeds.map((seed) => ({ tuned_value, seed }));
 
 /**
  * The next learning rate beyond the edge at which the optimum lies, as far from it as its neighbour (one octave when it has
@@ -82,7 +82,7 @@ export function refineVerdict(planned: PlannedCurve, verdict: Pick<Verdict, "mor
       (a, b) =>
         b.high - b.low - (a.high - a.low) || distance(a, optimum.log2_lr!) - distance(b, optimum.log2_lr!),
     );
-  const why = "the verdict needs learning rates near the optimum";
+  const why = "the verdict needs points near the optimum";
   for (const { low, high } of gaps) {
     const more = halfway(planned, low, high, why);
     if (more !== null) return more;
@@ -113,7 +113,7 @@ function anotherSeed(planned: PlannedCurve, why: string): MoreRuns | null {
   return {
     points: planned.rates
       .filter((rate) => near.has(Math.log2(rate)))
-      .map((learning_rate) => ({ learning_rate, seed: last + 1 })),
+      .map((tuned_value) => ({ tuned_value, seed: last + 1 })),
     reason: `refine: another seed, ${why}`,
   };
 }

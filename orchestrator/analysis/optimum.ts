@@ -12,7 +12,7 @@ import type { CurveInput, Noise, Optimum, OptimumFlag } from "./types.ts";
 export type FitOptions = {
   /**
    * Noise pooled over the sweep's curves, this one included (`pooledNoise`): with few seeds a curve hardly knows its own.
-   * What it says beyond this curve's own replicates counts as at most 8 degrees of freedom.
+   * What it says beyond this curve's own replicates makes up for what those lack to 8 degrees of freedom.
    */
   noise?: Noise | undefined;
 };
@@ -52,7 +52,7 @@ export function fitCurve(curve: Curve, others: Noise | undefined): Optimum {
   if (hidesBehindHole(curve, best)) return { ...unknown, flag: "incomplete" };
   if (best === undefined || curve.stable.length < MIN_POINTS) return unknown;
 
-  const p = posterior(curve, others, best.log2_lr);
+  const p = posterior(curve, others);
   const flag = flagOf(curve, best, p);
   const bounds = {
     log2_lr_low: p.quantile(0.025),

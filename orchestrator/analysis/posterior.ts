@@ -20,8 +20,6 @@ const SKEW_PRIOR = { mean: 0.65, sd: 0.6 };
 const NOISE_PRIOR = { median: 0.005, sd: 0.8 };
 const NOISE_RANGE = { low: 2e-4, high: 0.05 };
 const NOISE_NODES = 8;
-/** Noise of other curves counts as at most this many degrees of freedom: theirs need not be this curve's. */
-const POOLED_DF_LIMIT = 8;
 /** Discrepancy of the model at height d above the best point (log loss): 0.1·d + 1.1·d². */
 export const DISCREPANCY = { linear: 0.1, quadratic: 1.1 };
 /** Going outward from the best point, the first one this high (log loss) is the last that counts: beyond it is the wall. */
@@ -57,24 +55,39 @@ export type Posterior = {
   best: Moments;
   /** Octaves below and above the optimum within 0.5% of the best loss. */
   valley: { left: number; right: number };
-  /** Log loss at the rate asked for, above the optimum's: mean, and quantiles (see `spreadExcess`). */
-  excess: Moments & { quantile: (p: number) => number };
+  /** Log loss at a rate above the optimum's: mean, and quantiles (see `spreadExcess`). */
+  excess: (log2_lr: number) => Moments & { quantile: (p: number) => number };
   /** Root mean square of σ, relative. */
   noise: number;
 };
 
-/**
- * @param others noise measured on other curves
- * @param at log2 η whose excess is wanted
- */
-export function posterior(curve: Curve, others: Noise | undefined, at: number): Posterior {
+/** The same curve is asked about again and again while its neighbours change: the last few answers are kept. */
+const recent = new Map<string, Posterior>();
+const MAX_RECENT = 1024;
+
+/** @param others noise measured on other curves (`noiseOfOthers`) */
+export function posterior(curve: Curve, others: Noise | undefined): Posterior {
+  const key = JSON.stringify([
+    curve.stable.map(({ log2_lr, y, n }) => [log2_lr, y, n]),
+    curve.residual_ss,
+    curve.residual_df,
+    others,
+  ]);
+  const answer = recent.get(key) ?? integrate(curve, others);
+  recent.delete(key);
+  recent.set(key, answer);
+  if (recent.size > MAX_RECENT) recent.delete(recent.keys().next().value!);
+  return answer;
+}
+
+function integrate(curve: Curve, others: Noise | undefined): Posterior {
   const points = insideWalls(curve.stable);
-  const pooled_df = Math.min(others?.df ?? 0, POOLED_DF_LIMIT);
-  const ss = curve.residual_ss + pooled_df * (others?.sd ?? 0) ** 2;
-  const nodes = noiseNodes(ss, curve.residual_df + pooled_df).map((node) => weigh(points, node));
+  const others_df = others?.df ?? 0;
+  const ss = curve.residual_ss + others_df * (others?.sd ?? 0) ** 2;
+  const nodes = noiseNodes(ss, curve.residual_df + others_df).map((node) => weigh(points, node));
   let low = curve.stable[0]!.log2_lr - REACH;
   let high = curve.stable.at(-1)!.log2_lr + REACH;
-  let slices = evaluate(points, nodes, low, high, Math.ceil((high - low) * COARSE_PER_OCTAVE) + 1, at);
+  let slices = evaluate(points, nodes, low, high, Math.ceil((high - low) * COARSE_PER_OCTAVE) + 1);
   const MAX_PASSES = 3;
   for (let pass = 0; pass < MAX_PASSES; pass++) {
     const step = (high - low) / (slices.length - 1);
@@ -82,7 +95,7 @@ export function posterior(curve: Curve, others: Noise | undefined, at: number): 
     const [from, to] = [quantile(1e-5) - step, quantile(1 - 1e-5) + step];
     if (to - from > 0.5 * (high - low)) break;
     [low, high] = [from, to];
-    slices = evaluate(points, nodes, low, high, FINE_POINTS, at);
+    slices = evaluate(points, nodes, low, high, FINE_POINTS);
   }
   return summarise(slices);
 }
@@ -159,9 +172,10 @@ type Slice = {
   best_square: number;
   left: number;
   right: number;
-  excess: number;
-  excess_square: number;
   variance: number;
+  /** Mean of the curvature and of its square, each over the whole slice but for one valley alone, in the order of VALLEYS. */
+  curvature: Float64Array;
+  curvature_square: Float64Array;
 };
 
 function evaluate(
@@ -170,19 +184,18 @@ function evaluate(
   low: number,
   high: number,
   count: number,
-  at: number,
 ): Slice[] {
   return Array.from({ length: count }, (_, i) =>
-    evaluateAt(points, nodes, low + ((high - low) * i) / (count - 1), at),
+    evaluateAt(points, nodes, low + ((high - low) * i) / (count - 1)),
   );
 }
 
-function evaluateAt(points: StablePoint[], nodes: WeighedNode[], x: number, at: number): Slice {
+function evaluateAt(points: StablePoint[], nodes: WeighedNode[], x: number): Slice {
   const given = VALLEYS.map(({ valley, log_prior }) => {
     const g = new Float64Array(points.length);
     for (let k = 0; k < g.length; k++) g[k] = valley.excess(points[k]!.log2_lr - x);
     const fits = nodes.map((node) => fitGiven(node, g, node.log_prior + log_prior));
-    return { valley, excessAt: valley.excess(at - x), fits };
+    return { valley, fits };
   });
   let peak = Number.NEGATIVE_INFINITY;
   for (const { fits } of given) for (const fit of fits) peak = Math.max(peak, fit.log_weight);
@@ -192,11 +205,11 @@ function evaluateAt(points: StablePoint[], nodes: WeighedNode[], x: number, at: 
     best_square: 0,
     left: 0,
     right: 0,
-    excess: 0,
-    excess_square: 0,
     variance: 0,
   };
-  for (const { valley, excessAt, fits } of given) {
+  const curvatures = new Float64Array(VALLEYS.length);
+  const squares = new Float64Array(VALLEYS.length);
+  for (const [v, { valley, fits }] of given.entries()) {
     let weight = 0;
     let weighted_curvature = 0;
     for (const { node, log_weight, s, t, mean_excess } of fits) {
@@ -208,11 +221,11 @@ function evaluateAt(points: StablePoint[], nodes: WeighedNode[], x: number, at: 
       weighted_curvature += w * curvature.mean;
       sum.best += w * best;
       sum.best_square += w * (best * best + 1 / node.total + mean_excess ** 2 * curvature.variance);
-      sum.excess += w * curvature.mean * excessAt;
-      sum.excess_square += w * (curvature.mean ** 2 + curvature.variance) * excessAt * excessAt;
+      squares[v]! += w * (curvature.mean ** 2 + curvature.variance);
       sum.variance += w * node.variance;
     }
     if (weight === 0) continue;
+    curvatures[v] = weighted_curvature;
     const level = (VALLEY_LEVEL * weight) / weighted_curvature;
     sum.weight += weight;
     sum.left += weight * valley.left(level);
@@ -226,9 +239,9 @@ function evaluateAt(points: StablePoint[], nodes: WeighedNode[], x: number, at: 
     best_square: mean(sum.best_square),
     left: mean(sum.left),
     right: mean(sum.right),
-    excess: mean(sum.excess),
-    excess_square: mean(sum.excess_square),
     variance: mean(sum.variance),
+    curvature: curvatures.map(mean),
+    curvature_square: squares.map(mean),
   };
 }
 
@@ -300,7 +313,7 @@ function quantileOf(slices: Slice[]): (p: number) => number {
 
 function summarise(slices: Slice[]): Posterior {
   const mass = masses(slices);
-  const mean = (field: Exclude<keyof Slice, "x" | "log_density">) =>
+  const mean = (field: "best" | "best_square" | "left" | "right" | "variance") =>
     slices.reduce((sum, s, i) => sum + mass[i]! * s[field], 0);
   const moments = (m: number, square: number): Moments => ({
     mean: m,
@@ -310,20 +323,37 @@ function summarise(slices: Slice[]): Posterior {
     quantile: quantileOf(slices),
     best: moments(mean("best"), mean("best_square")),
     valley: { left: mean("left"), right: mean("right") },
-    excess: { ...moments(mean("excess"), mean("excess_square")), quantile: spreadExcess(slices, mass) },
+    excess: (log2_lr) => {
+      const excesses = slices.map((slice) => excessAt(slice, log2_lr));
+      const over = (field: "mean" | "square") => excesses.reduce((sum, e, i) => sum + mass[i]! * e[field], 0);
+      return { ...moments(over("mean"), over("square")), quantile: spreadExcess(excesses, mass) };
+    },
     noise: Math.sqrt(mean("variance")),
   };
 }
+
+/** Moments of the excess at a rate, given one candidate optimum. */
+function excessAt({ x, curvature, curvature_square }: Slice, log2_lr: number): Excess {
+  let [mean, square] = [0, 0];
+  for (const [v, { valley }] of VALLEYS.entries()) {
+    const excess = valley.excess(log2_lr - x);
+    mean += curvature[v]! * excess;
+    square += curvature_square[v]! * excess * excess;
+  }
+  return { mean, square };
+}
+
+type Excess = { mean: number; square: number };
 
 /**
  * Quantiles of the excess at the rate asked for. It is lopsided when the optimum may lie close by, so it is taken slice
  * by slice: lognormal within each (three-point Gauss–Hermite), widened by the model's discrepancy, then all pooled.
  */
-function spreadExcess(slices: Slice[], mass: number[]): (p: number) => number {
-  const nodes = slices
-    .flatMap(({ excess: m, excess_square }, i) => {
+function spreadExcess(excesses: Excess[], mass: number[]): (p: number) => number {
+  const nodes = excesses
+    .flatMap(({ mean: m, square }, i) => {
       const discrepancy = DISCREPANCY.linear + DISCREPANCY.quadratic * m;
-      const relative = m > 0 ? Math.max(0, excess_square / (m * m) - 1) : 0;
+      const relative = m > 0 ? Math.max(0, square / (m * m) - 1) : 0;
       const spread = Math.sqrt(Math.log1p(relative + discrepancy ** 2));
       return [-1, 0, 1].map((side) => ({
         value: m * Math.exp(side * Math.sqrt(3) * spread - spread ** 2 / 2),

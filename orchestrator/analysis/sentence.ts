@@ -1,30 +1,51 @@
 /** Verdicts in plain words: what was shown, how far, what it costs, and honestly when it is only a bound. */
+import type { TakenName } from "../../schema/axes.ts";
+import { AXIS_COORDINATE, type Axis } from "./groups.ts";
+import { TUNED } from "./tuned.ts";
 import type { Cell, Regret, Verdict } from "./types.ts";
 
-type Axis = "density" | "width";
 type Judged = Verdict["cells"][number];
+/** What the cells differ in, what moves with it, and what their optima are of. */
+type Along = { axis: Axis; tied?: readonly string[]; tuned?: TakenName };
 
 /** @returns what follows "SμPar: ", without a full stop */
-export function verdictSentence(v: Omit<Verdict, "sentence">, base: Cell, axis: Axis): string {
+export function verdictSentence(v: Omit<Verdict, "sentence">, base: Cell, along: Along): string {
   switch (v.verdict) {
     case "transfers":
-      return `transfers across ${range(v, base, axis)} within ±${v.within!.toFixed(1)} octave`;
+      return `transfers across ${range(v, base, along)} within ±${v.within!.toFixed(1)} octave`;
     case "drifts":
-      return drifts(farthest(v.cells.filter((c) => c.verdict === "drifts")), base, axis);
+      return drifts(farthest(v.cells.filter((c) => c.verdict === "drifts")), base, along);
     case "inconclusive":
-      return inconclusive(v, base, axis);
+      return inconclusive(v, base, along);
   }
 }
 
-const place = (cell: Cell, axis: Axis): string =>
-  axis === "width" ? `width ${cell.width}` : `sparsity ${Number((1 - cell.density).toFixed(3))}`;
+/** Names and values of where a cell stands on the axis: the axis itself, then what moves with it. */
+function standing({ coordinates }: Cell, { axis, tied }: Along): { name: string; value: string }[] {
+  const shown = (n: string) => {
+    const value = coordinates[n];
+    return typeof value === "number" ? String(Number(value.toFixed(3))) : String(value ?? "–");
+  };
+  return [AXIS_COORDINATE[axis], ...(tied ?? [])].map((n) => ({ name: n, value: shown(n) }));
+}
 
-const axisValue = (cell: Cell, axis: Axis): number => (axis === "width" ? cell.width : 1 - cell.density);
+/** "sparsity 0.75", "sparsity 0.75, width 1536" */
+const place = (cell: Cell, along: Along): string =>
+  standing(cell, along)
+    .map(({ name, value }) => `${name} ${value}`)
+    .join(", ");
 
-function range(v: Omit<Verdict, "sentence">, base: Cell, axis: Axis): string {
-  const cells = [base, ...v.cells.map((c) => c.cell)].sort((a, b) => axisValue(a, axis) - axisValue(b, axis));
-  const last = place(cells.at(-1)!, axis).split(" ")[1];
-  return `${place(cells[0]!, axis)} to ${last}`;
+/** "sparsity 0 to 0.984", "sparsity 0 to 0.75 (width 768 to 1536)" */
+function range(v: Omit<Verdict, "sentence">, base: Cell, along: Along): string {
+  const name = AXIS_COORDINATE[along.axis];
+  const cells = [base, ...v.cells.map((c) => c.cell)].sort(
+    (a, b) => a.coordinates[name] - b.coordinates[name],
+  );
+  const last = standing(cells.at(-1)!, along);
+  const [own, ...tied] = standing(cells[0]!, along).map(
+    (first, i) => `${first.name} ${first.value} to ${last[i]!.value}`,
+  );
+  return tied.length === 0 ? own! : `${own} (${tied.join(", ")})`;
 }
 
 /** The cell whose optimum has surely moved most. */
@@ -35,19 +56,21 @@ function farthest(cells: Judged[]): Judged {
 
 const signed = (octaves: number): string => `${octaves < 0 ? "−" : "+"}${Math.abs(octaves).toFixed(1)}`;
 
-function drifts(far: Judged, base: Cell, axis: Axis): string {
+function drifts(far: Judged, base: Cell, along: Along): string {
   const { estimate, low, high } = far.drift;
-  const where = `at ${place(far.cell, axis)}`;
-  const cost = costOf(far.regret, optimumOf(base, axis));
+  const where = `at ${place(far.cell, along)}`;
+  const cost = costOf(far.regret, optimumOf(base, along));
   if (estimate !== null)
     return `drifts ${signed(estimate)} octaves ${where} (${signed(low!)} to ${signed(high!)})${cost}`;
   const least = low !== null && low > 0 ? low : high!;
   const bounded = far.cell.optimum.flag === "bracketed" ? base : far.cell;
-  return `drifts ${least < 0 ? "down" : "up"} by at least ${Math.abs(least).toFixed(1)} octaves ${where} (${reasonOf(bounded)})${cost}`;
+  return `drifts ${least < 0 ? "down" : "up"} by at least ${Math.abs(least).toFixed(1)} octaves ${where} (${reasonOf(bounded, along)})${cost}`;
 }
 
-const optimumOf = (base: Cell, axis: Axis): string =>
-  axis === "density" && base.density === 1 ? "the dense optimum" : `the optimum of ${place(base, axis)}`;
+const optimumOf = (base: Cell, along: Along): string =>
+  along.axis === "density" && base.coordinates.sparsity === 0
+    ? "the dense optimum"
+    : `the optimum of ${place(base, along)}`;
 
 function costOf({ state, per_cent }: Regret, whose: string): string {
   if (state === "diverges") return `, training with ${whose} there diverges`;
@@ -58,16 +81,17 @@ function costOf({ state, per_cent }: Regret, whose: string): string {
 }
 
 /** Why a cell has no estimate, and what to do about it. */
-function reasonOf({ optimum: o }: Cell): string {
+function reasonOf({ optimum: o }: Cell, { tuned = "learning_rate" }: Along): string {
+  const { plural } = TUNED[tuned];
   switch (o.flag) {
     case "at low edge":
-      return "optimum at the edge of the grid: add lower learning rates";
+      return `optimum at the edge of the grid: add lower ${plural}`;
     case "at high edge":
-      return "optimum at the edge of the grid: add higher learning rates";
+      return `optimum at the edge of the grid: add higher ${plural}`;
     case "edge is divergence":
-      return "optimum beside the rate that diverges: add learning rates between";
+      return `optimum beside one that diverges: add ${plural} between`;
     case "too few points":
-      return "fewer than three learning rates trained: add more";
+      return `fewer than three ${plural} trained: add more`;
     case "too noisy":
       return "noise hides the optimum: add seeds or a wider grid";
     case "incomplete":
@@ -77,20 +101,23 @@ function reasonOf({ optimum: o }: Cell): string {
   }
 }
 
-function inconclusive(v: Omit<Verdict, "sentence">, base: Cell, axis: Axis): string {
-  if (v.cells.length === 0) return `inconclusive: nothing to compare with ${place(base, axis)}`;
-  if (base.optimum.flag !== "bracketed") return `inconclusive: at ${place(base, axis)} ${reasonOf(base)}`;
+function inconclusive(v: Omit<Verdict, "sentence">, base: Cell, along: Along): string {
+  if (v.cells.length === 0) return `inconclusive: nothing to compare with ${place(base, along)}`;
+  if (base.optimum.flag !== "bracketed")
+    return `inconclusive: at ${place(base, along)} ${reasonOf(base, along)}`;
   const open = v.cells.filter((c) => c.verdict === "inconclusive");
   const unbounded = open.find((c) => c.drift.estimate === null);
   if (unbounded !== undefined)
-    return `inconclusive: at ${place(unbounded.cell, axis)} ${reasonOf(unbounded.cell)}`;
+    return `inconclusive: at ${place(unbounded.cell, along)} ${reasonOf(unbounded.cell, along)}`;
   const widest = open.reduce((w, c) => (spread(c) > spread(w) ? c : w));
   const { estimate, low, high } = widest.drift;
   const remedy =
-    v.more_seeds === null
-      ? "more seeds alone would not decide, add learning rates near the optimum"
-      : `about ${v.more_seeds} more ${v.more_seeds === 1 ? "seed" : "seeds"} would decide`;
-  return `inconclusive at ${place(widest.cell, axis)}: drift ${signed(estimate!)} octave (${signed(low!)} to ${signed(high!)}) against a margin of ±${v.margin}; ${remedy}`;
+    v.open > 0
+      ? `${v.open} ${v.open === 1 ? "run is" : "runs are"} still to come`
+      : v.more_seeds === null
+        ? `more seeds alone would not decide, add ${TUNED[along.tuned ?? "learning_rate"].plural} near the optimum`
+        : `about ${v.more_seeds} more ${v.more_seeds === 1 ? "seed" : "seeds"} would decide`;
+  return `inconclusive at ${place(widest.cell, along)}: drift ${signed(estimate!)} octave (${signed(low!)} to ${signed(high!)}) against a margin of ±${v.margin}; ${remedy}`;
 }
 
 const spread = ({ drift: d }: Judged): number => d.high! - d.low!;

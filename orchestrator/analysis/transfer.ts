@@ -67,7 +67,7 @@ export function regret(
   const at = edge?.log2_lr ?? rate;
   const excess =
     optimum.flag === "bracketed"
-      ? estimatedExcess(curve, posterior(curve, others, at), at)
+      ? estimatedExcess(curve, posterior(curve, others), at)
       : excessOverGrid(curve, best, at, noiseOf(curve, others));
   const kept: Bounded = edge === null ? excess : { estimate: null, low: excess.low, high: null };
   return inUnits(state, kept, optimum.loss ?? best.mean_loss);
@@ -77,7 +77,7 @@ export function regret(
 function estimatedExcess(curve: Curve, p: Posterior, at: number): Bounded {
   const between = interpolated(curve, at, p.noise);
   const measured = { mean: between.y - p.best.mean, sd: Math.hypot(between.sd, p.best.sd) };
-  const { mean, sd, quantile } = p.excess;
+  const { mean, sd, quantile } = p.excess(at);
   const fitted_sd = Math.hypot(sd, DISCREPANCY.linear * mean + DISCREPANCY.quadratic * mean * mean);
   const half = normalQuantile(0.975, 0, 1) * measured.sd;
   if (measured.sd < fitted_sd && measured.mean > half)

@@ -4,6 +4,8 @@
  * rate η (before multipliers), differences of them are octaves; losses are nats per token. Method: docs/method.md.
  */
 
+import type { CurveCoordinates } from "./groups.ts";
+
 type SeedResult = {
   seed: number;
   /** Final validation loss; null when the run diverged. */
@@ -97,10 +99,9 @@ export type Regret = {
   per_cent: Bounded;
 };
 
-/** One cell of a transfer question: an axis value (sparsity, width) with its curve. */
+/** One cell of a transfer question: where it stands, and its curve. */
 export type Cell = {
-  width: number;
-  density: number;
+  coordinates: CurveCoordinates;
   curve: CurveInput;
   optimum: Optimum;
 };
@@ -122,9 +123,11 @@ export type Verdict = {
   /** Octaves. */
   margin: number;
   cells: { cell: Cell; drift: Drift; verdict: CellVerdict; regret: Regret }[];
+  /** Runs of the cells that are still to be trained. */
+  open: number;
   /** Smallest margin, octaves, within which the drift of every cell is shown to lie; null when some drift is unbounded. */
   within: number | null;
-  /** Seeds per rate to add to the undecided cells and the base; null when decided, or when seeds alone would not decide. */
+  /** Seeds per rate to add to the undecided cells and the base; null when decided, while runs are open, or when seeds alone would not decide. */
   more_seeds: number | null;
   /** One plain sentence without the parameterization's name, such as "drifts +3.1 octaves, …". */
   sentence: string;

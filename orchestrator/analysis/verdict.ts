@@ -3,7 +3,9 @@
  * drift from the base against a margin: shown to be within, shown to be beyond, or not decided, and then how many more
  * seeds would decide. Sentences are in sentence.ts.
  */
+import type { TakenName } from "../../schema/axes.ts";
 import { readCurve } from "./curve.ts";
+import type { Axis } from "./groups.ts";
 import { noiseOfOthers, withMoreSeeds } from "./noise.ts";
 import { fitCurve } from "./optimum.ts";
 import { verdictSentence } from "./sentence.ts";
@@ -11,12 +13,17 @@ import { drift, regret } from "./transfer.ts";
 import type { Cell, CellVerdict, Drift, Noise, Optimum, Verdict } from "./types.ts";
 
 export type VerdictOptions = {
-  /** What the cells differ in; only words depend on it. */
-  axis: "density" | "width";
+  /** What the cells differ in, and names of the coordinates that move with it; only words depend on them. */
+  axis: Axis;
+  tied?: readonly string[];
+  /** What the optima are of; only words depend on it. The learning rate by default. */
+  tuned?: TakenName;
   /** Octaves; 0.5 by default. */
   margin?: number | undefined;
   /** As for fitOptimum. */
   noise?: Noise | undefined;
+  /** Runs of the cells that are still to be trained; until there are none it is not worked out what more would decide. */
+  open?: number;
 };
 
 export const DEFAULT_MARGIN = 0.5;
@@ -31,14 +38,17 @@ export function verdict(cells: readonly Cell[], base: Cell, options: VerdictOpti
   });
   const overall = combine(judged.map((j) => j.verdict));
   const undecided = judged.filter((j) => j.verdict === "inconclusive").map((j) => j.cell);
+  const open = options.open ?? 0;
+  const isUndecided = overall === "inconclusive" && open === 0;
   const result: Omit<Verdict, "sentence"> = {
     verdict: overall,
     margin,
+    open,
     cells: judged,
     within: widest(judged.map((j) => j.drift)),
-    more_seeds: overall === "inconclusive" ? moreSeeds(undecided, base, margin, options.noise) : null,
+    more_seeds: isUndecided ? moreSeeds(undecided, base, margin, options.noise) : null,
   };
-  return { ...result, sentence: verdictSentence(result, base, options.axis) };
+  return { ...result, sentence: verdictSentence(result, base, options) };
 }
 
 /**

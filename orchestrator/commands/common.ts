@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { MusweepError } from "../../schema/errors.ts";
 import { type Database, openDatabase } from "../database/open.ts";
-import { type StateDirectory, stateDirectory } from "../state.ts";
+import { lockHolder, lockState, type StateDirectory, stateDirectory } from "../state.ts";
 
 export interface CommonOptions {
   dir: string;
@@ -54,17 +54,39 @@ export function parseCount(name: string): (text: string) => number {
   };
 }
 
-/** Runs `use` with the directory's database, and closes it whatever happens. */
+/** Runs `use` with the directory's database, brought up to date if it is an older version's, and closes it whatever happens. */
 export async function withDatabase<T>(
   options: CommonOptions,
   mode: { readonly: boolean },
   use: (db: Database, state: StateDirectory) => T | Promise<T>,
 ): Promise<T> {
   const state = stateDirectory(options);
-  const db = openDatabase(state.database, mode);
+  const db = mode.readonly ? openToRead(state) : openDatabase(state.database);
   try {
     return await use(db, state);
   } finally {
     db.close();
+  }
+}
+
+/** @throws MusweepError (conflict) when an older musweep is at work on the database: it would not know it any more */
+function openToRead(state: StateDirectory): Database {
+  try {
+    return openDatabase(state.database, { readonly: true });
+  } catch (error) {
+    if (!(error instanceof MusweepError && error.code === "database-older")) throw error;
+    const holder = lockHolder(state);
+    if (holder !== undefined)
+      throw new MusweepError("database-older", error.message, {
+        kind: "conflict",
+        remedy: `Process ${holder} is still at work on it: stop that one, then try again, or read it with its own version.`,
+      });
+    const release = lockState(state);
+    try {
+      openDatabase(state.database).close();
+    } finally {
+      release();
+    }
+    return openDatabase(state.database, { readonly: true });
   }
 }

@@ -9,6 +9,7 @@ import type Sqlite from "better-sqlite3";
 import { type BetterSQLite3Database, drizzle } from "drizzle-orm/better-sqlite3";
 import { MusweepError } from "../../schema/errors.ts";
 import { packageRoot } from "../../schema/package.ts";
+import { isOutdated, refreshAll } from "./optima.ts";
 
 export interface Database {
   /** Typed queries. */
@@ -35,29 +36,47 @@ function loadBinding(): typeof Sqlite {
 
 const migrationsDirectory = (): string => join(packageRoot(), "schema", "migrations");
 
-/** Applies the numbered SQL files that this database has not seen; PRAGMA user_version counts them. */
-function migrate(sqlite: Sqlite.Database, path: string): void {
-  const files = readdirSync(migrationsDirectory())
+const migrations = (): string[] =>
+  readdirSync(migrationsDirectory())
     .filter((f) => f.endsWith(".sql"))
     .sort();
-  const version = (): number => sqlite.pragma("user_version", { simple: true }) as number;
-  if (version() > files.length) {
-    throw new MusweepError(
-      "database-newer",
-      `${path} was written by a newer musweep (version ${version()})`,
-      {
-        kind: "conflict",
-        remedy: "Update musweep, or use another --dir.",
-      },
-    );
-  }
-  if (version() === files.length) return;
+
+const versionOf = (sqlite: Sqlite.Database): number =>
+  sqlite.pragma("user_version", { simple: true }) as number;
+
+/** @throws MusweepError (conflict) when a newer musweep has written it */
+function isCurrent(sqlite: Sqlite.Database, path: string): boolean {
+  const [version, known] = [versionOf(sqlite), migrations().length];
+  if (version > known)
+    throw new MusweepError("database-newer", `${path} was written by a newer musweep (version ${version})`, {
+      kind: "conflict",
+      remedy: "Update musweep, or use another --dir.",
+    });
+  return version === known && !isOutdated(sqlite);
+}
+
+/** What only reads cannot bring it up to date. */
+function refuseOlder(sqlite: Sqlite.Database, path: string): void {
+  if (isCurrent(sqlite, path)) return;
+  throw new MusweepError("database-older", `${path} was written by an older musweep`, {
+    kind: "conflict",
+    remedy: "Any command that writes brings it up to date, such as `musweep run` or `musweep serve`.",
+  });
+}
+
+/**
+ * Applies the numbered SQL files that this database has not seen; PRAGMA user_version counts them. Then makes anew what is
+ * derived from its results, if an older method or an older table had it.
+ */
+function bringUpToDate(sqlite: Sqlite.Database, path: string): void {
+  if (isCurrent(sqlite, path)) return;
   sqlite
     .transaction(() => {
-      for (const file of files.slice(version())) {
+      for (const file of migrations().slice(versionOf(sqlite))) {
         sqlite.exec(readFileSync(join(migrationsDirectory(), file), "utf8"));
         sqlite.pragma(`user_version = ${Number(file.slice(0, 4))}`);
       }
+      if (isOutdated(sqlite)) refreshAll(sqlite);
     })
     .immediate();
 }
@@ -72,14 +91,20 @@ export function openDatabase(path: string, options: { readonly?: boolean } = {})
   if (!readonly) mkdirSync(dirname(path), { recursive: true });
   const sqlite = openFile(Binding, path, readonly);
   sqlite.pragma("busy_timeout = 10000");
-  if (!readonly) {
-    sqlite.pragma("journal_mode = WAL");
-    sqlite.pragma("synchronous = NORMAL");
-    migrate(sqlite, path);
-  } else {
-    sqlite.pragma("query_only = ON");
-  }
   sqlite.pragma("foreign_keys = ON");
+  try {
+    if (readonly) {
+      sqlite.pragma("query_only = ON");
+      refuseOlder(sqlite, path);
+    } else {
+      sqlite.pragma("journal_mode = WAL");
+      sqlite.pragma("synchronous = NORMAL");
+      bringUpToDate(sqlite, path);
+    }
+  } catch (error) {
+    sqlite.close();
+    throw error;
+  }
   return { orm: drizzle(sqlite), sqlite, close: () => void sqlite.close() };
 }
 

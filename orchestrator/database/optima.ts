@@ -1,66 +1,21 @@
 /**
- * Keeps the fitted optima current: whatever changes a run's state calls this in the same transaction, so a report and an
- * SQL query can never disagree.
+ * Keeps the fitted optima, and what several of them say together (transfer.ts), current: whatever changes a run's state
+ * calls this in the same transaction, so a report and an SQL query can never disagree. What is stored is a function of the
+ * results alone, however they came; each fit is kept with what it was made of, and only what has changed is fitted again.
  */
+import { createHash } from "node:crypto";
 import type Sqlite from "better-sqlite3";
-import { pooledNoise } from "../analysis/noise.ts";
-import { fitOptimum } from "../analysis/optimum.ts";
-import type { CurveInput, CurvePoint, Noise, Optimum } from "../analysis/types.ts";
+import { readCurve } from "../analysis/curve.ts";
+import { METHOD } from "../analysis/method.ts";
+import { noiseOfOthers, pooledNoise } from "../analysis/noise.ts";
+import { fitCurve } from "../analysis/optimum.ts";
+import type { Noise } from "../analysis/types.ts";
+import { type PhaseCurves, readCurves, readSomeCurves, type StoredCurve } from "./curves.ts";
+import { refreshTransfer } from "./transfer.ts";
 
-interface CellRow {
-  curve: string;
-  parameterization: string;
-  width: number;
-  layers: number;
-  sparsity: number;
-  position: number;
-  learning_rate: number;
-  seed: number;
-  state: string;
-  validation_loss: number | null;
-}
-
-export type PhaseCurves = Map<string, { first: CellRow; input: CurveInput }>;
-
-const CELLS = `
-  SELECT c.curve, c.parameterization, c.width, c.layers, c.sparsity, c.position, c.learning_rate, c.seed,
-         r.state, r.validation_loss
-  FROM cells c JOIN runs r ON r.id = c.run_id
-  WHERE c.phase_id = @phase`;
-
-/** Curves above this many are refreshed one by one as results arrive, and all together when the phase is complete. */
-const CURVES_REFRESHED_TOGETHER = 64;
-
-/** Groups rows (ordered by position) into curves. */
-function curvesOf(rows: CellRow[]): Map<string, { first: CellRow; input: CurveInput }> {
-  const curves = new Map<string, { first: CellRow; input: CurveInput }>();
-  for (const row of rows) {
-    const curve = curves.get(row.curve) ?? { first: row, input: { points: [] } };
-    curves.set(row.curve, curve);
-    const log2_lr = Math.log2(row.learning_rate);
-    let point: CurvePoint | undefined = curve.input.points.find((p) => p.log2_lr === log2_lr);
-    if (!point) {
-      point = { log2_lr, seeds: [], missing: 0 };
-      curve.input.points.push(point);
-    }
-    if (row.state === "finished")
-      point.seeds.push({ seed: row.seed, loss: row.validation_loss, diverged: false });
-    else if (row.state === "diverged") point.seeds.push({ seed: row.seed, loss: null, diverged: true });
-    else point.missing++;
-  }
-  return curves;
-}
-
-export function readCurves(sqlite: Sqlite.Database, phase: number): PhaseCurves {
-  return curvesOf(sqlite.prepare<unknown[], CellRow>(`${CELLS} ORDER BY c.position`).all({ phase }));
-}
-
-/** Fits every curve of a phase again, and drops the optima of curves that are no longer in it. */
+/** Fits again what has changed in a phase, and drops what is no longer in it. */
 export function refreshPhase(sqlite: Sqlite.Database, phase: number): void {
-  const curves = readCurves(sqlite, phase);
-  sqlite.prepare("DELETE FROM curve_optima WHERE phase_id = ?").run(phase);
-  const noise = pooledNoise([...curves.values()].map((c) => c.input));
-  for (const [curve, { first, input }] of curves) storeOptimum(sqlite, phase, curve, first, input, noise);
+  refresh(sqlite, phase, readCurves(sqlite, phase), true);
 }
 
 /** Fits what a set of runs touches, and has their phases looked at (orchestrator/phases/advance.ts). */
@@ -79,64 +34,112 @@ export function refreshRuns(sqlite: Sqlite.Database, runs: Iterable<string>): vo
   const markDue = sqlite.prepare("UPDATE phases SET due = 1 WHERE id = ?");
   for (const [phase, curves] of dirty) {
     markDue.run(phase);
-    const size = sqlite
-      .prepare<[number], { n: number }>("SELECT count(*) AS n FROM curve_optima WHERE phase_id = ?")
-      .get(phase)!.n;
-    if (size <= CURVES_REFRESHED_TOGETHER || !hasMissing(sqlite, phase)) refreshPhase(sqlite, phase);
-    else for (const curve of curves) refreshCurve(sqlite, phase, curve);
+    refresh(sqlite, phase, readSomeCurves(sqlite, phase, [...curves]), false);
   }
 }
 
-function hasMissing(sqlite: Sqlite.Database, phase: number): boolean {
-  return (
+/** What is known of a stored fit: its part in the pooled noise, and what it was made of. */
+interface Fit {
+  residual_ss: number;
+  residual_df: number;
+  others_sd: number | null;
+  others_df: number | null;
+  basis: string | null;
+}
+
+/**
+ * @param read curves as they are now; whole: they are all of the phase, else its set of curves is as it was
+ */
+function refresh(sqlite: Sqlite.Database, phase: number, read: PhaseCurves, whole: boolean): void {
+  const fits = new Map(
     sqlite
-      .prepare(
-        `SELECT 1 FROM cells c JOIN runs r ON r.id = c.run_id
-         WHERE c.phase_id = ? AND r.state IN ('pending', 'queued', 'running') LIMIT 1`,
+      .prepare<[number], Fit & { curve: string }>(
+        "SELECT curve, residual_ss, residual_df, others_sd, others_df, basis FROM curve_optima WHERE phase_id = ?",
       )
-      .get(phase) !== undefined
+      .all(phase)
+      .map(({ curve, ...fit }) => [curve, fit as Fit]),
   );
-}
-
-function refreshCurve(sqlite: Sqlite.Database, phase: number, curve: string): void {
-  const rows = sqlite
-    .prepare<unknown[], CellRow>(`${CELLS} AND c.curve = @curve ORDER BY c.position`)
-    .all({ phase, curve });
-  for (const { first, input } of curvesOf(rows).values()) {
-    storeOptimum(sqlite, phase, curve, first, input, pooledNoise([input]));
+  const gone = whole ? [...fits.keys()].filter((curve) => !read.has(curve)) : [];
+  const remove = sqlite.prepare("DELETE FROM curve_optima WHERE phase_id = ? AND curve = ?");
+  for (const curve of gone) {
+    remove.run(phase, curve);
+    fits.delete(curve);
   }
+  const isNew = [...read.keys()].some((curve) => !fits.has(curve));
+  for (const { curve, input } of read.values()) {
+    const { residual_ss, residual_df } = readCurve(input);
+    const before = fits.get(curve) ?? { others_sd: null, others_df: null, basis: null };
+    fits.set(curve, { ...before, residual_ss, residual_df });
+  }
+  const noise = pooledNoise([...fits.values()]);
+  const changed = new Set<string>();
+  const store = optimumWriter(sqlite, phase);
+  for (const [curve, fit] of fits) {
+    const others = noiseOfOthers(fit, noise);
+    const isSame = (others?.sd ?? null) === fit.others_sd && (others?.df ?? null) === fit.others_df;
+    if (isSame && !read.has(curve)) continue;
+    const now = read.get(curve) ?? readSomeCurves(sqlite, phase, [curve]).get(curve)!;
+    const basis = basisOf(now, others);
+    if (basis === fit.basis) continue;
+    store(now, others, basis);
+    changed.add(curve);
+  }
+  const regroup = gone.length > 0 || isNew;
+  if (changed.size > 0 || regroup) refreshTransfer(sqlite, phase, { changed, regroup, noise });
 }
 
-function storeOptimum(
-  sqlite: Sqlite.Database,
-  phase: number,
-  curve: string,
-  first: CellRow,
-  input: CurveInput,
-  noise: Noise | null,
-): void {
-  const { parameterization, width, layers, sparsity, position } = first;
-  const optimum = fitOptimum(input, noise ? { noise } : {});
+/** Equal for equal input of a fit. */
+const basisOf = ({ input, position, open }: StoredCurve, others: Noise | undefined): string =>
+  createHash("sha1")
+    .update(JSON.stringify([input.points, position, open, others]))
+    .digest("base64");
+
+function optimumWriter(sqlite: Sqlite.Database, phase: number) {
+  const write = sqlite.prepare(
+    `INSERT OR REPLACE INTO curve_optima (phase_id, curve, parameterization, width, layers, sparsity, position, flag,
+       log2_lr, log2_lr_low, log2_lr_high, log2_lr_low_90, log2_lr_high_90, loss, loss_low, loss_high,
+       valley_low, valley_high, stability_edge, grid_log2_lr, grid_loss, points, seeds, missing,
+       open, basis, residual_ss, residual_df, others_sd, others_df)
+     VALUES (@phase, @curve, @parameterization, @width, @layers, @sparsity, @position, @flag,
+       @log2_lr, @log2_lr_low, @log2_lr_high, @log2_lr_low_90, @log2_lr_high_90, @loss, @loss_low, @loss_high,
+       @valley_low, @valley_high, @stability_edge, @grid_log2_lr, @grid_loss, @points, @seeds, @missing,
+       @open, @basis, @residual_ss, @residual_df, @others_sd, @others_df)`,
+  );
+  return (stored: StoredCurve, others: Noise | undefined, basis: string): void => {
+    const { parameterization, width, layers, sparsity } = stored.coordinates;
+    const curve = readCurve(stored.input);
+    write.run({
+      phase,
+      curve: stored.curve,
+      parameterization,
+      width,
+      layers,
+      sparsity,
+      position: stored.position,
+      ...fitCurve(curve, others),
+      open: stored.open,
+      basis,
+      residual_ss: curve.residual_ss,
+      residual_df: curve.residual_df,
+      others_sd: others?.sd ?? null,
+      others_df: others?.df ?? null,
+    });
+  };
+}
+
+/** Whether the stored fits were made by another method than this one, by an earlier version, or not at all. */
+export const isOutdated = (sqlite: Sqlite.Database): boolean =>
+  sqlite.prepare<[], { value: string }>("SELECT value FROM settings WHERE key = 'method'").get()?.value !==
+  String(METHOD);
+
+/** Fits every curve of every sweep again. */
+export function refreshAll(sqlite: Sqlite.Database): void {
+  sqlite.exec("DELETE FROM curve_optima");
+  for (const { id } of sqlite.prepare<[], { id: number }>("SELECT id FROM phases").all())
+    refreshPhase(sqlite, id);
   sqlite
     .prepare(
-      `INSERT OR REPLACE INTO curve_optima (phase_id, curve, parameterization, width, layers, sparsity, position, flag,
-         log2_lr, log2_lr_low, log2_lr_high, log2_lr_low_90, log2_lr_high_90, loss, loss_low, loss_high,
-         valley_low, valley_high, stability_edge, grid_log2_lr, grid_loss, points, seeds, missing)
-       VALUES (@phase, @curve, @parameterization, @width, @layers, @sparsity, @position, @flag,
-         @log2_lr, @log2_lr_low, @log2_lr_high, @log2_lr_low_90, @log2_lr_high_90, @loss, @loss_low, @loss_high,
-         @valley_low, @valley_high, @stability_edge, @grid_log2_lr, @grid_loss, @points, @seeds, @missing)`,
+      "INSERT INTO settings (key, value) VALUES ('method', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
     )
-    .run({ phase, curve, parameterization, width, layers, sparsity, position, ...optimum });
-}
-
-/** The stored optima of a phase, by curve. */
-export function readOptima(sqlite: Sqlite.Database, phase: number): Map<string, Optimum> {
-  const rows = sqlite
-    .prepare<[number], Optimum & { curve: string }>(
-      `SELECT curve, flag, log2_lr, log2_lr_low, log2_lr_high, log2_lr_low_90, log2_lr_high_90, loss, loss_low, loss_high,
-         valley_low, valley_high, stability_edge, grid_log2_lr, grid_loss, points, seeds, missing
-       FROM curve_optima WHERE phase_id = ?`,
-    )
-    .all(phase);
-  return new Map(rows.map(({ curve, ...optimum }) => [curve, optimum]));
+    .run(String(METHOD));
 }

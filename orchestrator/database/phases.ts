@@ -38,6 +38,8 @@ export interface StoredPhase {
   /** Null for a phase that was stored before phases had one: nothing is added to it. */
   definition: Definition | null;
   taken: TakenValue[];
+  /** What its curves are over. */
+  tuned: TakenName;
 }
 
 /** The phase as it is trained, once what it takes is known. */
@@ -54,7 +56,7 @@ export const definitionOf = (definition: Definition): string => canonicalJson(de
 export function readPhases(sqlite: Sqlite.Database, sweepId: number): StoredPhase[] {
   return sqlite
     .prepare<[number], Omit<StoredPhase, "definition" | "taken"> & { definition: string; taken: string }>(
-      "SELECT id, name, state, reason, definition, taken FROM phases WHERE sweep_id = ? ORDER BY position",
+      "SELECT id, name, state, reason, definition, taken, tuned FROM phases WHERE sweep_id = ? ORDER BY position",
     )
     .all(sweepId)
     .map((row) => {

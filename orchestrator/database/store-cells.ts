@@ -27,17 +27,17 @@ export function cellWriter(
   );
   const addCell = sqlite.prepare(
     `INSERT INTO cells (phase_id, run_id, position, curve, parameterization, width, layers, sparsity, learning_rate, seed,
-       coordinates, reason)
+       coordinates, reason, tuned_value)
      VALUES (@phaseId, @run, @position, @curve, @parameterization, @width, @layers, @sparsity, @learning_rate, @seed,
-       @json, @reason)
-     ON CONFLICT (phase_id, curve, learning_rate, seed) DO UPDATE SET
+       @json, @reason, @tuned_value)
+     ON CONFLICT (phase_id, curve, tuned_value, seed) DO UPDATE SET
        run_id = excluded.run_id, position = excluded.position, coordinates = excluded.coordinates, reason = excluded.reason
      WHERE run_id <> excluded.run_id OR position <> excluded.position OR reason <> excluded.reason`,
   );
   let ordinal = sqlite.prepare<[], { n: number }>("SELECT coalesce(max(ordinal), 0) AS n FROM runs").get()!.n;
   return {
     write(cell, position, reason) {
-      const { run, curve, coordinates } = cell;
+      const { run, curve, coordinates, tuned_value } = cell;
       const isNew = findRun.get(run) === undefined;
       addRun.run({
         run,
@@ -57,6 +57,7 @@ export function cellWriter(
         curve,
         json: canonicalJson(coordinates),
         reason,
+        tuned_value,
       });
       return isNew;
     },

@@ -2,10 +2,11 @@
  * Stores a sweep: its phases, the grid points of those that can start, and the runs behind them that no earlier sweep has
  * brought. A name is a sweep; submitting it again with another file makes it what that file says, and keeps every result.
  */
+import type { TakenName } from "../../schema/axes.ts";
 import type { Capability } from "../../schema/queue.ts";
 import type { Phase } from "../../schema/sweep.ts";
 import type { DataIdentity } from "../parameterization/resolve-plan.ts";
-import { expandPhase } from "../sweep/expand-sweep.ts";
+import { expandPhase, tunedOf } from "../sweep/expand-sweep.ts";
 import { takenAxes } from "../sweep/taken-axes.ts";
 import type { Database } from "./open.ts";
 import { refreshPhase } from "./optima.ts";
@@ -66,6 +67,7 @@ function store({ sqlite }: Database, sweep: SweepToStore, now: number): Stored {
       definition,
       state: waits ? "waiting" : sources.length > 0 ? (known?.state ?? "waiting") : "active",
       taken: waits ? "[]" : (known?.taken ?? "[]"),
+      tuned: tunedOf(phase),
     });
     if (sources.length > 0) {
       if (isChanged) removed += sqlite.prepare("DELETE FROM cells WHERE phase_id = ?").run(id).changes;
@@ -117,15 +119,15 @@ function writePhase(
   sqlite: Database["sqlite"],
   sweepId: number,
   name: string,
-  values: { position: number; definition: string; state: string; taken: string },
+  values: { position: number; definition: string; state: string; taken: string; tuned: TakenName },
 ): number {
   return sqlite
     .prepare<unknown[], { id: number }>(
-      `INSERT INTO phases (sweep_id, name, position, definition, state, taken, due)
-       VALUES (@sweepId, @name, @position, @definition, @state, @taken, 1)
+      `INSERT INTO phases (sweep_id, name, position, definition, state, taken, tuned, due)
+       VALUES (@sweepId, @name, @position, @definition, @state, @taken, @tuned, 1)
        ON CONFLICT (sweep_id, name) DO UPDATE SET
          position = excluded.position, definition = excluded.definition, state = excluded.state, taken = excluded.taken,
-         reason = CASE WHEN excluded.state = 'stopped' THEN reason END, due = 1
+         tuned = excluded.tuned, reason = CASE WHEN excluded.state = 'stopped' THEN reason END, due = 1
        RETURNING id`,
     )
     .get({ sweepId, name, ...values })!.id;
@@ -140,23 +142,23 @@ function storeGrid(
   options: { now: number; keepAdded: boolean },
 ): { newRuns: number; removed: number } {
   sqlite.exec(
-    "CREATE TEMP TABLE IF NOT EXISTS wanted (run_id TEXT, curve TEXT, learning_rate REAL, seed INTEGER)",
+    "CREATE TEMP TABLE IF NOT EXISTS wanted (run_id TEXT, curve TEXT, tuned_value REAL, seed INTEGER)",
   );
   sqlite.exec("DELETE FROM wanted");
-  const addWanted = sqlite.prepare("INSERT INTO wanted VALUES (@run, @curve, @learning_rate, @seed)");
+  const addWanted = sqlite.prepare("INSERT INTO wanted VALUES (@run, @curve, @tuned_value, @seed)");
   const writer = cellWriter(sqlite, phaseId, { capability: sweep.capability, now: options.now });
   let position = 0;
   let newRuns = 0;
   for (const cell of expandPhase(phase, sweep.data).cells()) {
     if (writer.write(cell, position++, "grid")) newRuns++;
-    const { learning_rate, seed } = cell.coordinates;
-    addWanted.run({ run: cell.run, curve: cell.curve, learning_rate, seed });
+    const { run, curve, tuned_value } = cell;
+    addWanted.run({ run, curve, tuned_value, seed: cell.coordinates.seed });
   }
   const removed = sqlite
     .prepare(
       `DELETE FROM cells WHERE phase_id = @phaseId AND (reason = 'grid' OR NOT @keepAdded)
        AND NOT EXISTS (SELECT 1 FROM wanted w WHERE w.run_id = cells.run_id AND w.curve = cells.curve
-                       AND w.learning_rate = cells.learning_rate AND w.seed = cells.seed)`,
+                       AND w.tuned_value = cells.tuned_value AND w.seed = cells.seed)`,
     )
     .run({ phaseId, keepAdded: options.keepAdded ? 1 : 0 }).changes;
   return { newRuns, removed };

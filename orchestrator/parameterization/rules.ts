@@ -32,6 +32,8 @@ export interface Rules {
   title: string;
   /** False when no quantity depends on the proxy's shape. */
   needs_base: boolean;
+  /** Along which axes the best base learning rate stays where it is, by the theory. */
+  keeps: readonly ("width" | "density")[];
   /** The hidden matrices' initial variance is σ² divided by this. Embedding and unembedding: σ² always. */
   hidden_variance_divisor: LayerRule;
   /** Per optimizer, the hidden matrices' learning rate is η divided by this. Everything else: η always. */
@@ -59,6 +61,7 @@ export const RULES: Record<Parameterization, Rules> = {
   sp: {
     title: "SP",
     needs_base: false,
+    keeps: [],
     hidden_variance_divisor: one,
     hidden_rate_divisor: { adamw: one },
     embedding_multiplier: one,
@@ -68,6 +71,7 @@ export const RULES: Record<Parameterization, Rules> = {
   mup: {
     title: "μP",
     needs_base: true,
+    keeps: ["width"],
     hidden_variance_divisor: byWidth,
     hidden_rate_divisor: { adamw: byWidth },
     ...mupForward,
@@ -75,6 +79,7 @@ export const RULES: Record<Parameterization, Rules> = {
   supar: {
     title: "SμPar",
     needs_base: true,
+    keeps: ["width", "density"],
     hidden_variance_divisor: byWidthAndDensity,
     hidden_rate_divisor: { adamw: byWidthAndDensity },
     ...mupForward,
@@ -82,6 +87,7 @@ export const RULES: Record<Parameterization, Rules> = {
   "supar-init-only": {
     title: "SμPar (init only)",
     needs_base: true,
+    keeps: ["width"],
     hidden_variance_divisor: byWidthAndDensity,
     hidden_rate_divisor: { adamw: byWidth },
     ...mupForward,
@@ -89,6 +95,7 @@ export const RULES: Record<Parameterization, Rules> = {
   "supar-lr-only": {
     title: "SμPar (LR only)",
     needs_base: true,
+    keeps: ["width"],
     hidden_variance_divisor: byWidth,
     hidden_rate_divisor: { adamw: byWidthAndDensity },
     ...mupForward,

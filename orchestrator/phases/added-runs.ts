@@ -1,6 +1,5 @@
 /** Adds to a phase, all of whose runs have ended, the runs that `extend` and `refine` want next (analysis/more-runs.ts). */
 import type Sqlite from "better-sqlite3";
-import { groupsAlong } from "../analysis/groups.ts";
 import {
   extendCurve,
   type MoreRuns,
@@ -8,9 +7,8 @@ import {
   refineCurve,
   refineVerdict,
 } from "../analysis/more-runs.ts";
-import { pooledNoise } from "../analysis/noise.ts";
-import { verdict } from "../analysis/verdict.ts";
-import { type PhaseCurves, readCurves, readOptima, refreshPhase } from "../database/optima.ts";
+import { readCurves, readOptima } from "../database/curves.ts";
+import { refreshPhase } from "../database/optima.ts";
 import { type StoredPhase, startedPhase } from "../database/phases.ts";
 import { cellWriter, reviveCancelled } from "../database/store-cells.ts";
 import { expandPhase } from "../sweep/expand-sweep.ts";
@@ -44,14 +42,13 @@ export function addRuns(sqlite: Sqlite.Database, self: StoredPhase, now: number)
   return true;
 }
 
-type Planned = Map<string, PlannedCurve & { first: { width: number; sparsity: number; layers: number } }>;
+type Planned = Map<string, PlannedCurve>;
 
 function plannedCurves(sqlite: Sqlite.Database, phaseId: number): Planned {
   const optima = readOptima(sqlite, phaseId);
-  const curves: PhaseCurves = readCurves(sqlite, phaseId);
   const cells = sqlite
-    .prepare<[number], { curve: string; learning_rate: number; seed: number }>(
-      "SELECT curve, learning_rate, seed FROM cells WHERE phase_id = ?",
+    .prepare<[number], { curve: string; tuned_value: number; seed: number }>(
+      "SELECT curve, tuned_value, seed FROM cells WHERE phase_id = ?",
     )
     .all(phaseId);
   const rates = new Map<string, Set<number>>();
@@ -59,15 +56,14 @@ function plannedCurves(sqlite: Sqlite.Database, phaseId: number): Planned {
   const note = (sets: Map<string, Set<number>>, curve: string, value: number) =>
     sets.set(curve, (sets.get(curve) ?? new Set()).add(value));
   for (const cell of cells) {
-    note(rates, cell.curve, cell.learning_rate);
+    note(rates, cell.curve, cell.tuned_value);
     note(seeds, cell.curve, cell.seed);
   }
   const rising = (values: Set<number>) => [...values].sort((a, b) => a - b);
   return new Map(
-    [...curves].map(([curve, { first, input }]) => [
+    [...readCurves(sqlite, phaseId)].map(([curve, { input }]) => [
       curve,
       {
-        first,
         curve: input,
         optimum: optima.get(curve)!,
         rates: rising(rates.get(curve)!),
@@ -77,12 +73,12 @@ function plannedCurves(sqlite: Sqlite.Database, phaseId: number): Planned {
   );
 }
 
-/** One more learning rate for every curve that is open, and has not been given `max` yet. */
+/** One more value for every curve that is open, and has not been given `max` yet. */
 function extensions(sqlite: Sqlite.Database, phaseId: number, curves: Planned, max: number): Addition[] {
   const added = new Map(
     sqlite
       .prepare<[number], { curve: string; n: number }>(
-        `SELECT curve, count(DISTINCT learning_rate) AS n FROM cells
+        `SELECT curve, count(DISTINCT tuned_value) AS n FROM cells
          WHERE phase_id = ? AND reason LIKE 'extend:%' GROUP BY curve`,
       )
       .all(phaseId)
@@ -102,30 +98,34 @@ function refinements(sqlite: Sqlite.Database, phaseId: number, curves: Planned, 
     )
     .get(phaseId)!;
   let left = budget - spent;
-  return wanted(curves).filter(({ points }) => {
+  return wanted(sqlite, phaseId, curves).filter(({ points }) => {
     if (points.length === 0 || points.length > left) return false;
     left -= points.length;
     return true;
   });
 }
 
-function wanted(curves: Planned): Addition[] {
-  const open = [...curves].flatMap(([curve, planned]) => {
+/** Curves that are undecided by themselves, then those that leave a verdict so, along any axis, with their base. */
+function wanted(sqlite: Sqlite.Database, phaseId: number, curves: Planned): Addition[] {
+  const additions = new Map<string, Addition>();
+  for (const [curve, planned] of curves) {
     const more = refineCurve(planned);
-    return more === null ? [] : [{ curve, ...more }];
-  });
-  const additions = new Map(open.map((addition) => [addition.curve, addition]));
-  const optima = new Map([...curves].map(([curve, { optimum }]) => [curve, optimum]));
-  const noise = pooledNoise([...curves.values()].map((c) => c.curve)) ?? undefined;
-  const named = new Map([...curves].map(([curve, { first, curve: input }]) => [curve, { first, input }]));
-  for (const { cells } of groupsAlong("density", named, optima)) {
-    const [base] = cells;
-    const judged = verdict(cells, base, { axis: "density", noise });
-    if (judged.verdict !== "inconclusive" || base.optimum.flag !== "bracketed") continue;
-    const undecided = judged.cells.filter((c) => c.verdict === "inconclusive").map((c) => c.cell);
-    for (const { key } of cells.filter((cell) => cell === base || undecided.includes(cell))) {
-      const more = refineVerdict(curves.get(key)!, judged);
-      if (more !== null && !additions.has(key)) additions.set(key, { curve: key, ...more });
+    if (more !== null) additions.set(curve, { curve, ...more });
+  }
+  const undecided = sqlite
+    .prepare<[number], { base: string; curve: string; more_seeds: number | null }>(
+      `SELECT v.base, t.curve, v.more_seeds
+       FROM verdicts v JOIN curve_transfer t ON t.phase_id = v.phase_id AND t.axis = v.axis AND t.base = v.base
+       JOIN curve_optima o ON o.phase_id = t.phase_id AND o.curve = t.curve
+       WHERE v.phase_id = ? AND v.verdict = 'inconclusive' AND t.verdict = 'inconclusive' ORDER BY v.axis, o.position`,
+    )
+    .all(phaseId);
+  for (const { base, curve, more_seeds } of undecided) {
+    if (curves.get(base)!.optimum.flag !== "bracketed") continue;
+    for (const key of [base, curve]) {
+      if (additions.has(key)) continue;
+      const more = refineVerdict(curves.get(key)!, { more_seeds });
+      if (more !== null) additions.set(key, { curve: key, ...more });
     }
   }
   return [...additions.values()];

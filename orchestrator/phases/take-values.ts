@@ -1,5 +1,5 @@
 /**
- * What a phase takes from an earlier one that is decided: the fitted optimum of a learning-rate curve, or the best
+ * What a phase takes from an earlier one that is decided: the fitted optimum of a curve over what is taken, or the best
  * configuration of a random search.
  */
 import type Sqlite from "better-sqlite3";
@@ -8,12 +8,12 @@ import type { Parameterization } from "../../schema/hyperparameters.ts";
 import type { Phase } from "../../schema/sweep.ts";
 import type { Optimum } from "../analysis/types.ts";
 import { rankConfigurations } from "../database/configurations.ts";
-import { readOptima } from "../database/optima.ts";
+import { readOptima } from "../database/curves.ts";
 import type { StoredPhase, TakenValue } from "../database/phases.ts";
 import { RULES } from "../parameterization/rules.ts";
 import { explainFlag } from "../report/answer.ts";
 import { conditions, matches } from "../sweep/check-taken.ts";
-import type { Coordinates } from "../sweep/expand-sweep.ts";
+import { type Coordinates, tunedOf } from "../sweep/expand-sweep.ts";
 import { showPath } from "../sweep/problems.ts";
 import { isSearch, type TakenAxis, takenAxes } from "../sweep/taken-axes.ts";
 
@@ -61,17 +61,17 @@ function findValue(
       .filter(([name]) => name !== "parameterization")
       .map(([name, value]) => `${name} ${value}`),
   ].join(", ");
-  return axis.name === "learning_rate" && !isSearch(source.definition!.phase.axes)
-    ? optimalRate(sqlite, source.id, wanted, place, allowUnbracketed)
+  return axis.name === tunedOf(source.definition!.phase) && !isSearch(source.definition!.phase.axes)
+    ? optimalValue(sqlite, { phaseId: source.id, tuned: axis.name }, wanted, place, allowUnbracketed)
     : bestConfiguration(sqlite, source.id, wanted, place, axis.name);
 }
 
 /** To be readable and to copy. */
 const rounded = (value: number): number => Number(value.toPrecision(6));
 
-function optimalRate(
+function optimalValue(
   sqlite: Sqlite.Database,
-  phaseId: number,
+  { phaseId, tuned }: { phaseId: number; tuned: TakenName },
   wanted: Partial<Coordinates>,
   place: string,
   allowUnbracketed: boolean,
@@ -88,7 +88,7 @@ function optimalRate(
       how: `optimum of ${place}: 2^${log2_lr.toFixed(2)} (2^${low!.toFixed(2)} to 2^${high!.toFixed(2)})`,
     };
   }
-  const flag = optimum === undefined ? "it has no runs" : `${optimum.flag}: ${explainFlag(optimum)}`;
+  const flag = optimum === undefined ? "it has no runs" : `${optimum.flag}: ${explainFlag(optimum, tuned)}`;
   if (allowUnbracketed && optimum?.grid_log2_lr != null)
     return {
       value: 2 ** optimum.grid_log2_lr,

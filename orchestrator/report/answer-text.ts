@@ -1,12 +1,14 @@
 /** The answer as text: one table, the verdict sentences, and what to type next. */
 
-import type { Drift, Optimum, Regret } from "../analysis/types.ts";
+import { TUNED } from "../analysis/tuned.ts";
+import type { Optimum } from "../analysis/types.ts";
 import { unfinished } from "../database/progress.ts";
-import { duration, fixed, plural, signed } from "../terminal/format.ts";
+import { duration, plural } from "../terminal/format.ts";
 import { phaseLines } from "../terminal/phases.ts";
 import { type Column, textTable } from "../terminal/table.ts";
-import { type Answer, type AnswerRow, explainFlag, placesOf } from "./answer.ts";
+import { type Answer, type AnswerRow, explainFlag, sayings } from "./answer.ts";
 import { confirmationLines, searchLines } from "./phase-text.ts";
+import { driftCell, exponentLines, levelLines, regretCell, transferLines } from "./transfer-text.ts";
 
 const FAILURES_SHOWN = 5;
 
@@ -45,29 +47,40 @@ export function answerText(answer: Answer, options: { seconds?: number } = {}): 
   return lines.join("\n");
 }
 
-/** The table of optima and the verdicts of one phase; a phase that only confirms a rate has its own table. */
+/** The tables and verdicts of one phase; a phase that only confirms a rate has its own table. */
 function gridLines(answer: Answer, phase: string): string[] {
   const confirmed = new Set(answer.confirmations.map((c) => `${c.phase} ${c.curve}`));
   const rows = answer.rows.filter((r) => r.phase === phase && !confirmed.has(`${r.phase} ${r.curve}`));
   if (rows.length === 0) return [];
+  const { tuned } = rows[0]!;
   const verdicts = answer.verdicts.filter((v) => v.phase === phase);
-  const places = placesOf(verdicts);
+  const sentences = sayings(verdicts).map((v) => `${v.title}${v.place}: ${v.sentence}`);
   return [
     "",
-    "Optimal learning rate per sparsity (log2 of the base LR, 95% interval) and its drift from the densest row, in octaves",
+    `Optimal ${TUNED[tuned].long} per sparsity (log2, 95% interval) and its drift from the densest row, in octaves`,
     "",
     textTable(columns(rows), rows),
-    ...(verdicts.length > 0 ? [""] : []),
-    ...verdicts.map((v, i) => `${v.title}${describePlace(places[i]!)}: ${v.verdict.sentence}`),
+    ...(["width", "layers"] as const).flatMap((axis) =>
+      transferLines(
+        axis,
+        tuned,
+        answer.transfer.filter((t) => t.phase === phase && t.axis === axis),
+      ),
+    ),
+    ...levelLines(
+      rows,
+      answer.level.filter((l) => l.phase === phase),
+    ),
+    ...exponentLines(
+      tuned,
+      answer.exponents.filter((e) => e.phase === phase),
+    ),
+    ...(sentences.length > 0 ? ["", ...sentences] : []),
   ];
 }
 
-const describePlace = (place: Record<string, unknown>): string => {
-  const names = Object.entries(place).map(([name, value]) => `${name} ${String(value)}`);
-  return names.length > 0 ? ` at ${names.join(", ")}` : "";
-};
-
 function columns(rows: AnswerRow[]): Column<AnswerRow>[] {
+  const { short } = TUNED[rows[0]!.tuned];
   const varying = (value: (row: AnswerRow) => unknown): boolean =>
     new Set(rows.map((row) => JSON.stringify(value(row)))).size > 1;
   const others = [...new Set(rows.flatMap((row) => Object.keys(row.other)))].filter((name) =>
@@ -85,12 +98,12 @@ function columns(rows: AnswerRow[]): Column<AnswerRow>[] {
       value: (r: AnswerRow) => String(r.other[name] ?? ""),
     })),
     { title: "sparsity", align: "right", value: (r) => String(r.sparsity) },
-    { title: "log2 LR*", align: "right", value: (r) => optimumCell(r.optimum) },
+    { title: `log2 ${short}*`, align: "right", value: (r) => optimumCell(r.optimum) },
     { title: "95% interval", align: "right", value: (r) => interval(r.optimum) },
     { title: "loss there", align: "right", value: (r) => lossCell(r.optimum) },
     { title: "drift", align: "right", value: (r) => (r.drift ? driftCell(r.drift) : "base") },
-    { title: "cost of base LR", align: "right", value: (r) => (r.regret ? regretCell(r.regret) : "") },
-    { title: "note", value: (r) => explainFlag(r.optimum) },
+    { title: `cost of base ${short}`, align: "right", value: (r) => (r.regret ? regretCell(r.regret) : "") },
+    { title: "note", value: (r) => explainFlag(r.optimum, r.tuned) },
   ];
 }
 
@@ -109,19 +122,3 @@ const interval = (o: Optimum): string =>
 
 const lossCell = (o: Optimum): string =>
   o.loss !== null ? o.loss.toFixed(3) : o.grid_loss !== null ? `≤ ${o.grid_loss.toFixed(3)}` : "–";
-
-function driftCell(d: Drift): string {
-  if (d.estimate !== null) return signed(d.estimate, 2);
-  if (d.low !== null && d.high === null) return `≥ ${signed(d.low, 1)}`;
-  if (d.high !== null && d.low === null) return `≤ ${signed(d.high, 1)}`;
-  if (d.low !== null && d.high !== null) return `${signed(d.low, 1)}…${signed(d.high, 1)}`;
-  return "?";
-}
-
-function regretCell(r: Regret): string {
-  if (r.state === "diverges") return "diverges";
-  if (r.state === "unknown") return "?";
-  const value = r.per_cent.estimate ?? r.per_cent.low;
-  if (value === null) return "?";
-  return `${r.per_cent.estimate === null || r.state === "outside" ? "≥ " : ""}${fixed(value, 1)}%`;
-}

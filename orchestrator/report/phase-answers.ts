@@ -5,8 +5,8 @@
 import type { Parameterization } from "../../schema/hyperparameters.ts";
 import type { CurvePoint } from "../analysis/types.ts";
 import { rankConfigurations } from "../database/configurations.ts";
+import type { PhaseCurves } from "../database/curves.ts";
 import type { Database } from "../database/open.ts";
-import type { PhaseCurves } from "../database/optima.ts";
 import type { StoredPhase, TakenValue } from "../database/phases.ts";
 import { RULES } from "../parameterization/rules.ts";
 import type { Coordinates } from "../sweep/expand-sweep.ts";
@@ -85,6 +85,7 @@ export function confirmations(
   })[],
   curves: PhaseCurves,
 ): Confirmation[] {
+  if (phase.tuned !== "learning_rate") return [];
   return rows.flatMap(({ phase: name, title, width, layers, sparsity, other, curve, parameterization }) => {
     const { points } = curves.get(curve)!.input;
     const taken = phase.taken.find(

@@ -15,7 +15,7 @@ export function recommendationText(r: Recommendation): string {
     "",
     r.resolved.text,
     "",
-    ...r.verdicts.map((sentence) => `The sweep: ${r.title} ${sentence}`),
+    ...r.verdicts.map((sentence) => `The sweep: ${sentence}`),
     ...r.cautions.map((note) => `Caution: ${note}.`),
     "",
     pytorchSnippet(r),

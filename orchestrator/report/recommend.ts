@@ -15,7 +15,7 @@ import { RULES } from "../parameterization/rules.ts";
 import { checkPhase } from "../sweep/check-sweep.ts";
 import { expandPhase } from "../sweep/expand-sweep.ts";
 import { parseSweep } from "../sweep/parse-sweep.ts";
-import { type Answer, type AnswerRow, explainFlag, readAnswer } from "./answer.ts";
+import { type Answer, type AnswerRow, explainFlag, readAnswer, sayings } from "./answer.ts";
 
 export interface Target {
   width: number;
@@ -85,28 +85,31 @@ export function recommend(db: Database, sweepName: string, target: Target): Reco
     nonzero_parameters: nonzeroParameterCount(plan),
     plan,
     resolved: describePlan(plan, learning_rate),
-    verdicts: answer.verdicts.filter((v) => v.title === row.title).map((v) => v.verdict.sentence),
+    verdicts: sayings(
+      answer.verdicts.filter((v) => v.parameterization === parameterization && v.phase === row.phase),
+    ).map(({ title, place, sentence }) => `${title}${place} ${sentence}`),
     cautions: cautions(answer, row, { ...target, layers }),
   };
 }
 
 /** The densest, narrowest curve with an estimate: of the parameterization asked for, else SμPar, else that of lowest loss. */
 function sourceRow(answer: Answer, asked: Parameterization | undefined): AnswerRow {
-  const available = new Set(answer.rows.map((r) => r.parameterization));
+  const ofRates = answer.rows.filter((r) => r.tuned === "learning_rate");
+  const available = new Set(ofRates.map((r) => r.parameterization));
   if (asked !== undefined && !available.has(asked)) {
     throw new MusweepError("no-optimum", `${answer.progress.sweep} has no curve under ${asked}`, {
       kind: "usage",
       remedy: `It has: ${PARAMETERIZATIONS.filter((p) => available.has(p)).join(", ")}.`,
     });
   }
-  const estimates = answer.rows.filter((r) => r.optimum.flag === "bracketed");
+  const estimates = ofRates.filter((r) => r.optimum.flag === "bracketed");
   const chosen =
     asked ??
     (estimates.some((r) => r.parameterization === "supar")
       ? "supar"
       : estimates.toSorted((a, b) => a.optimum.loss! - b.optimum.loss!)[0]?.parameterization);
   const rows = (
-    chosen === undefined ? answer.rows : answer.rows.filter((r) => r.parameterization === chosen)
+    chosen === undefined ? ofRates : ofRates.filter((r) => r.parameterization === chosen)
   ).toSorted((a, b) => a.sparsity - b.sparsity || a.width - b.width || a.layers - b.layers);
   const proxy = rows[0];
   const estimate = rows.find((r) => r.optimum.flag === "bracketed" && r.sparsity === proxy?.sparsity);
@@ -149,25 +152,33 @@ function cautions(
   target: { width: number; sparsity: number; layers: number },
 ): string[] {
   const tested = answer.rows.filter((r) => r.parameterization === source.parameterization);
-  const widest = Math.max(...tested.map((r) => r.width));
-  const sparsest = Math.max(...tested.map((r) => r.sparsity));
+  const widths = tested.map((r) => r.width);
+  const [narrowest, widest] = [Math.min(...widths), Math.max(...widths)];
+  const sparsities = tested.map((r) => r.sparsity);
+  const [densest, sparsest] = [Math.min(...sparsities), Math.max(...sparsities)];
   const notes: string[] = [];
   if (target.width > widest)
-    notes.push(`width ${target.width} is ${target.width / widest} times the widest model of the sweep`);
+    notes.push(
+      `width ${target.width} is ${Number((target.width / widest).toPrecision(3))} times the widest model of the sweep`,
+    );
+  if (target.width < narrowest)
+    notes.push(`width ${target.width} is below the sweep's narrowest, ${narrowest}`);
   if (target.sparsity > sparsest) notes.push(`sparsity ${target.sparsity} is beyond the sweep's ${sparsest}`);
+  if (target.sparsity < densest)
+    notes.push(`sparsity ${target.sparsity} is below the sweep's lowest, ${densest}`);
   if (target.layers !== source.layers) {
     notes.push(
       `${target.layers} layers instead of ${source.layers}: none of these rules carries a learning rate across depth`,
     );
   }
-  const promises: Partial<Record<Parameterization, string>> = {
-    sp: "SP promises no transfer, neither across width nor across sparsity",
-    mup: "μP promises transfer across width, not across sparsity",
-    "supar-init-only": "this ablation promises no transfer across sparsity",
-    "supar-lr-only": "this ablation promises no transfer across sparsity",
-  };
-  const promise = promises[source.parameterization];
-  if (promise && (target.sparsity !== source.sparsity || source.parameterization === "sp"))
-    notes.push(promise);
+  const { title, keeps } = RULES[source.parameterization];
+  const broken = [
+    ...(target.width !== source.width && !keeps.includes("width") ? ["across width"] : []),
+    ...(target.sparsity !== source.sparsity && !keeps.includes("density") ? ["across sparsity"] : []),
+  ];
+  if (broken.length > 0)
+    notes.push(
+      `${title} promises no transfer${broken.length > 1 ? `, neither ${broken.join(" nor ")}` : ` ${broken[0]}`}`,
+    );
   return notes;
 }

@@ -36,6 +36,7 @@ export function checkPhase(sweep: Phase, damaged: ReadonlySet<string>): Finding[
     ...tooManyPoints(grids),
     ...grids.flatMap((grid) => [
       ...missingFindings(sweep, grid, file, damaged),
+      ...tuneFindings(sweep, grid),
       ...exclusiveAxes(grid),
       ...shadowedOverrides(sweep, grid),
       ...mismatches(sweep, grid, file),
@@ -126,6 +127,12 @@ function everyOverrideHasRate(sweep: Phase, grid: Grid): boolean {
 
 const valuesOf = (grid: Grid, name: HyperparameterName): readonly Point[] =>
   grid.dimensions.find((d) => d.names.includes(name))?.points ?? [];
+
+/** Without an axis over what is tuned every curve would be a point. For the learning rate that may be wanted. */
+function tuneFindings({ tune }: Phase, grid: Grid): Finding[] {
+  if (tune === undefined || tune === "learning_rate" || namesOf(grid).includes(tune)) return [];
+  return [{ path: ["tune"], message: `${tune} is not varied; expected an axis over it` }];
+}
 
 /** Two axes that would set the same thing. */
 function exclusiveAxes(grid: Grid): Finding[] {

@@ -6,7 +6,7 @@ import { HYPERPARAMETER_NAMES, type HyperparameterName } from "../../schema/hype
 import type { Phase } from "../../schema/sweep.ts";
 import { complement } from "../parameterization/settings.ts";
 import { product } from "./check-sweep.ts";
-import { type Coordinates, curveCoordinates } from "./expand-sweep.ts";
+import { type Coordinates, curveCoordinates, tunedOf } from "./expand-sweep.ts";
 import { readGrids } from "./grids.ts";
 import { didYouMean, type Finding } from "./problems.ts";
 import { fileValues, partialSettings } from "./settings-of.ts";
@@ -46,7 +46,7 @@ function noSuchPhase(from: string, self: string, earlier: readonly Phase[], all:
 
 /** Coordinates that stand for no curve, or that nobody knows before the source has taken them itself. */
 function knownNames(source: Phase, coordinates: readonly Partial<Coordinates>[]): string[] {
-  const unknown = new Set<string>(["learning_rate", "seed", ...takenAxes(source.axes).map((a) => a.name)]);
+  const unknown = new Set<string>([tunedOf(source), "seed", ...takenAxes(source.axes).map((a) => a.name)]);
   return [...new Set(coordinates.flatMap((c) => Object.keys(c)))].filter((name) => !unknown.has(name));
 }
 
@@ -97,7 +97,7 @@ function checkSource({ name, path, taken, parameterizations }: TakenAxis, source
       const found = matching({ ...at, parameterization });
       if (found.length === 0)
         return [{ path: [...path, "at"], message: `matches no ${parameterization} curve of ${quoted}` }];
-      if (name !== "learning_rate" || isSearch(source.axes) || found.length === 1) return [];
+      if (name !== tunedOf(source) || isSearch(source.axes) || found.length === 1) return [];
       const differing = known.filter(
         (key) => new Set(found.map((c) => c[key as HyperparameterName])).size > 1,
       );
@@ -125,13 +125,14 @@ export const matches = (coordinates: Partial<Coordinates>, wanted: Partial<Coord
 function curvesOf(phase: Phase): Partial<Coordinates>[] {
   const { grids } = readGrids(phase.axes);
   const file = fileValues(phase);
+  const tuned = tunedOf(phase);
   const curves = new Map<string, Partial<Coordinates>>();
   for (const grid of grids) {
     const dimensions = grid.dimensions.filter(
-      (d) => d.names.length > 1 || (d.names[0] !== "seed" && d.names[0] !== "learning_rate"),
+      (d) => d.names.length > 1 || (d.names[0] !== "seed" && d.names[0] !== tuned),
     );
     for (const { values } of product(dimensions)) {
-      const coordinates = curveCoordinates(grids, partialSettings(phase, file, values));
+      const coordinates = curveCoordinates(grids, partialSettings(phase, file, values), tuned);
       curves.set(JSON.stringify(coordinates), coordinates);
     }
   }

@@ -1,6 +1,8 @@
 /**
  * A phase in, its runs out, one at a time: the grid is never held as a whole.
  */
+
+import type { TakenName } from "../../schema/axes.ts";
 import { MusweepError } from "../../schema/errors.ts";
 import {
   HYPERPARAMETER_NAMES,
@@ -25,8 +27,10 @@ export type Coordinates = Pick<Hyperparameters, (typeof ALWAYS)[number]> & {
 
 export interface Cell {
   coordinates: Coordinates;
-  /** Names the loss-against-learning-rate curve: canonical JSON of the coordinates without learning_rate and seed. */
+  /** Names the curve: canonical JSON of the coordinates without seed and without what the phase tunes, the learning rate. */
   curve: string;
+  /** Of what the phase tunes. */
+  tuned_value: number;
   plan: Plan;
   /** Content hash of the plan. Two cells can be one run: SμPar is μP at density 1. */
   run: string;
@@ -44,7 +48,8 @@ interface Counts {
 
 /** A further point of a curve that the grid has. */
 interface Extra {
-  learning_rate: number;
+  /** Of what the phase tunes. */
+  tuned_value: number;
   seed: number;
 }
 
@@ -53,7 +58,7 @@ export interface Expansion {
   axes: readonly HyperparameterName[];
   /** A fresh walk over the cells: all curves of the first seed, then of the next. */
   cells(): Generator<Cell>;
-  /** Cells at other learning rates and seeds than the grid's, by curve; as they would be if the grid had them. */
+  /** Cells at other values of what the phase tunes, and other seeds, than the grid's, by curve; as they would be if the grid had them. */
   extraCells(extras: ReadonlyMap<string, readonly Extra[]>): Generator<Cell>;
   counts(): Counts;
 }
@@ -70,9 +75,18 @@ function coordinatesOf(axes: readonly HyperparameterName[], settings: PartialSet
   ) as Coordinates;
 }
 
-/** Coordinates of a whole curve of some grids: without learning rate and seed. */
-export function curveCoordinates(grids: readonly Grid[], settings: PartialSettings): Partial<Coordinates> {
-  const { learning_rate: _rate, seed: _seed, ...rest } = coordinatesOf(axesOf(grids), settings);
+/** What a phase seeks the optimum of, on every curve. */
+export const tunedOf = ({ tune }: Pick<Phase, "tune">): TakenName => tune ?? "learning_rate";
+
+/** Coordinates of a whole curve of some grids: without seed and what is tuned. */
+export const curveCoordinates = (
+  grids: readonly Grid[],
+  settings: PartialSettings,
+  tuned: TakenName,
+): Partial<Coordinates> => ofCurve(coordinatesOf(axesOf(grids), settings), tuned);
+
+function ofCurve(coordinates: Coordinates, tuned: TakenName): Partial<Coordinates> {
+  const { [tuned]: _value, seed: _seed, ...rest } = coordinates;
   return rest;
 }
 
@@ -85,6 +99,7 @@ export function expandPhase(sweep: Phase, data: DataIdentity): Expansion {
       remedy: "Read the file with parseSweep.",
     });
   const axes = axesOf(grids);
+  const tuned = tunedOf(sweep);
   const file = fileValues(sweep);
 
   function* points(): Generator<{ point: Point; coordinates: Coordinates; settings: PartialSettings }> {
@@ -107,7 +122,8 @@ export function expandPhase(sweep: Phase, data: DataIdentity): Expansion {
     const plan = resolvePlan(complete(settings), data);
     return {
       coordinates,
-      curve: curveOf(coordinates),
+      curve: curveOf(coordinates, tuned),
+      tuned_value: coordinates[tuned] as number,
       plan,
       run: runIdOf(plan),
       keep_weights: sweep.keep_weights,
@@ -123,12 +139,14 @@ export function expandPhase(sweep: Phase, data: DataIdentity): Expansion {
       const open = new Map(extras);
       for (const { point, coordinates } of points()) {
         if (open.size === 0) return;
-        const curve = curveOf(coordinates);
-        for (const extra of open.get(curve) ?? [])
+        const curve = curveOf(coordinates, tuned);
+        for (const { tuned_value, seed } of open.get(curve) ?? []) {
+          const extra = { [tuned]: tuned_value, seed };
           yield cellOf(
             { ...coordinates, ...extra },
             partialSettings(sweep, file, { ...point.values, ...extra }),
           );
+        }
         open.delete(curve);
       }
     },
@@ -142,10 +160,8 @@ export function expandPhase(sweep: Phase, data: DataIdentity): Expansion {
   };
 }
 
-export function curveOf(coordinates: Coordinates): string {
-  const { learning_rate: _rate, seed: _seed, ...rest } = coordinates;
-  return canonicalJson(rest);
-}
+export const curveOf = (coordinates: Coordinates, tuned: TakenName = "learning_rate"): string =>
+  canonicalJson(ofCurve(coordinates, tuned));
 
 /** parseSweep has seen to it that nothing is missing. */
 function complete(settings: PartialSettings): Settings {

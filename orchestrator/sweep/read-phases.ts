@@ -69,11 +69,11 @@ function phaseOf(
   parsed: NonNullable<SweepFile["phases"]>[number] | undefined,
 ): Phase {
   const axes: Axes = parsed?.axes ?? (file.phases === undefined ? file.axes : undefined) ?? {};
-  const sections = (["model", "training", "base", "extend", "refine"] as const).map((name) => [
+  const sections = (["model", "training", "base", "tune", "extend", "refine"] as const).map((name) => [
     name,
     over(raw[name], own?.[name], name),
   ]);
-  const { model, training, base, extend, refine, keep_weights } = sweepSchema.parse({
+  const { model, training, base, tune, extend, refine, keep_weights } = sweepSchema.parse({
     ...raw,
     ...Object.fromEntries(sections.filter(([, value]) => value !== undefined)),
   });
@@ -85,6 +85,7 @@ function phaseOf(
     axes,
     keep_weights,
     allow_unbracketed: parsed?.allow_unbracketed ?? false,
+    ...(tune === undefined ? {} : { tune }),
     ...(extend === undefined ? {} : { extend }),
     ...(refine === undefined ? {} : { refine }),
   };

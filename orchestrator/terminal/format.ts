@@ -27,8 +27,10 @@ export function quantity(value: number): string {
 export const fixed = (value: number | null | undefined, digits: number): string =>
   value === null || value === undefined ? "–" : value.toFixed(digits);
 
-/** "+0.3", "-1.0" */
-export const signed = (value: number, digits: number): string =>
-  `${value >= 0 ? "+" : ""}${value.toFixed(digits)}`;
+/** "+0.3", "-1.0"; never "-0.0" */
+export function signed(value: number, digits: number): string {
+  const written = value.toFixed(digits);
+  return Number(written) < 0 ? written : `+${written.replace("-", "")}`;
+}
 
 export const plural = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? "" : "s"}`;

@@ -70,7 +70,7 @@ function parts(c: Request, { db }: Context, answers: Answers, view: View): Fragm
     verdicts: verdictView(data.answer),
     phases: html`${phasesView(view.progress)}`,
     figures: html`${specialAnswer(data.answer, view.phase.name)}${figuresView(drawn)}`,
-    tables: html`${tablesView(drawn)}`,
+    tables: html`${tablesView(drawn, data.answer)}`,
     "map-part": heatMap(c, db, view),
     runs: runList(readRuns(c, db, view).rows),
   };

@@ -1,8 +1,7 @@
 /** What a sweep has found out: its verdicts in words, and where its phases stand. */
 import type { CellVerdict } from "../../analysis/types.ts";
 import type { SweepProgress } from "../../database/progress.ts";
-import { type Answer, placesOf } from "../../report/answer.ts";
-import { coordinateLabel } from "../../report/figures/labels.ts";
+import { type Answer, sayings } from "../../report/answer.ts";
 import { confirmationLines, searchLines } from "../../report/phase-text.ts";
 import { plural } from "../../terminal/format.ts";
 import { takenTexts } from "../../terminal/phases.ts";
@@ -16,20 +15,18 @@ export function verdictView(answer: Answer): Html {
   const { verdicts } = answer;
   if (verdicts.length === 0)
     return html`<p class="muted">No verdict: it takes two curves that differ in one thing alone, such as sparsity.</p>`;
-  const places = placesOf(verdicts);
-  return html`<ul class="verdicts">${verdicts.slice(0, VERDICTS_SHOWN).map(
-    (
-      { title, verdict },
-      i,
-    ) => html`<li class="${verdict.verdict}"><span class="sign" aria-hidden="true">${SIGNS[verdict.verdict]}</span>
-<span><strong>${title}</strong>${placeText(places[i]!)}: ${verdict.sentence}.</span></li>`,
-  )}</ul>
+  return html`<ul class="verdicts">${sayings(verdicts)
+    .slice(0, VERDICTS_SHOWN)
+    .map(
+      ({
+        title,
+        place,
+        sentence,
+        verdict,
+      }) => html`<li class="${verdict}"><span class="sign" aria-hidden="true">${SIGNS[verdict]}</span>
+<span><strong>${title}</strong>${place}: ${sentence}.</span></li>`,
+    )}</ul>
 ${verdicts.length > VERDICTS_SHOWN ? html`<p class="muted">The first ${VERDICTS_SHOWN} of ${verdicts.length}; transfer.csv has all.</p>` : ""}`;
-}
-
-function placeText(place: Record<string, unknown>): string {
-  const names = Object.entries(place).map(([name, value]) => coordinateLabel(name, value));
-  return names.length > 0 ? ` (${names.join(", ")})` : "";
 }
 
 /** Nothing for a sweep of one plain grid. */

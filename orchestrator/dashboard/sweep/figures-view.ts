@@ -1,8 +1,16 @@
 /** The report's figures and tables of the chosen phase and curves. */
+import type { Answer } from "../../report/answer.ts";
 import type { FigureData } from "../../report/figures/data.ts";
 import { drawTwice } from "../../report/figures/html.ts";
 import { type DrawnPhase, drawnPhases, leftOut } from "../../report/figures/report-figures.ts";
-import { levelTable, optimumTable, pointsTable, regretTable } from "../../report/figures/tables.ts";
+import {
+  exponentsTable,
+  levelTable,
+  optimumTable,
+  pointsTable,
+  regretTable,
+  transferTable,
+} from "../../report/figures/tables.ts";
 import { embed, type Html, html } from "../html.ts";
 import { isShown, type View } from "./view.ts";
 
@@ -14,7 +22,7 @@ export function chosenPhase(data: FigureData, view: View): DrawnPhase | null {
   const phase = data.phases.find(({ name }) => name === view.phase.name);
   const curves = phase?.curves.filter((curve) => isShown(view, curve)) ?? [];
   if (curves.length === 0) return null;
-  return drawnPhases({ ...data, phases: [{ name: view.phase.name, curves }] })[0]!;
+  return drawnPhases({ ...data, phases: [{ name: view.phase.name, tuned: view.phase.tuned, curves }] })[0]!;
 }
 
 export function figuresView(drawn: DrawnPhase | null): Html {
@@ -25,13 +33,28 @@ export function figuresView(drawn: DrawnPhase | null): Html {
 ${missed === "" ? "" : html`<p class="muted">${missed}</p>`}`;
 }
 
-export function tablesView(drawn: DrawnPhase | null): Html | "" {
+export function tablesView(drawn: DrawnPhase | null, answer: Answer): Html | "" {
   if (drawn === null) return "";
   const { facets, phase } = drawn;
   const points = phase.curves.reduce((n, curve) => n + curve.points.length, 0);
+  const shown = new Set(phase.curves.map((curve) => curve.curve));
+  const titles = new Set<string>(phase.curves.map((curve) => curve.parameterization));
   const tables = [
     optimumTable("optima-table", facets, phase.curves),
     regretTable("regret-table", facets),
+    ...(["width", "layers"] as const).map((axis) =>
+      transferTable(
+        `${axis}-table`,
+        axis,
+        answer.transfer.filter((t) => t.phase === phase.name && t.axis === axis && shown.has(t.curve)),
+        facets,
+      ),
+    ),
+    exponentsTable(
+      "exponents-table",
+      answer.exponents.filter((e) => e.phase === phase.name && titles.has(e.parameterization)),
+      facets,
+    ),
     levelTable("level-table", facets),
   ].filter((table) => table !== null);
   return html`${embed(tables)}

@@ -6,6 +6,7 @@
 import type { Context as Request } from "hono";
 import type { RunState } from "../../../schema/tables.ts";
 import { coordinatesOf } from "../../analysis/groups.ts";
+import { TUNED } from "../../analysis/tuned.ts";
 import type { Database } from "../../database/open.ts";
 import { RULES } from "../../parameterization/rules.ts";
 import { coordinateLabel, decimal, sparsityLabel } from "../../report/figures/labels.ts";
@@ -19,7 +20,8 @@ const COLUMNS = 64;
 
 interface MapCell {
   curve: string;
-  learning_rate: number;
+  /** Of what the phase tunes, its learning rate as a rule. */
+  tuned_value: number;
   seed: number;
   reason: string;
   run: string;
@@ -34,7 +36,7 @@ export function heatMap(c: Request, db: Database, view: View): Html {
     return html`<p class="muted">A random search has no grid to map: its runs are listed below.</p>`;
   const { rows, more } = readRows(db, view);
   if (rows.length === 0) return html`<p class="muted">No runs are chosen.</p>`;
-  const rates = [...new Set(rows.flatMap((row) => row.cells.map((cell) => cell.learning_rate)))].sort(
+  const rates = [...new Set(rows.flatMap((row) => row.cells.map((cell) => cell.tuned_value)))].sort(
     (a, b) => a - b,
   );
   const columns = rates.slice(0, COLUMNS);
@@ -48,11 +50,11 @@ export function heatMap(c: Request, db: Database, view: View): Html {
     view.map === "loss"
       ? "Validation loss of each run; the colour is its distance from the best of the row"
       : "What became of each run"
-  }. Columns are log₂ of the base learning rate${seeds > 1 ? "; the runs in a field are its seeds" : ""}. Arrow keys go from run to run.</span></caption>
+  }. Columns are log₂ of the ${TUNED[view.phase.tuned].long}${seeds > 1 ? "; the runs in a field are its seeds" : ""}. Arrow keys go from run to run.</span></caption>
 <thead><tr><th scope="col">curve</th>${columns.map((rate) => html`<th scope="col">${rateLabel(rate)}</th>`)}</tr></thead>
 <tbody>${rows.map((row, i) => mapRow(row, labels[i]!, columns, view))}</tbody>
 </table></div>
-${more > 0 || rates.length > COLUMNS ? html`<p class="muted">Shown are ${rows.length} of ${rows.length + more} curves${rates.length > COLUMNS ? ` and ${COLUMNS} of ${rates.length} learning rates` : ""}: choose a parameterization, width or sparsity above to see the others.</p>` : ""}`;
+${more > 0 || rates.length > COLUMNS ? html`<p class="muted">Shown are ${rows.length} of ${rows.length + more} curves${rates.length > COLUMNS ? ` and ${COLUMNS} of ${rates.length} ${TUNED[view.phase.tuned].plural}` : ""}: choose a parameterization, width or sparsity above to see the others.</p>` : ""}`;
 }
 
 interface MapRow {
@@ -72,10 +74,10 @@ function readRows({ sqlite }: Database, view: View): { rows: MapRow[]; more: num
   const shown = curves.slice(0, ROWS);
   const cells = sqlite
     .prepare<unknown[], MapCell>(
-      `SELECT c.curve, c.learning_rate, c.seed, c.reason, r.id AS run, r.state, r.validation_loss AS loss, r.step, r.steps
+      `SELECT c.curve, c.tuned_value, c.seed, c.reason, r.id AS run, r.state, r.validation_loss AS loss, r.step, r.steps
        FROM json_each(?) j JOIN cells c ON c.phase_id = ? AND c.curve = j.value JOIN runs r ON r.id = c.run_id
        ${view.outcome === undefined ? "" : "WHERE r.state = ?"}
-       ORDER BY c.learning_rate, c.seed`,
+       ORDER BY c.tuned_value, c.seed`,
     )
     .all(JSON.stringify(shown), view.phase.id, ...(view.outcome === undefined ? [] : [view.outcome]));
   const rows = new Map<string, MapCell[]>(shown.map((curve) => [curve, []]));
@@ -112,7 +114,7 @@ function mapRow(
   const best = losses.length > 0 ? Math.min(...losses) : null;
   return html`<tr><th scope="row"><strong>${label.title}</strong>${label.rest === "" ? "" : ` ${label.rest}`} <span class="muted">s</span> ${label.sparsity}</th>${columns.map(
     (rate) => {
-      const cells = row.cells.filter((cell) => cell.learning_rate === rate);
+      const cells = row.cells.filter((cell) => cell.tuned_value === rate);
       return html`<td>${cells.map((cell) => mapLink(cell, best, view))}</td>`;
     },
   )}</tr>
@@ -133,7 +135,7 @@ function mapLink(cell: MapCell, best: number | null, view: View): Html {
       ? `${state}${state === "running" ? `, step ${cell.step} of ${cell.steps}` : ""}`
       : `loss ${decimal(loss!, 4)}, ${above === 0 ? "the best of its row" : `${decimal(above, 2)}% above the best of its row`}`;
   const added = reason === "grid" ? "" : `; added, ${reason}`;
-  return html`<a href="${runPath(cell.run)}" class="${isByLoss ? `step-${step}` : state}${reason === "grid" ? "" : " added"}" title="log₂ LR ${rateLabel(cell.learning_rate)}, seed ${cell.seed}: ${what}${added}">${isByLoss ? decimal(loss!, 2) : html`<span aria-hidden="true">${SIGNS[state]}</span>`}</a>`;
+  return html`<a href="${runPath(cell.run)}" class="${isByLoss ? `step-${step}` : state}${reason === "grid" ? "" : " added"}" title="log₂ ${TUNED[view.phase.tuned].short} ${rateLabel(cell.tuned_value)}, seed ${cell.seed}: ${what}${added}">${isByLoss ? decimal(loss!, 2) : html`<span aria-hidden="true">${SIGNS[state]}</span>`}</a>`;
 }
 
 /** "−7", "−7.5", "−5.95" */

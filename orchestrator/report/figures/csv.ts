@@ -1,74 +1,61 @@
 /**
- * The report as three CSV files after RFC 4180: curves (a row per learning rate), optima and transfer (a row per curve).
+ * The report as CSV files after RFC 4180, a row per learning rate (curves) or as the views of the same names have them.
  * Numbers are written so that reading them gives the same double; what is unknown is an empty field.
  */
-import { DEFAULT_MARGIN, judgeDrift } from "../../analysis/verdict.ts";
-import type { FigureCurve, FigureData } from "./data.ts";
+import { getViewConfig, type SQLiteView } from "drizzle-orm/sqlite-core";
+import { exponents, level, optima, transfer } from "../../../schema/tables.ts";
+import type { FigureCurve, FigureData, FigurePoint } from "./data.ts";
 
 type Value = string | number | null;
 type CsvRow = Record<string, Value>;
 
 export interface CsvFile {
-  name: "curves.csv" | "optima.csv" | "transfer.csv";
+  name: `${"curves" | "optima" | "transfer" | "exponents" | "level"}.csv`;
   content: string;
 }
 
-export function csvFiles({ answer, phases }: FigureData): CsvFile[] {
+export function csvFiles({ answer, phases, optima: optimaRows }: FigureData): CsvFile[] {
   const curves = phases.flatMap((phase) => phase.curves);
   const others = [...new Set(curves.flatMap((curve) => Object.keys(curve.other)))];
-  const where = (curve: FigureCurve): CsvRow => ({
-    sweep: answer.progress.sweep,
-    phase: curve.phase,
-    parameterization: curve.parameterization,
-    width: curve.width,
-    layers: curve.layers,
-    sparsity: curve.sparsity,
-    density: 1 - curve.sparsity,
-    ...Object.fromEntries(others.map((name) => [name, plain(curve.other[name])])),
-  });
+  const otherOf = new Map(curves.map(({ phase, curve, other }) => [`${phase} ${curve}`, other]));
+  /** A row with every axis that has no column of its own. */
+  const withOthers = <Row extends CsvRow & { phase: string; curve: string }>(row: Row): CsvRow => {
+    const { curve, ...rest } = row;
+    const own = otherOf.get(`${row.phase} ${curve}`) ?? {};
+    return { ...rest, ...Object.fromEntries(others.map((name) => [name, plain(own[name])])), curve };
+  };
+  const points = curves.flatMap((curve) => curve.points.map((p) => withOthers(pointRow(answer, curve, p))));
   return [
-    {
-      name: "curves.csv",
-      content: csv(
-        curves.flatMap((curve) =>
-          curve.points.map((p) => ({
-            ...where(curve),
-            log2_lr: p.log2_lr,
-            finished: p.finished,
-            diverged: p.diverged,
-            missing: p.missing,
-            mean_loss: p.mean,
-            min_loss: p.low,
-            max_loss: p.high,
-            sd_loss: p.sd,
-          })),
-        ),
-      ),
-    },
-    { name: "optima.csv", content: csv(curves.map((curve) => ({ ...where(curve), ...curve.optimum }))) },
-    { name: "transfer.csv", content: csv(curves.map((curve) => ({ ...where(curve), ...transfer(curve) }))) },
+    { name: "curves.csv", content: csv(points) },
+    { name: "optima.csv", content: csv(optimaRows.map(withOthers), columnsOf(optima)) },
+    { name: "transfer.csv", content: csv(answer.transfer.map(withOthers), columnsOf(transfer)) },
+    { name: "exponents.csv", content: csv(answer.exponents, columnsOf(exponents)) },
+    { name: "level.csv", content: csv(answer.level.map(withOthers), columnsOf(level)) },
   ];
 }
 
-/** The base of a group, from which the others' drift is measured, has state "base" and no numbers. */
-function transfer({ drift, regret }: FigureCurve): CsvRow {
-  return {
-    verdict: drift === null ? "base" : judgeDrift(drift, DEFAULT_MARGIN),
-    margin: DEFAULT_MARGIN,
-    drift: drift?.estimate ?? null,
-    drift_low: drift?.low ?? null,
-    drift_high: drift?.high ?? null,
-    drift_low_90: drift?.low_90 ?? null,
-    drift_high_90: drift?.high_90 ?? null,
-    regret_state: regret === null ? "base" : regret.state,
-    regret_nats: regret?.nats.estimate ?? null,
-    regret_nats_low: regret?.nats.low ?? null,
-    regret_nats_high: regret?.nats.high ?? null,
-    regret_per_cent: regret?.per_cent.estimate ?? null,
-    regret_per_cent_low: regret?.per_cent.low ?? null,
-    regret_per_cent_high: regret?.per_cent.high ?? null,
-  };
-}
+const columnsOf = (view: SQLiteView): string[] => Object.keys(getViewConfig(view).selectedFields);
+
+const pointRow = ({ progress }: FigureData["answer"], curve: FigureCurve, p: FigurePoint) => ({
+  sweep: progress.sweep,
+  phase: curve.phase,
+  parameterization: curve.parameterization,
+  width: curve.width,
+  layers: curve.layers,
+  sparsity: curve.sparsity,
+  density: 1 - curve.sparsity,
+  log2_lr: curve.tuned === "learning_rate" ? p.log2_lr : null,
+  finished: p.finished,
+  diverged: p.diverged,
+  missing: p.missing,
+  mean_loss: p.mean,
+  min_loss: p.low,
+  max_loss: p.high,
+  sd_loss: p.sd,
+  tuned: curve.tuned,
+  log2_tuned: p.log2_lr,
+  curve: curve.curve,
+});
 
 const plain = (value: unknown): Value =>
   typeof value === "number" || typeof value === "string"
@@ -77,9 +64,12 @@ const plain = (value: unknown): Value =>
       ? null
       : JSON.stringify(value);
 
-/** A heading and the rows, all with the same names in the same order; lines end in CR LF. */
-export function csv(rows: CsvRow[]): string {
-  const names = Object.keys(rows[0] ?? {});
+/**
+ * A heading and the rows, all with the same names in the same order; lines end in CR LF.
+ * @param heading for when there are no rows
+ */
+export function csv(rows: CsvRow[], heading: string[] = []): string {
+  const names = rows[0] === undefined ? heading : Object.keys(rows[0]);
   return [names, ...rows.map((row) => names.map((name) => row[name] ?? null))]
     .map((fields) => `${fields.map(csvField).join(",")}\r\n`)
     .join("");

@@ -1,5 +1,6 @@
 /** The marks inside one panel of loss against learning rate: means with their spread, what leaves the axis, the optimum. */
 import { area, line as lineShape } from "d3-shape";
+import { TUNED } from "../../analysis/tuned.ts";
 import type { Optimum } from "../../analysis/types.ts";
 import type { FigureCurve, FigurePoint } from "./data.ts";
 import type { Panel } from "./facets.ts";
@@ -116,8 +117,10 @@ export const cross = (x: number, y: number): string => {
   return `M${l},${t}L${r},${b}M${l},${b}L${r},${t}`;
 };
 
-function describePoint({ title, sparsity }: FigureCurve, p: FigurePoint): string {
-  const parts = [`${title}, sparsity ${sparsityLabel(sparsity)}, log₂ LR ${decimal(p.log2_lr, 2)}:`];
+function describePoint({ title, sparsity, tuned }: FigureCurve, p: FigurePoint): string {
+  const parts = [
+    `${title}, sparsity ${sparsityLabel(sparsity)}, log₂ ${TUNED[tuned].short} ${decimal(p.log2_lr, 2)}:`,
+  ];
   if (p.mean !== null && p.low !== null && p.high !== null) {
     const spread =
       p.finished > 1 ? ` (${decimal(p.low, 3)} to ${decimal(p.high, 3)}, ${p.finished} seeds)` : "";

@@ -2,6 +2,8 @@
  * Validation loss against log2 of the base learning rate, a panel per parameterization, a line per sparsity: the paper's
  * figures 1, 6 and 8. Panels of a row share both axes, so that optima compare from left to right and levels too.
  */
+
+import { TUNED } from "../../analysis/tuned.ts";
 import type { Optimum } from "../../analysis/types.ts";
 import { plural } from "../../terminal/format.ts";
 import {
@@ -108,7 +110,9 @@ export function curvesFigure(facets: Facets, options: FigureOptions): Figure | n
     y += TITLE + strip + plotHeight + AXIS;
   });
   content.push(
-    label(LEFT + (width - LEFT - RIGHT) / 2, y + 14, "log₂ base learning rate", { "text-anchor": "middle" }),
+    label(LEFT + (width - LEFT - RIGHT) / 2, y + 14, `log₂ ${TUNED[facets.tuned].long}`, {
+      "text-anchor": "middle",
+    }),
     label(0, 0, "validation loss (nats per token)", {
       "text-anchor": "middle",
       transform: `translate(15 ${(plotsTop + y) / 2}) rotate(-90)`,
@@ -127,7 +131,7 @@ export function curvesFigure(facets: Facets, options: FigureOptions): Figure | n
     { width, height: y + 24 },
     {
       id: options.id,
-      title: "Validation loss against base learning rate",
+      title: `Validation loss against ${TUNED[facets.tuned].long}`,
       description: describe(facets),
       series: facets.sparsities.length,
     },

@@ -2,10 +2,13 @@
  * What the figures show, as plain data: the answer, and under each of its rows the curve that it summarizes. Nothing after
  * this file reads the database.
  */
-import type { CurveInput, CurvePoint } from "../../analysis/types.ts";
+import { eq } from "drizzle-orm";
+import type { TakenName } from "../../../schema/axes.ts";
+import { optima } from "../../../schema/tables.ts";
+import type { CurvePoint } from "../../analysis/types.ts";
+import { readCurves } from "../../database/curves.ts";
 import type { Database } from "../../database/open.ts";
-import { readCurves } from "../../database/optima.ts";
-import { type Answer, type AnswerRow, readAnswer } from "../answer.ts";
+import { type Answer, type AnswerRow, type LevelRow, readAnswer } from "../answer.ts";
 
 export interface FigurePoint {
   log2_lr: number;
@@ -22,18 +25,22 @@ export interface FigurePoint {
 }
 
 export interface FigureCurve extends AnswerRow {
-  /** By rising learning rate. */
+  /** By rising learning rate, or whatever is tuned. */
   points: FigurePoint[];
-  input: CurveInput;
+  /** Its best loss beside the other parameterizations'; null before anything has trained. */
+  level: LevelRow | null;
 }
 
 export interface FigurePhase {
   name: string;
+  tuned: TakenName;
   curves: FigureCurve[];
 }
 
 export interface FigureData {
   answer: Answer;
+  /** The view's rows, in the order of the answer's. */
+  optima: (typeof optima.$inferSelect)[];
   phases: FigurePhase[];
 }
 
@@ -43,24 +50,36 @@ export function readFigureData(db: Database, sweep: string): FigureData {
   return db.sqlite.transaction(() => {
     const answer = readAnswer(db, sweep);
     const phases = db.sqlite
-      .prepare<[string], { id: number; name: string }>(
-        "SELECT p.id, p.name FROM phases p JOIN sweeps s ON s.id = p.sweep_id WHERE s.name = ? ORDER BY p.position",
+      .prepare<[string], { id: number; name: string; tuned: TakenName }>(
+        "SELECT p.id, p.name, p.tuned FROM phases p JOIN sweeps s ON s.id = p.sweep_id WHERE s.name = ? ORDER BY p.position",
       )
       .all(sweep)
-      .map(({ id, name }) => {
+      .map(({ id, name, tuned }) => {
         const curves = readCurves(db.sqlite, id);
+        const levels = new Map(answer.level.filter((l) => l.phase === name).map((l) => [l.curve, l]));
         const rows = answer.rows.filter((row) => row.phase === name);
-        return { name, curves: rows.map((row) => withCurve(row, curves.get(row.curve)!.input)) };
+        return {
+          name,
+          tuned,
+          curves: rows.map((row) => ({
+            ...row,
+            points: curves
+              .get(row.curve)!
+              .input.points.map(summarize)
+              .sort((a, b) => a.log2_lr - b.log2_lr),
+            level: levels.get(row.curve) ?? null,
+          })),
+        };
       });
-    return { answer, phases };
+    const position = new Map(answer.rows.map((row, i) => [`${row.phase} ${row.curve}`, i]));
+    const rows = db.orm.select().from(optima).where(eq(optima.sweep, sweep)).all();
+    const placed = rows.flatMap((row) => {
+      const i = position.get(`${row.phase} ${row.curve}`);
+      return i === undefined ? [] : [{ row, i }];
+    });
+    return { answer, phases, optima: placed.sort((a, b) => a.i - b.i).map(({ row }) => row) };
   })();
 }
-
-const withCurve = (row: AnswerRow, input: CurveInput): FigureCurve => ({
-  ...row,
-  input,
-  points: input.points.map(summarize).sort((a, b) => a.log2_lr - b.log2_lr),
-});
 
 function summarize({ log2_lr, seeds, missing }: CurvePoint): FigurePoint {
   const losses = seeds.flatMap(({ loss }) => (loss === null ? [] : [loss]));

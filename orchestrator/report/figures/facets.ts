@@ -3,7 +3,9 @@
  * sparsity; parameterizations stand side by side, the rest (width, init_std, …) makes rows. What follows from
  * parameterization and sparsity alone, such as the width in an iso-parameter sweep, needs no row and goes into the names.
  */
-import { coordinatesOf, follows, freeCoordinates } from "../../analysis/groups.ts";
+import type { TakenName } from "../../../schema/axes.ts";
+import { follows, freeCoordinates } from "../../analysis/groups.ts";
+import { placeOf } from "../answer.ts";
 import type { FigureCurve, FigurePhase } from "./data.ts";
 import { coordinateLabel, sparsityLabel } from "./labels.ts";
 
@@ -25,6 +27,8 @@ interface PanelRow {
 
 export interface Facets {
   phase: string;
+  /** What the curves are over. */
+  tuned: TakenName;
   /** Every sparsity of the phase, rising; a series' colour and marker are its place here. */
   sparsities: number[];
   /** Names of the sparsities, with what is tied to them. */
@@ -40,18 +44,18 @@ export interface Facets {
 /** More rows than this make no figure that anyone reads. */
 const MAX_ROWS = 24;
 
-export function facetsOf({ name, curves }: FigurePhase): Facets {
+export function facetsOf({ name, tuned, curves }: FigurePhase): Facets {
   const sparsities = [...new Set(curves.map((c) => c.sparsity))].sort((a, b) => a - b);
   const parameterizations = [
     ...new Map(curves.map((c) => [c.parameterization, { id: c.parameterization, title: c.title }])).values(),
   ];
-  const places = curves.map((c) => coordinatesOf(c.curve));
+  const places = curves.map(placeOf);
   const varying = ["width", "layers", ...new Set(curves.flatMap((c) => Object.keys(c.other)))].filter(
     (key) => new Set(curves.map((c) => JSON.stringify(coordinate(c, key)))).size > 1,
   );
   const bySparsity = varying.filter((key) => follows(places, key, ["sparsity"]));
   const byParameterization = varying.filter((key) => follows(places, key, ["parameterization"]));
-  const isFree = new Set(freeCoordinates(places, "density"));
+  const isFree = new Set(freeCoordinates(places, ["density"]));
   const free = varying.filter((key) => isFree.has(key));
 
   const label = (names: string[], curve: FigureCurve): string =>
@@ -66,6 +70,7 @@ export function facetsOf({ name, curves }: FigurePhase): Facets {
   const drawn = [...rows.values()].filter((row) => row.curves.some((c) => c.points.length > 1));
   return {
     phase: name,
+    tuned,
     sparsities,
     sparsityLabels: sparsities.map((sparsity) =>
       [sparsityLabel(sparsity), label(bySparsity, curves.find((c) => c.sparsity === sparsity)!)]
@@ -86,11 +91,11 @@ export function facetsOf({ name, curves }: FigurePhase): Facets {
         panels: parameterizations.map(({ id, title }) => {
           const own = row.curves.filter((c) => c.parameterization === id);
           if (own.length === 0) return null;
-          const tied = byParameterization.filter((key) => !bySparsity.includes(key));
+          const onItsOwn = byParameterization.filter((key) => !bySparsity.includes(key));
           return {
             title,
             parameterization: id,
-            subtitle: label(tied, own[0]!),
+            subtitle: label(onItsOwn, own[0]!),
             curves: own.sort((a, b) => a.sparsity - b.sparsity),
           };
         }),

@@ -4,12 +4,18 @@
  */
 import { unfinished } from "../../database/progress.ts";
 import { plural } from "../../terminal/format.ts";
-import { type Answer, placesOf } from "../answer.ts";
+import { type Answer, sayings } from "../answer.ts";
 import type { FigureData } from "./data.ts";
-import { coordinateLabel } from "./labels.ts";
 import { element, type Markup, ownMarkup, text } from "./markup.ts";
 import { type DrawnPhase, drawnPhases, leftOut, type NamedFigure, PAGE } from "./report-figures.ts";
-import { levelTable, optimumTable, pointsTable, regretTable } from "./tables.ts";
+import {
+  exponentsTable,
+  levelTable,
+  optimumTable,
+  pointsTable,
+  regretTable,
+  transferTable,
+} from "./tables.ts";
 import { COLOURS, FONTS, styleSheet, type Theme } from "./theme.ts";
 
 const NARROW = { width: 352, columns: 1 };
@@ -53,7 +59,7 @@ export function htmlReport(data: FigureData): string {
         element("h1", {}, text(sweep)),
         summary(data.answer),
         verdicts(data.answer),
-        phases.flatMap((phase, i) => section(phase, i, phases.length > 1)),
+        phases.flatMap((phase, i) => section(phase, data.answer, i, phases.length > 1)),
         failures(data.answer),
         element(
           "footer",
@@ -88,40 +94,53 @@ function summary({ progress }: Answer): Markup {
   );
 }
 
-function verdicts({ verdicts }: Answer): Markup {
-  const places = placesOf(verdicts);
-  const where = (place: Record<string, unknown>): string => {
-    const names = Object.entries(place).map(([name, value]) => coordinateLabel(name, value));
-    return names.length > 0 ? ` (${names.join(", ")})` : "";
-  };
+function verdicts({ verdicts, rows }: Answer): Markup {
+  const names = [...new Set(rows.map((row) => row.tuned.replace("_rate", " rate")))];
   return element(
     "section",
     { "aria-labelledby": "verdicts" },
-    element("h2", { id: "verdicts" }, text("Does the optimal learning rate transfer?")),
+    element(
+      "h2",
+      { id: "verdicts" },
+      text(`Does the optimal ${names.join(", ") || "learning rate"} transfer?`),
+    ),
     verdicts.length === 0
-      ? element("p", {}, text("Nothing to compare: no two curves differ in sparsity alone."))
+      ? element("p", {}, text("Nothing to compare: no two curves differ in sparsity, width or layers alone."))
       : element(
           "ul",
           { class: "verdicts" },
-          verdicts.map((v, i) =>
+          sayings(verdicts).map((v) =>
             element(
               "li",
-              { class: v.verdict.verdict },
+              { class: v.verdict },
               element("strong", {}, text(v.title)),
-              text(`${where(places[i]!)}: ${v.verdict.sentence}.`),
+              text(`${v.place}: ${v.sentence}.`),
             ),
           ),
         ),
   );
 }
 
-function section(drawn: DrawnPhase, i: number, named: boolean): Markup[] {
+function section(drawn: DrawnPhase, answer: Answer, i: number, named: boolean): Markup[] {
   const { phase, facets, figures } = drawn;
   const id = (name: string): string => `${name}-${i}`;
   const missed = leftOut(drawn);
   const tables = [
     optimumTable(id("optima"), facets, phase.curves),
     regretTable(id("regret"), facets),
+    ...(["width", "layers"] as const).map((axis) =>
+      transferTable(
+        id(axis),
+        axis,
+        answer.transfer.filter((t) => t.phase === phase.name && t.axis === axis),
+        facets,
+      ),
+    ),
+    exponentsTable(
+      id("exponents"),
+      answer.exponents.filter((e) => e.phase === phase.name),
+      facets,
+    ),
     levelTable(id("level"), facets),
   ].filter((t) => t !== null);
   const points = pointsTable(id("points"), facets, phase.curves);

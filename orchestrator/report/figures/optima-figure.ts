@@ -2,10 +2,13 @@
  * The optimum against sparsity, all parameterizations together; or against width, a line per sparsity. Intervals are bars,
  * bounds are arrows, and a line joins neighbouring estimates only.
  */
+import { groupsAlong } from "../../analysis/groups.ts";
+import { TUNED } from "../../analysis/tuned.ts";
 import type { Optimum } from "../../analysis/types.ts";
+import { placeOf } from "../answer.ts";
 import { type FigureOptions, panelTitle } from "./curves-figure.ts";
 import type { FigureCurve } from "./data.ts";
-import { coordinate, type Facets } from "./facets.ts";
+import type { Facets } from "./facets.ts";
 import {
   arrow,
   type Box,
@@ -45,12 +48,15 @@ interface Layout {
   xOf: (curve: FigureCurve) => number;
   xTicks: { values: number[]; format: (x: number) => string };
   title: string;
+  /** What the optima are of, in words. */
+  tuned: string;
   sparsities: number;
 }
 
 /** @returns null when fewer than two sparsities vary in any panel */
 export function optimaBySparsity(facets: Facets, options: FigureOptions): Figure | null {
   const { sparsities, parameterizations, rows } = facets;
+  const tuned = TUNED[facets.tuned].long;
   if (sparsities.length < 2) return null;
   const xOf = (sparsity: number): number => -Math.log2(1 - sparsity);
   return draw(
@@ -77,7 +83,8 @@ export function optimaBySparsity(facets: Facets, options: FigureOptions): Figure
         format: (x) =>
           sparsityLabel(sparsities.reduce((a, b) => (Math.abs(xOf(b) - x) < Math.abs(xOf(a) - x) ? b : a))),
       },
-      title: "Optimal base learning rate against sparsity",
+      title: `Optimal ${tuned} against sparsity`,
+      tuned,
       sparsities: sparsities.length,
     },
     options,
@@ -87,27 +94,30 @@ export function optimaBySparsity(facets: Facets, options: FigureOptions): Figure
 /** @returns null when no curves differ in width alone */
 export function optimaByWidth(facets: Facets, options: FigureOptions): Figure | null {
   const { sparsities, rows } = facets;
+  const tuned = TUNED[facets.tuned].long;
   const curves = rows.flatMap((row) => row.panels.flatMap((panel) => panel?.curves ?? []));
   const widths = [...new Set(curves.map((c) => c.width))].sort((a, b) => a - b);
   const panels = new Map<string, OptimaPanel>();
-  for (const curve of curves) {
-    const { width: _, sparsity: __, ...rest } = JSON.parse(curve.curve) as Record<string, unknown>;
+  const placed = curves.map((curve) => ({ ...curve, coordinates: placeOf(curve) }));
+  for (const { shared, members } of groupsAlong("width", placed)) {
+    const { sparsity: _, ...rest } = shared;
+    const [first] = members;
     const key = JSON.stringify(rest);
     const subtitle = facets.varying
-      .filter((name) => name !== "width")
-      .map((name) => coordinateLabel(name, coordinate(curve, name)))
+      .filter((name) => name in rest)
+      .map((name) => coordinateLabel(name, rest[name]))
       .join(", ");
-    const panel = panels.get(key) ?? { title: curve.title, subtitle, series: [] };
+    const panel = panels.get(key) ?? { title: first.title, subtitle, series: [] };
     panels.set(key, panel);
-    const index = sparsities.indexOf(curve.sparsity);
-    let series = panel.series.find((s) => s.index === index);
-    if (!series) {
-      const name = sparsityLabel(curve.sparsity);
-      series = { name, class: sparsityClass(index, sparsities.length), index, curves: [] };
-      panel.series.push(series);
-    }
-    series.curves.push(curve);
+    const index = sparsities.indexOf(first.sparsity);
+    panel.series.push({
+      name: sparsityLabel(first.sparsity),
+      class: sparsityClass(index, sparsities.length),
+      index,
+      curves: members,
+    });
   }
+  for (const panel of panels.values()) panel.series.sort((a, b) => a.index - b.index);
   const drawn = [...panels.values()].filter((panel) => panel.series.some((s) => s.curves.length > 1));
   if (drawn.length === 0) return null;
   return draw(
@@ -117,7 +127,8 @@ export function optimaByWidth(facets: Facets, options: FigureOptions): Figure | 
       xName: "width (d_model)",
       xOf: (curve) => Math.log2(curve.width),
       xTicks: { values: widths.map(Math.log2), format: (x) => String(Math.round(2 ** x)) },
-      title: "Optimal base learning rate against width",
+      title: `Optimal ${tuned} against width`,
+      tuned,
       sparsities: sparsities.length,
     },
     options,
@@ -200,7 +211,7 @@ function draw(layout: Layout, options: FigureOptions): Figure | null {
   y += TITLE + PLOT_HEIGHT + 24;
   content.push(
     label(LEFT + (width - LEFT - RIGHT) / 2, y + 14, layout.xName, { "text-anchor": "middle" }),
-    label(0, 0, "log₂ optimal base learning rate", {
+    label(0, 0, `log₂ optimal ${layout.tuned}`, {
       "text-anchor": "middle",
       transform: `translate(15 ${(plotsTop + TITLE + y - 24) / 2}) rotate(-90)`,
     }),

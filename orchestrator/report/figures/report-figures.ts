@@ -1,4 +1,5 @@
 /** The figures of a report: each phase's curves, optima by sparsity, and optima by width, where there is something to draw. */
+import { TUNED } from "../../analysis/tuned.ts";
 import { curvesFigure, type FigureOptions } from "./curves-figure.ts";
 import type { FigureData, FigurePhase } from "./data.ts";
 import { type Facets, facetsOf } from "./facets.ts";
@@ -24,6 +25,7 @@ export const PAGE = { width: 1120, columns: 5 };
 export function drawnPhases({ phases }: FigureData): DrawnPhase[] {
   return phases.map((phase, i) => {
     const facets = facetsOf(phase);
+    const tuned = TUNED[phase.tuned].long;
     // Phases may have names that no file can; the number keeps two of them apart.
     const suffix =
       phases.length > 1 ? `-${i + 1}-${phase.name.replace(/[^A-Za-z0-9._-]+/g, "_").slice(0, 40)}` : "";
@@ -33,19 +35,17 @@ export function drawnPhases({ phases }: FigureData): DrawnPhase[] {
       figures: [
         {
           name: `curves${suffix}`,
-          caption:
-            "Validation loss against base learning rate. Points are means over seeds, bands their spread; the large marker is the fitted optimum with its 95% interval. Panels of a row share the axes.",
+          caption: `Validation loss against ${tuned}. Points are means over seeds, bands their spread; the large marker is the fitted optimum with its 95% interval. Panels of a row share the axes.`,
           draw: (options: FigureOptions) => curvesFigure(facets, options),
         },
         {
           name: `optimum-by-sparsity${suffix}`,
-          caption:
-            "Optimal base learning rate against sparsity, with 95% intervals. Sparsities stand at −log₂ of the density; a flat line is transfer. Arrows start at a bound and point to where the optimum may lie.",
+          caption: `Optimal ${tuned} against sparsity, with 95% intervals. Sparsities stand at −log₂ of the density; a flat line is transfer. Arrows start at a bound and point to where the optimum may lie.`,
           draw: (options: FigureOptions) => optimaBySparsity(facets, options),
         },
         {
           name: `optimum-by-width${suffix}`,
-          caption: "Optimal base learning rate against width, a line per sparsity, with 95% intervals.",
+          caption: `Optimal ${tuned} against width, a line per sparsity, with 95% intervals.`,
           draw: (options: FigureOptions) => optimaByWidth(facets, options),
         },
       ],
@@ -58,7 +58,9 @@ export function leftOut({ facets }: DrawnPhase): string {
   const { without_curve, too_many } = facets.left_out;
   const parts = [
     ...(without_curve > 0
-      ? [`${without_curve} combinations of ${facets.varying.join(", ")} with a single learning rate`]
+      ? [
+          `${without_curve} combinations of ${facets.varying.join(", ")} with a single ${TUNED[facets.tuned].one}`,
+        ]
       : []),
     ...(too_many > 0 ? [`${too_many} rows of panels beyond the first ${facets.rows.length}`] : []),
   ];

@@ -1,7 +1,10 @@
 /** The report's tables in HTML: what the figures show, as numbers with their intervals. A bound always says that it is one. */
-import { level } from "../../analysis/level.ts";
+import type { Parameterization } from "../../../schema/hyperparameters.ts";
+import { AXIS_COORDINATE, type Axis } from "../../analysis/groups.ts";
+import { TUNED } from "../../analysis/tuned.ts";
 import type { Bounded, Regret } from "../../analysis/types.ts";
-import { explainFlag } from "../answer.ts";
+import { RULES } from "../../parameterization/rules.ts";
+import { driftOf, type ExponentsRow, explainFlag, regretOf, type TransferRow } from "../answer.ts";
 import type { FigureCurve } from "./data.ts";
 import { coordinate, type Facets } from "./facets.ts";
 import { coordinateLabel, decimal, signedDecimal, sparsityLabel } from "./labels.ts";
@@ -113,12 +116,12 @@ const sparsityColumn = (facets: Facets): Column<FigureCurve> => ({
 export function optimumTable(id: string, facets: Facets, curves: FigureCurve[]): Markup {
   return table(
     id,
-    "Optimal learning rate of each curve: log₂ of the base rate; its drift, in octaves, is from the least sparse curve that is alike in everything else",
+    `Optimal ${TUNED[facets.tuned].long} of each curve (log₂); its drift, in octaves, is from the least sparse curve that is alike in everything else`,
     [
       ...whereColumns(facets),
       sparsityColumn(facets),
       {
-        name: "log₂ LR*",
+        name: `log₂ ${TUNED[facets.tuned].short}*`,
         kind: "number",
         value: (c) => bounded(rate(c.optimum), two),
         data: ({ curve, optimum: o }) => ({
@@ -152,7 +155,7 @@ export function optimumTable(id: string, facets: Facets, curves: FigureCurve[]):
             },
           ]
         : []),
-      { name: "note", kind: "words", value: (c) => explainFlag(c.optimum) },
+      { name: "note", kind: "words", value: (c) => explainFlag(c.optimum, c.tuned) },
     ],
     curves,
   );
@@ -167,7 +170,7 @@ export function regretTable(id: string, facets: Facets): Markup | null {
   type Group = (typeof groups)[number];
   return table(
     id,
-    "Cost of training at the least sparse curve's optimal rate: loss above the own optimum, per cent (95% interval)",
+    `Cost of training at the least sparse curve's optimal ${TUNED[facets.tuned].short}: loss above the own optimum, per cent (95% interval)`,
     [
       { name: "parameterization", kind: "heading", value: ({ panel }: Group) => panel.title },
       ...(facets.rows.some((row) => row.label !== "")
@@ -193,61 +196,137 @@ export function regretTable(id: string, facets: Facets): Markup | null {
 /** Best losses side by side: a row per sparsity, a column per parameterization; the lowest of a row in bold. */
 export function levelTable(id: string, facets: Facets): Markup | null {
   if (facets.parameterizations.length < 2) return null;
-  const rows = facets.rows.flatMap((row) => {
-    const groups = row.panels.flatMap((panel) =>
-      panel === null
-        ? []
-        : [
-            {
-              parameterization: panel.parameterization,
-              cells: panel.curves.map((c) => ({
-                width: c.width,
-                density: 1 - c.sparsity,
-                curve: c.input,
-                optimum: c.optimum,
-              })),
-            },
-          ],
-    );
-    return level(groups).map((l) => ({ label: row.label, ...l }));
-  });
+  const rows = facets.rows.flatMap((row) =>
+    facets.sparsities.flatMap((sparsity, i) => {
+      const levels = new Map(
+        row.panels.flatMap((panel) => {
+          const own = panel?.curves.find((c) => c.sparsity === sparsity)?.level;
+          return own == null ? [] : [[own.parameterization, own] as const];
+        }),
+      );
+      return levels.size === 0 ? [] : [{ label: row.label, sparsity: facets.sparsityLabels[i]!, levels }];
+    }),
+  );
   if (rows.length === 0) return null;
   type Row = (typeof rows)[number];
   return table(
     id,
     "Level: loss at each curve's own optimum (95% interval), and how far above the row's lowest. ≤ is the best of the grid where no optimum is bracketed.",
     [
-      {
-        name: "sparsity",
-        kind: "heading",
-        value: (row: Row) =>
-          facets.sparsityLabels[facets.sparsities.findIndex((s) => 1 - s === row.density)] ??
-          sparsityLabel(1 - row.density),
-      },
+      { name: "sparsity", kind: "heading", value: (row: Row) => row.sparsity },
       ...(facets.rows.some((row) => row.label !== "")
         ? [{ name: facets.varying.join(", "), kind: "words" as const, value: (row: Row) => row.label }]
         : []),
-      ...facets.parameterizations.map(({ id: parameterization, title }): Column<Row> => {
-        const find = (row: Row) => row.losses.find((l) => l.parameterization === parameterization);
-        return {
+      ...facets.parameterizations.map(
+        ({ id: parameterization, title }): Column<Row> => ({
           name: title,
           kind: "number",
-          value: (row) => {
-            const entry = find(row);
-            if (entry === undefined) return "";
-            const written = withInterval(entry.loss, three);
-            if (entry.loss.estimate === null) return written;
-            return entry.per_cent_above_best === 0
+          value: ({ levels }) => {
+            const own = levels.get(parameterization);
+            if (own === undefined) return "";
+            const written = withInterval(
+              { estimate: own.loss, low: own.loss_low, high: own.loss_high },
+              three,
+            );
+            if (own.loss === null) return written;
+            return own.per_cent_above_best === 0
               ? [element("strong", {}, text(written))]
-              : `${written} ${signedDecimal(entry.per_cent_above_best, 1)}%`;
+              : `${written} ${signedDecimal(own.per_cent_above_best, 1)}%`;
           },
-          data: (row) => ({ "data-loss": find(row)?.loss.estimate }),
-        };
-      }),
+          data: ({ levels }) => ({ "data-loss": levels.get(parameterization)?.loss }),
+        }),
+      ),
     ],
     rows,
   );
 }
+
+/** Drift and cost along another axis than density, which has its place in the table of optima. */
+export function transferTable(id: string, axis: Axis, rows: TransferRow[], facets: Facets): Markup | null {
+  if (rows.length === 0) return null;
+  const places = rows.map((row) => JSON.parse(row.place) as Record<string, unknown>);
+  const differing = [...new Set(places.flatMap((place) => Object.keys(place)))].filter(
+    (name) => new Set(places.map((place) => JSON.stringify(place[name]))).size > 1,
+  );
+  const name = AXIS_COORDINATE[axis];
+  const base = (row: TransferRow) => row[`base_${name}`];
+  return table(
+    id,
+    `Across ${axis}: drift of the optimum from the first ${axis}, in octaves, and the cost of training at its optimal ${TUNED[facets.tuned].short} (95% intervals)`,
+    [
+      {
+        name: "parameterization",
+        kind: "heading",
+        value: (row) => RULES[row.parameterization as Parameterization].title,
+      },
+      ...differing.map(
+        (key): Column<TransferRow> => ({
+          name: key,
+          kind: "number",
+          value: (row) => coordinateLabel("", (JSON.parse(row.place) as Record<string, unknown>)[key]).trim(),
+        }),
+      ),
+      { name: `from ${axis}`, kind: "number", value: (row) => String(base(row)) },
+      { name: `to ${axis}`, kind: "number", value: (row) => String(row[name]) },
+      {
+        name: "drift, octaves",
+        kind: "number",
+        value: (row) => withInterval(driftOf(row), octaves),
+        data: (row) => ({ "data-drift": row.drift }),
+      },
+      { name: "cost", kind: "number", value: (row) => regretText(regretOf(row)) },
+      { name: "verdict", kind: "words", value: (row) => row.verdict },
+    ],
+    rows,
+  );
+}
+
+/** The power law of the optimum, beside what theory says. */
+export function exponentsTable(id: string, rows: ExponentsRow[], facets: Facets): Markup | null {
+  if (rows.length === 0) return null;
+  const law = (row: ExponentsRow, name: "width" | "density" | "intercept") =>
+    withInterval({ estimate: row[name], low: row[`${name}_low`], high: row[`${name}_high`] }, two);
+  const theory = (value: number | null): string => (value === null ? "" : ` (theory ${value})`);
+  return table(
+    id,
+    `Exponents: log₂ ${TUNED[facets.tuned].short}* = a + b · log₂ width + c · log₂ density (95% intervals; theory's value where there is one). – where it does not vary, or varies in step with the other`,
+    [
+      {
+        name: "parameterization",
+        kind: "heading",
+        value: (row) => RULES[row.parameterization as Parameterization].title,
+      },
+      ...(new Set(rows.map((row) => row.place)).size > 1
+        ? [{ name: "at", kind: "words" as const, value: (row: ExponentsRow) => placeLabel(row.place) }]
+        : []),
+      { name: "a", kind: "number", value: (row) => law(row, "intercept") },
+      {
+        name: "b, width",
+        kind: "number",
+        value: (row) => `${law(row, "width")}${row.width === null ? "" : theory(row.width_theory)}`,
+        data: (row) => ({ "data-width-exponent": row.width }),
+      },
+      {
+        name: "c, density",
+        kind: "number",
+        value: (row) => `${law(row, "density")}${row.density === null ? "" : theory(row.density_theory)}`,
+        data: (row) => ({ "data-density-exponent": row.density }),
+      },
+      {
+        name: "curves",
+        kind: "number",
+        value: (row) =>
+          row.left_out === 0 ? String(row.used) : `${row.used} (${row.left_out} not bracketed)`,
+      },
+    ],
+    rows,
+  );
+}
+
+const placeLabel = (place: string): string =>
+  Object.entries(JSON.parse(place) as Record<string, unknown>)
+    .map(([name, value]) => coordinateLabel(name, value))
+    .join(", ");
 
 /** Every point of the curves, as the figure draws them. */
 export function pointsTable(id: string, facets: Facets, curves: FigureCurve[]): Markup {
@@ -256,7 +335,7 @@ export function pointsTable(id: string, facets: Facets, curves: FigureCurve[]): 
   const number = (v: number | null, digits: number): string => (v === null ? "" : decimal(v, digits));
   return table(
     id,
-    "Validation loss at each learning rate, nats per token",
+    `Validation loss at each ${TUNED[facets.tuned].long}, nats per token`,
     [
       ...[...whereColumns(facets), sparsityColumn(facets)].map(
         (column): Column<Row> => ({
@@ -265,7 +344,11 @@ export function pointsTable(id: string, facets: Facets, curves: FigureCurve[]): 
           value: (row) => column.value(row.curve),
         }),
       ),
-      { name: "log₂ LR", kind: "number", value: ({ point }) => number(point.log2_lr, 2) },
+      {
+        name: `log₂ ${TUNED[facets.tuned].short}`,
+        kind: "number",
+        value: ({ point }) => number(point.log2_lr, 2),
+      },
       {
         name: "mean loss",
         kind: "number",

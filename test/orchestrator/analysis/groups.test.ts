@@ -1,19 +1,15 @@
 /** Which curves a verdict compares. */
 import { expect, test } from "vitest";
 import { type Axis, groupsAlong } from "../../../orchestrator/analysis/groups.ts";
-import { bracketed, curveOf } from "./helpers.ts";
 
-/** Each group as its sparsity, width and layers per cell, the base first. */
+/** Each group as its sparsity, width and layers per member, the base first. */
 function groups(axis: Axis, places: Record<string, unknown>[]) {
-  const curves = new Map(
-    places.map((place) => {
-      const first = { parameterization: "supar", width: 128, layers: 2, sparsity: 0, ...place };
-      return [JSON.stringify(first), { first, input: curveOf({}) }];
-    }),
-  );
-  const optima = new Map([...curves.keys()].map((key) => [key, bracketed(-7, -7.1, -6.9)]));
-  return groupsAlong(axis, curves, optima).map(({ cells }) =>
-    cells.map(({ first }) => [first.sparsity, first.width, first.layers].join(" ")),
+  const curves = places.map((place) => {
+    const coordinates = { parameterization: "supar", width: 128, layers: 2, sparsity: 0, ...place };
+    return { curve: JSON.stringify(coordinates), coordinates };
+  });
+  return groupsAlong(axis, curves).map(({ members }) =>
+    members.map(({ coordinates: c }) => [c.sparsity, c.width, c.layers].join(" ")),
   );
 }
 

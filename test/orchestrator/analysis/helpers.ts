@@ -85,9 +85,16 @@ export const bounded = (flag: Optimum["flag"], low: number | null, high: number 
   log2_lr_high_90: high,
 });
 
-export const cellOf = (optimum: Optimum, at: { width?: number; density?: number } = {}): Cell => ({
+/** Where a cell stands; 256 wide and dense unless said otherwise. */
+export const standing = (at: { width?: number; density?: number } = {}): Cell["coordinates"] => ({
+  parameterization: "supar",
   width: at.width ?? 256,
-  density: at.density ?? 1,
+  layers: 2,
+  sparsity: 1 - (at.density ?? 1),
+});
+
+export const cellOf = (optimum: Optimum, at: { width?: number; density?: number } = {}): Cell => ({
+  coordinates: standing(at),
   curve: { points: [] },
   optimum,
 });

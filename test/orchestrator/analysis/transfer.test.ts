@@ -1,20 +1,20 @@
 /** Drift, regret, exponents, verdict, level: against numbers worked by hand. */
 import { describe, expect, it } from "vitest";
 import { drawCurve, gridOf, seededRandom, type Truth } from "../../../bench/synthetic-curves.ts";
+import { readCurve } from "../../../orchestrator/analysis/curve.ts";
 import { exponents } from "../../../orchestrator/analysis/exponents.ts";
-import { level } from "../../../orchestrator/analysis/level.ts";
-import { pooledNoise } from "../../../orchestrator/analysis/noise.ts";
+import { aboveBest } from "../../../orchestrator/analysis/level.ts";
+import { noiseOfOthers, pooledNoise } from "../../../orchestrator/analysis/noise.ts";
 import { fitOptimum } from "../../../orchestrator/analysis/optimum.ts";
 import { drift, regret } from "../../../orchestrator/analysis/transfer.ts";
 import type { Cell, CurveInput } from "../../../orchestrator/analysis/types.ts";
 import { verdict } from "../../../orchestrator/analysis/verdict.ts";
-import { bounded, bracketed, cellOf, curveOf, sampled } from "./helpers.ts";
+import { bounded, bracketed, cellOf, curveOf, sampled, standing } from "./helpers.ts";
 
 const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
 const parabola = (x0: number) => (x: number) => 3 * Math.exp(0.01 * (x - x0) ** 2);
 const fitted = (curve: CurveInput, density = 1): Cell => ({
-  width: 256,
-  density,
+  coordinates: standing({ density }),
   curve,
   optimum: fitOptimum(curve),
 });
@@ -177,6 +177,28 @@ describe("verdict", () => {
     expect(judge([base, sparse(bracketed(-7.9, -8.1, -7.7))]).cells).toHaveLength(1);
   });
 
+  it("names what moves with the axis", () => {
+    const tied = [
+      { density: 1, width: 768 },
+      { density: 0.5, width: 1088 },
+    ].map((at) => cellOf(bracketed(-8, -8.1, -7.9), at));
+    const along = { axis: "density", tied: ["width"] } as const;
+    expect(verdict(tied, tied[0]!, along).sentence).toBe(
+      "transfers across sparsity 0 to 0.5 (width 768 to 1088) within ±0.1 octave",
+    );
+    const moved = cellOf(bracketed(-6, -6.1, -5.9), { density: 0.25, width: 1536 });
+    expect(verdict([moved], tied[0]!, along).sentence).toBe(
+      "drifts +2.0 octaves at sparsity 0.75, width 1536 (+1.9 to +2.1)",
+    );
+  });
+
+  it("does not work out what more seeds would do while runs are still to come", () => {
+    const wide = sparse(bracketed(-7.6, -8.2, -7));
+    const v = verdict([wide], base, { axis: "density", open: 3 });
+    expect(v).toMatchObject({ verdict: "inconclusive", more_seeds: null, open: 3 });
+    expect(v.sentence).toContain("; 3 runs are still to come");
+  });
+
   it("names widths on the width axis", () => {
     const cells = [128, 512].map((width) => cellOf(bracketed(-8, -8.1, -7.9), { width }));
     expect(verdict(cells, base, { axis: "width" }).sentence).toBe(
@@ -246,16 +268,18 @@ describe("verdict", () => {
 });
 
 describe("level", () => {
-  it("sets the best losses side by side, lowest first, bounds as bounds", () => {
-    const levels = level([
-      { parameterization: "sp", cells: [cellOf(bracketed(-9, -9.1, -8.9, 2.1))] },
-      { parameterization: "supar", cells: [cellOf(bracketed(-6, -6.1, -5.9, 2))] },
-      { parameterization: "mup", cells: [cellOf({ ...bounded("at high edge", -5, null), grid_loss: 2.2 })] },
+  it("is how far each best loss lies above the lowest; a bound stands in where there is no estimate", () => {
+    const levels = aboveBest([
+      bracketed(-9, -9.1, -8.9, 2.1),
+      bracketed(-6, -6.1, -5.9, 2),
+      { ...bounded("at high edge", -5, null), grid_loss: 2.2 },
+      bounded("incomplete", null, null),
     ]);
-    expect(levels).toHaveLength(1);
-    expect(levels[0]!.losses.map((l) => l.parameterization)).toEqual(["supar", "sp", "mup"]);
-    expect(levels[0]!.losses[1]!.per_cent_above_best).toBeCloseTo(5, 10);
-    expect(levels[0]!.losses[2]!.loss).toEqual({ estimate: null, low: null, high: 2.2 });
+    expect(levels[0]!).toBeCloseTo(5, 10);
+    expect(levels[1]).toBe(0);
+    expect(levels[2]!).toBeCloseTo(10, 10);
+    expect(levels[3]).toBeNull();
+    expect(aboveBest([bounded("incomplete", null, null)])).toEqual([null]);
   });
 });
 
@@ -263,13 +287,23 @@ describe("pooled noise", () => {
   it("is the scatter within seeds, levels removed: (3 rates − 1)(2 seeds − 1) degrees of freedom", () => {
     // Logs: seed 0: 0, 0, 0; seed 1: 0.01, 0.01 + 0.003, 0.01 − 0.003. Interaction residuals ±0.0015 (4 of them).
     const rows = { 1: [1, Math.exp(0.01)], 2: [1, Math.exp(0.013)], 3: [1, Math.exp(0.007)] };
-    const noise = pooledNoise([curveOf(rows)])!;
+    const noise = pooledNoise([readCurve(curveOf(rows))])!;
     expect(noise.df).toBe(2);
     expect(noise.sd ** 2).toBeCloseTo((4 * 0.0015 ** 2) / 2, 12);
   });
 
   it("is unknown without a second seed", () => {
-    expect(pooledNoise([curveOf({ 1: 2, 2: 2.1, 3: 2.2 })])).toBeNull();
+    expect(pooledNoise([readCurve(curveOf({ 1: 2, 2: 2.1, 3: 2.2 }))])).toBeNull();
+  });
+
+  it("of the others leaves a curve's own out, makes up for what that lacks, and moves in steps of a quarter of an octave", () => {
+    // (100 · 0.004² − 4 · 0.01²) / 96 = (0.003536)²: log2 is −8.144, rounded −8.25.
+    const own = { residual_df: 4, residual_ss: 4 * 0.01 ** 2 };
+    const others = noiseOfOthers(own, { sd: 0.004, df: 100 })!;
+    expect(Math.log2(others.sd)).toBeCloseTo(-8.25, 12);
+    expect(others.df).toBe(4);
+    expect(noiseOfOthers({ residual_df: 8, residual_ss: 0.001 }, { sd: 0.004, df: 100 })).toBeUndefined();
+    expect(noiseOfOthers(own, { sd: 0.01, df: 4 })).toBeUndefined();
   });
 
   it("of quiet curves narrows a single seed's interval", () => {

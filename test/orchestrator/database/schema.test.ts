@@ -66,7 +66,15 @@ describe("a freshly migrated database", () => {
   );
 
   it("has the views that people are promised", () => {
-    expect(namesOf(freshDatabase(), "view")).toEqual(["curves", "missing", "optima", "run_results"]);
+    expect(namesOf(freshDatabase(), "view")).toEqual([
+      "curves",
+      "exponents",
+      "level",
+      "missing",
+      "optima",
+      "run_results",
+      "transfer",
+    ]);
   });
 
   it.each(views.map((view) => [getViewConfig(view).name, getViewConfig(view)] as const))(
@@ -77,10 +85,11 @@ describe("a freshly migrated database", () => {
       const fields = Object.values(config.selectedFields) as { name: string; getSQLType(): string }[];
       expect(fields.map((field) => field.name)).toEqual(live.map((c) => c.name));
       // An expression has no declared type: its type is that of a value.
-      submitText(db, gridText({ sparsity: "[0.5]", rates: "[0.01]" }));
-      const [{ id }] = db.sqlite.prepare("SELECT id FROM runs").all() as [{ id: string }];
-      const attempt = new Attempt(id, 1001);
-      applyAll(db, [attempt.claimed(), attempt.started(), attempt.finished(2.5)]);
+      submitText(db, gridText({ sparsity: "[0.5, 0.75]", rates: "[0.01]" }));
+      for (const { id } of db.sqlite.prepare("SELECT id FROM runs").all() as { id: string }[]) {
+        const attempt = new Attempt(id, 1001);
+        applyAll(db, [attempt.claimed(), attempt.started(), attempt.finished(2.5)]);
+      }
       const row = db.sqlite.prepare(`SELECT * FROM ${name}`).get() as Record<string, unknown>;
       const integers = new Set(
         db.sqlite

@@ -160,15 +160,26 @@ describe("optima", () => {
       sparsity: "[0, 0.5]",
       rates: "{ log2: { from: -9, to: -5 } }",
       seeds: "[1, 2]",
-    });
-    const stored = () => all(db, "SELECT * FROM curve_optima ORDER BY phase_id, curve");
+    }).replace("axes:", "axes:\n  width: [32, 64]");
+    const DERIVED = ["curve_optima", "curve_transfer", "verdicts", "phase_exponents"];
+    const stored = () => DERIVED.map((table) => all(db, `SELECT * FROM ${table} ORDER BY 1, 2, 3`));
+    /** What is derived, made from nothing but the results. */
+    const afresh = () => {
+      for (const table of DERIVED) db.sqlite.exec(`DELETE FROM ${table}`);
+      for (const { id } of all(db, "SELECT id FROM phases")) refreshPhase(db.sqlite, id as number);
+      return stored();
+    };
     const agree = () => {
       const now = stored();
-      for (const { id } of all(db, "SELECT id FROM phases")) refreshPhase(db.sqlite, id as number);
-      expect(stored()).toEqual(now);
+      expect(afresh()).toEqual(now);
       const sweeps = all(db, "SELECT name FROM sweeps") as { name: string }[];
       for (const { name } of sweeps) {
-        const { rows } = readAnswer(db, name);
+        const { rows, transfer, exponents, level } = readAnswer(db, name);
+        for (const [view, answered] of Object.entries({ transfer, exponents, level })) {
+          const inSql = db.sqlite.prepare(`SELECT * FROM ${view} WHERE sweep = ?`).all(name);
+          expect(answered).toHaveLength(inSql.length);
+          expect(answered).toEqual(expect.arrayContaining(inSql));
+        }
         const sql = db.sqlite.prepare("SELECT * FROM optima WHERE sweep = ?").all(name) as {
           curve: string;
         }[];
@@ -190,7 +201,7 @@ describe("optima", () => {
         const attempt = new Attempt(run, 1001);
         applyAll(db, [attempt.claimed(), attempt.failed(true)]);
       } else train(db, run, log2 > -6 && coordinates.seed === 2 ? null : valley(-7.3)(log2) + i / 5000);
-      if (i % 5 === 0) agree();
+      if (i % 11 === 0) agree();
     }
     agree();
     submitText(db, gridText({ name: "other", rates: "{ log2: { from: -8, to: -6 } }", seeds: "[1, 2]" }));

@@ -42,8 +42,8 @@ describe("extend", () => {
     const more = extendCurve(planned({ [-8]: 2, [-7]: 2.5, [-6]: 3.2 }, { seeds: [1, 2] }));
     expect(more).toEqual({
       points: [
-        { learning_rate: 2 ** -9, seed: 1 },
-        { learning_rate: 2 ** -9, seed: 2 },
+        { tuned_value: 2 ** -9, seed: 1 },
+        { tuned_value: 2 ** -9, seed: 2 },
       ],
       reason: "extend: optimum at the low edge of 2^-8 to 2^-6",
     });
@@ -52,7 +52,7 @@ describe("extend", () => {
   it("adds the next rate above when the highest is best, at the grid's own spacing", () => {
     const more = extendCurve(planned({ [-10]: 3.2, [-8]: 2.5, [-6]: 2 }));
     expect(more).toEqual({
-      points: [{ learning_rate: 2 ** -4, seed: 1 }],
+      points: [{ tuned_value: 2 ** -4, seed: 1 }],
       reason: "extend: optimum at the high edge of 2^-10 to 2^-6",
     });
   });
@@ -78,7 +78,7 @@ describe("refine, one curve", () => {
   it("puts a rate halfway between the best and the wall", () => {
     const more = refineCurve(planned({ [-8]: 3.2, [-7]: 2.5, [-6]: 2, [-5]: null }, { seeds: [4, 5] }));
     // √(2^-6 · 2^-5) = 2^-5.5
-    expect(more?.points.map((p) => [Math.log2(p.learning_rate), p.seed])).toEqual([
+    expect(more?.points.map((p) => [Math.log2(p.tuned_value), p.seed])).toEqual([
       [-5.5, 4],
       [-5.5, 5],
     ]);
@@ -98,7 +98,7 @@ describe("refine, one curve", () => {
     );
     expect(refineCurve(flat)).toEqual({
       // 2.5 is 25% above 2: it would not count.
-      points: [-8, -7, -6].map((x) => ({ learning_rate: 2 ** x, seed: 3 })),
+      points: [-8, -7, -6].map((x) => ({ tuned_value: 2 ** x, seed: 3 })),
       reason: "refine: another seed, noise hides the optimum",
     });
   });
@@ -116,8 +116,8 @@ describe("refine, an undecided verdict", () => {
     // 2.1 is 5% above 2; 2.45 and 3.8 are more than 10% above.
     expect(refineVerdict(planned(losses), { more_seeds: 4 })).toEqual({
       points: [
-        { learning_rate: 2 ** -7, seed: 2 },
-        { learning_rate: 2 ** -6, seed: 2 },
+        { tuned_value: 2 ** -7, seed: 2 },
+        { tuned_value: 2 ** -6, seed: 2 },
       ],
       reason: "refine: another seed, about 4 more would decide the verdict",
     });
@@ -127,10 +127,8 @@ describe("refine, an undecided verdict", () => {
     const interval = { flag: "bracketed" as const, log2_lr: -6.6, log2_lr_low: -7.2, log2_lr_high: -6.2 };
     const more = refineVerdict(planned(losses, { optimum: interval }), { more_seeds: null });
     // The gaps −8 to −7 and −7 to −6 reach into the interval; the centre of the second is nearer to −6.6.
-    expect(more?.points.map((p) => Math.log2(p.learning_rate))).toEqual([-6.5]);
-    expect(more?.reason).toBe(
-      "refine: between 2^-7 and 2^-6, the verdict needs learning rates near the optimum",
-    );
+    expect(more?.points.map((p) => Math.log2(p.tuned_value))).toEqual([-6.5]);
+    expect(more?.reason).toBe("refine: between 2^-7 and 2^-6, the verdict needs points near the optimum");
   });
 
   it("a seed after all when the rates are as close as they may come", () => {

@@ -132,6 +132,25 @@ describe("mistakes in phases", () => {
     );
   });
 
+  it("of what is tuned: an axis is missing; there is nothing of that name; several curves to take it from", () => {
+    expectProblems(`${HEAD}tune: §init_std\naxes: {parameterization: [supar], learning_rate: [0.1, 0.2]}\n`, [
+      /^tune: init_std is not varied; expected an axis over it$/,
+    ]);
+    expectProblems(`${HEAD}tune: §width\naxes: {parameterization: [supar], width: [64, 128]}\n`, [
+      /^tune: .*init_std/,
+    ]);
+    expectProblems(
+      `${HEAD}phases:
+  - name: inits
+    tune: init_std
+    axes: {parameterization: [supar], sparsity: [0, 0.5], init_std: [0.1, 0.2], learning_rate: [0.1, 0.2]}
+  - name: rates
+    axes: {parameterization: [supar], §init_std: {from: inits, at: {sparsity: 0}}}
+`,
+      [/matches 2 supar curves of phase "inits"; expected at: \{…\} to choose one by learning_rate$/],
+    );
+  });
+
   it("axes beside phases, an axis that takes where there are no phases, no phases at all", () => {
     expectProblems(`${HEAD}§axes: {parameterization: sp}\nphases:\n  - ${PROXY}\n`, [
       /^axes: axes and phases are both given; expected one of them/,

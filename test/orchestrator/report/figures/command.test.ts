@@ -28,6 +28,8 @@ test("targets combine with --json, and every file written is said", async () => 
   }
   expect((JSON.parse(output.stdout) as { rows: unknown[] }).rows).toHaveLength(9);
   expect(output.stderr.trim().split("\n")).toEqual(
-    ["report.html", "curves.csv", "optima.csv", "transfer.csv"].map((name) => `wrote ${join(dir, name)}`),
+    ["report.html", "curves.csv", "optima.csv", "transfer.csv", "exponents.csv", "level.csv"].map(
+      (name) => `wrote ${join(dir, name)}`,
+    ),
   );
 });

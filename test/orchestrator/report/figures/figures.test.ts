@@ -141,6 +141,7 @@ describe("names are data", () => {
     // As if axes of the sweep file had such names and values, and a second phase had the same name.
     for (const curve of data.phases[0]!.curves) curve.other = { [HOSTILE]: `${HOSTILE} ${curve.title}` };
     const hostile: FigureData = {
+      ...data,
       answer: { ...data.answer, progress: { ...data.answer.progress, sweep: HOSTILE } },
       phases: [
         data.phases[0]!,
@@ -190,7 +191,7 @@ describe("a page that stands alone", () => {
   test("every table has a caption, and every heading a scope", () => {
     const page = parseXml(htmlReport(readFigureData(mixedDatabase(), "mixed")));
     const count = (name: string) => page.filter((e) => e.name === name).length;
-    expect(count("table")).toBe(4);
+    expect(count("table")).toBe(5);
     expect(count("caption")).toBe(count("table"));
     for (const e of page.filter((e) => e.name === "th")) expect(["row", "col"]).toContain(e.attributes.scope);
   });
