@@ -14,6 +14,7 @@ import { textTable } from "../orchestrator/terminal/table.ts";
 import { flopsPerToken, parameterCount } from "../schema/cost.ts";
 import { type Plan, runIdOf } from "../schema/plan.ts";
 import { type RunCommand, type TrainerEvent, trainerEventSchema } from "../schema/protocol.ts";
+import { trainerEnvironment } from "../workers/trainer-process.ts";
 import { MODELS, type Model, writeRandomData } from "./engine-models.ts";
 import { LineProcess } from "./line-process.ts";
 
@@ -70,8 +71,14 @@ const torchPath = fileURLToPath(new URL("engine_torch.py", import.meta.url));
 
 async function measureSpeed({ plan }: Model, dataDirectory: string): Promise<Speeds> {
   const all: LineProcess[] = [];
-  const start = async (program: string, args: string[], argument: object): Promise<LineProcess> => {
-    const process = new LineProcess(program, [...args, JSON.stringify(argument)]);
+  const start = async (
+    program: string,
+    args: string[],
+    argument: { threads: number; [key: string]: unknown },
+  ): Promise<LineProcess> => {
+    // PyTorch too gets its memory as a trainer does.
+    const env = trainerEnvironment(argument.threads);
+    const process = new LineProcess(program, [...args, JSON.stringify(argument)], env);
     all.push(process);
     await process.next();
     return process;
@@ -123,8 +130,7 @@ const tiny = MODELS[0]!;
 /** A real trainer process, spoken to as the worker does. */
 async function measureTrainer(model: Model, dataDirectory: string, tinyData: string): Promise<Trainer> {
   const main = join(root, "dist", "workers", "trainers", "onnx", "main.js");
-  const start = () =>
-    new LineProcess(process.execPath, [main], { ...process.env, MUSWEEP_THREADS: String(THREADS) });
+  const start = () => new LineProcess(process.execPath, [main], trainerEnvironment(THREADS));
   const run = async (trainer: LineProcess, plan: Plan, data: string) => {
     const begun = performance.now();
     const command: RunCommand = {

@@ -5,7 +5,7 @@
 
 import { z } from "zod";
 import { type Plan, planSchema } from "../schema/plan.ts";
-import { builtInTrainer, TrainerFailure, TrainerProcess } from "./trainer-process.ts";
+import { builtInTrainer, TrainerFailure, TrainerProcess, trainerEnvironment } from "./trainer-process.ts";
 
 const requestSchema = z.strictObject({
   plans: z.array(planSchema),
@@ -53,7 +53,7 @@ async function tokensPerSecond(
 }
 
 const request = requestSchema.parse(JSON.parse(process.argv[2] ?? "null"));
-const env = { ...process.env, MUSWEEP_THREADS: String(request.threads_per_slot) };
+const env = trainerEnvironment(request.threads_per_slot);
 const trainers = await Promise.all(
   Array.from({ length: request.slots }, () =>
     TrainerProcess.start(builtInTrainer(), { env, silenceMs: 120_000 }),

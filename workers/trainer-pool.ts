@@ -1,6 +1,6 @@
 /** Warm trainer processes, one per busy slot: a finished run's trainer takes the next run. */
 import type { WorkerConfig } from "../schema/worker.ts";
-import { builtInTrainer, TrainerProcess } from "./trainer-process.ts";
+import { builtInTrainer, TrainerProcess, trainerEnvironment } from "./trainer-process.ts";
 
 export class TrainerPool {
   readonly #command: string[];
@@ -11,7 +11,7 @@ export class TrainerPool {
 
   constructor(config: WorkerConfig) {
     this.#command = config.trainer === "onnx" ? builtInTrainer() : config.trainer;
-    this.#env = { ...process.env, MUSWEEP_THREADS: String(config.threads_per_slot) };
+    this.#env = trainerEnvironment(config.threads_per_slot);
     this.#silenceMs = config.silence_seconds * 1000;
   }
 
