@@ -22,6 +22,7 @@ interface Size {
   readonly vocabulary?: number;
   readonly density?: number;
   readonly steps?: number;
+  readonly evaluated?: number;
   readonly target?: Model["target"];
 }
 
@@ -84,7 +85,7 @@ function planOf(size: Size): Plan {
     steps: size.steps ?? 1000,
     batch_size: batch,
     micro_batch_size: size.microBatch ?? null,
-    evaluation: { every_steps: null, sequences: 256 },
+    evaluation: { every_steps: null, sequences: size.evaluated ?? 256 },
     divergence: { patience_steps: 1_000_000 },
   };
 }
@@ -105,6 +106,7 @@ export const MODELS: readonly Model[] = [
     batch: 8,
     density: 0.25,
     steps: 180,
+    evaluated: 128,
   }),
   model("d64 L2", { width: 64, layers: 2, dHead: 32, target: { peak: 0.5, torch: 1.6 } }),
   model("d128 L4", { width: 128, layers: 4, target: { peak: 0.65, torch: 1.6 } }),

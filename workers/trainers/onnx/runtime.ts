@@ -185,7 +185,7 @@ export class Binding {
     call("RunWithBinding", this.#session, null, this.#binding);
   }
 
-  /** The same on a thread of its own, beside this one. */
+  /** The same on a thread of its own; the event loop goes on. */
   async runAside(): Promise<void> {
     check("RunWithBinding", await runAside(this.#session, null, this.#binding));
   }
