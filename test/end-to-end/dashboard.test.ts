@@ -168,6 +168,22 @@ describe("the dashboard", () => {
   });
 });
 
+describe("run --open", () => {
+  it("shows the sweep while it trains, and ends with it", async () => {
+    const own = scratch();
+    const name = writeSweep(own, { steps: 400, sparsity: "[0]" });
+    // No screen: the address is said, and no browser opened.
+    const run = new Musweep(own, ["run", name, "--open"], { DISPLAY: "", WAYLAND_DISPLAY: "" });
+    await run.says(/Dashboard: http/);
+    const address = /Dashboard: (\S+)/.exec(run.stderr)![1]!;
+    expect(address).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/sweeps\/tiny$/);
+    expect(await (await fetch(address)).text()).toContain("<h1>tiny</h1>");
+    expect(await run.ended).toMatchObject({ code: 0 });
+    await expect(fetch(address)).rejects.toThrow();
+    await own.expectNoProcess();
+  });
+});
+
 describe.each([
   ["light", 1280],
   ["dark", 1280],

@@ -69,10 +69,10 @@ function parts(c: Request, { db }: Context, answers: Answers, view: View): Fragm
     status: statusView(db, view.progress, data.answer.failures),
     verdicts: verdictView(data.answer),
     phases: html`${phasesView(view.progress)}`,
-    figures: html`${specialAnswer(data.answer, view.phase.name)}${figuresView(drawn)}`,
+    figures: html`${specialAnswer(data.answer, view.phase.name)}${figuresView(drawn, view)}`,
     tables: html`${tablesView(drawn, data.answer)}`,
     "map-part": heatMap(c, db, view),
-    runs: runList(readRuns(c, db, view).rows),
+    runs: runList(readRuns(c, db, view).rows, view),
   };
 }
 

@@ -12,7 +12,7 @@ import {
   transferTable,
 } from "../../report/figures/tables.ts";
 import { embed, type Html, html } from "../html.ts";
-import { isShown, type View } from "./view.ts";
+import { isShown, nothingText, type View } from "./view.ts";
 
 /** More points than this are for the CSV file. */
 const POINTS_SHOWN = 2000;
@@ -25,8 +25,8 @@ export function chosenPhase(data: FigureData, view: View): DrawnPhase | null {
   return drawnPhases({ ...data, phases: [{ name: view.phase.name, tuned: view.phase.tuned, curves }] })[0]!;
 }
 
-export function figuresView(drawn: DrawnPhase | null): Html {
-  if (drawn === null) return html`<p class="muted">Nothing to draw: no curves are chosen.</p>`;
+export function figuresView(drawn: DrawnPhase | null, view: View): Html {
+  if (drawn === null) return html`<p class="muted">${nothingText(view)}</p>`;
   const figures = drawn.figures.flatMap((figure) => drawTwice(figure, figure.name));
   const missed = leftOut(drawn);
   return html`${figures.length === 0 ? html`<p class="muted">No curves yet: a curve takes two learning rates.</p>` : embed(figures)}

@@ -13,7 +13,7 @@ import { coordinateLabel, decimal, sparsityLabel } from "../../report/figures/la
 import { isSearch } from "../../sweep/taken-axes.ts";
 import { runPath, SIGNS } from "../components.ts";
 import { type Html, html } from "../html.ts";
-import { cellCondition, otherView, type View } from "./view.ts";
+import { cellCondition, nothingText, otherView, type View } from "./view.ts";
 
 const ROWS = 60;
 const COLUMNS = 64;
@@ -35,7 +35,7 @@ export function heatMap(c: Request, db: Database, view: View): Html {
   if (view.phase.definition !== null && isSearch(view.phase.definition.phase.axes))
     return html`<p class="muted">A random search has no grid to map: its runs are listed below.</p>`;
   const { rows, more } = readRows(db, view);
-  if (rows.length === 0) return html`<p class="muted">No runs are chosen.</p>`;
+  if (rows.length === 0) return html`<p class="muted">${nothingText(view)}</p>`;
   const rates = [...new Set(rows.flatMap((row) => row.cells.map((cell) => cell.tuned_value)))].sort(
     (a, b) => a - b,
   );

@@ -8,7 +8,7 @@ import { duration, fixed } from "../../terminal/format.ts";
 import { badge, dataTable, runPath } from "../components.ts";
 import { type Html, html } from "../html.ts";
 import { type Key, readSlice, type Slice } from "../paging.ts";
-import { cellCondition, type View } from "./view.ts";
+import { cellCondition, nothingText, type View } from "./view.ts";
 
 const SIZE = 50;
 
@@ -48,8 +48,8 @@ export function readRuns(c: Request, { sqlite }: Database, view: View): Slice<Ro
   return readSlice(c, SIZE, (row) => [row.position], fetch);
 }
 
-export function runList(rows: readonly Row[]): Html {
-  if (rows.length === 0) return html`<p class="muted">No runs are chosen.</p>`;
+export function runList(rows: readonly Row[], view: View): Html {
+  if (rows.length === 0) return html`<p class="muted">${nothingText(view)}</p>`;
   const isAdded = rows.some((row) => row.reason !== "grid");
   return dataTable<Row>(
     "runs-table",

@@ -68,3 +68,9 @@ export function otherView(c: Request, changes: Record<string, string | null>): s
   }
   return `${url.pathname.replace(/\/live$/, "")}${url.search}`;
 }
+
+/** Why there is nothing to show. */
+export const nothingText = ({ phase }: View): string =>
+  phase.state === "waiting" || phase.state === "stopped"
+    ? `Phase ${phase.name} has no runs yet: it takes values from another phase, which is not decided.`
+    : "Nothing fits the filters above.";

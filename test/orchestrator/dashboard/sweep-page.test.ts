@@ -1,9 +1,12 @@
 /** A sweep's page: it shows what the database has, follows it, and what it is asked to do is done. */
 
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "csv-parse/sync";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Database, openDatabase } from "../../../orchestrator/database/open.ts";
+import { advancePhases } from "../../../orchestrator/phases/advance.ts";
+import { ROOT } from "../../../scripts/setup.mjs";
 import { Attempt, applyAll, cellsOf, gridText, submitText, train } from "../../support/database.ts";
 import { scratch } from "../../support/scratch.ts";
 import { mixedDatabase } from "../report/figures/fixture.ts";
@@ -97,6 +100,36 @@ describe("the list of runs", () => {
     const back = await page(app, previous(second)!);
     expect(titles(back)).toEqual(all[0]);
     expect(previous(back)).toBeUndefined();
+  });
+});
+
+describe("phases", () => {
+  it("have a tab each, and one that waits says what for", async () => {
+    const { app, db } = openApp();
+    const file = readFileSync(join(ROOT, "sweeps", "proxy-to-target.yaml"), "utf8");
+    submitText(db, file);
+    const first = await page(app, "/sweeps/proxy-to-target");
+    expect(first).toMatch(/<a href="[^"]+phase=proxy" aria-current="true">proxy/);
+    expect(first).toContain("starts when what it takes values from is decided");
+    const waiting = await page(app, "/sweeps/proxy-to-target?phase=target");
+    expect(waiting).toMatch(/<a href="[^"]+phase=target" aria-current="true">target/);
+    expect(waiting).toContain("Phase target has no runs yet: it takes values from another phase");
+    expect(waiting).not.toContain('class="map');
+  });
+
+  it("show which points were added to the grid, and why", async () => {
+    const { app, db } = openApp();
+    const yaml = `${gridText({ rates: "{ log2: { from: -8, to: -4 } }" })}extend: { max: 2 }\n`;
+    submitText(db, yaml);
+    // The higher the rate, the better: the optimum lies at the edge, and the grid grows by one octave.
+    for (const [i, { run }] of cellsOf(yaml).entries()) train(db, run, 3 - 0.1 * i);
+    advancePhases(db);
+    const text = await page(app, "/sweeps/grid");
+    const added = [...text.matchAll(/<a href="[^"]+" class="pending added" title="([^"]+)"/g)];
+    expect(added.map((m) => m[1])).toEqual([
+      expect.stringMatching(/^log₂ LR −3, seed 1: pending; added, extend: /),
+    ]);
+    expect(text).toMatch(/1 point added, extend: /);
   });
 });
 
