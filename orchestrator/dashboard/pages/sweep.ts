@@ -59,7 +59,7 @@ export const sweepPage: Page = {
 };
 
 /** A phase that has not started yet may have as many, once it does. */
-const FEW_SPARSITIES = [1, 2, 3, 4, 5, 6, 7, 8];
+const FEW_LINES = [1, 2, 3, 4, 5, 6, 7, 8];
 
 /** The parts that follow the database. */
 function parts(c: Request, { db }: Context, answers: Answers, view: View): Fragments {
@@ -88,7 +88,7 @@ function sweep(c: Request, context: Context, answers: Answers): Response | Promi
       title: name,
       section: "/",
       live: `${sweepPath(name)}/live${search}`,
-      figureSeries: [...FEW_SPARSITIES, chosenPhase(data, view)?.facets.sparsities.length ?? 1],
+      figureSeries: [...FEW_LINES, ...(chosenPhase(data, view)?.series ?? [])],
       body: html`<div class="title"><h1>${name}</h1></div>
 ${notice(c)}
 ${fragment("status", live.status!)}

@@ -9,7 +9,7 @@ import { decimal, sparsityLabel } from "./labels.ts";
 import { element, type Markup, text } from "./markup.ts";
 import { marker } from "./theme.ts";
 
-/** Height of one sparsity's marks above the axis. */
+/** Height of one line's marks above the axis. */
 export const STRIP_ROW = 8;
 
 type Scale = ReturnType<typeof linear>;
@@ -22,7 +22,7 @@ export interface Scales {
 export const isAbove = (point: FigurePoint, losses: [number, number] | null): boolean =>
   point.mean !== null && losses !== null && point.mean > losses[1];
 
-/** The optimum of the panel's least sparse curve, the one that the others' drift is measured from. */
+/** The optimum of the panel's first curve, the one that the others' drift is measured from. */
 export function baseLine(panel: Panel, box: Box, { x }: Scales): Markup[] {
   const { log2_lr, log2_lr_low, log2_lr_high } = panel.curves[0]!.optimum;
   if (log2_lr === null || log2_lr_low === null || log2_lr_high === null) return [];
@@ -80,14 +80,17 @@ export function points(
   });
 }
 
-/** Above the axis, in the line of its sparsity: a cross where a seed diverged, an arrowhead where the mean is off the axis. */
+/**
+ * Above the axis: a cross where a seed diverged, an arrowhead where the mean is off the axis.
+ * @param row from the bottom
+ */
 export function marksAbove(
   curve: FigureCurve,
-  leaving: number[],
+  row: number,
   losses: [number, number] | null,
   { x, top }: Scales,
 ): Markup[] {
-  const y = top - 7 - STRIP_ROW * (leaving.length - 1 - leaving.indexOf(curve.sparsity));
+  const y = top - 7 - STRIP_ROW * row;
   return curve.points.flatMap((p) => {
     const above = isAbove(p, losses);
     if (p.diverged === 0 && !above) return [];
@@ -117,9 +120,9 @@ export const cross = (x: number, y: number): string => {
   return `M${l},${t}L${r},${b}M${l},${b}L${r},${t}`;
 };
 
-function describePoint({ title, sparsity, tuned }: FigureCurve, p: FigurePoint): string {
+function describePoint({ title, width, sparsity, tuned }: FigureCurve, p: FigurePoint): string {
   const parts = [
-    `${title}, sparsity ${sparsityLabel(sparsity)}, log₂ ${TUNED[tuned].short} ${decimal(p.log2_lr, 2)}:`,
+    `${title}, width ${width}, sparsity ${sparsityLabel(sparsity)}, log₂ ${TUNED[tuned].short} ${decimal(p.log2_lr, 2)}:`,
   ];
   if (p.mean !== null && p.low !== null && p.high !== null) {
     const spread =

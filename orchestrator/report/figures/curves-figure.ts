@@ -1,5 +1,5 @@
 /**
- * Validation loss against log2 of the base learning rate, a panel per parameterization, a line per sparsity: the paper's
+ * Validation loss against log2 of the base learning rate, a panel per parameterization, a line per sparsity or width: the paper's
  * figures 1, 6 and 8. Panels of a row share both axes, so that optima compare from left to right and levels too.
  */
 
@@ -20,7 +20,7 @@ import {
   spreadAndLine,
 } from "./curve-marks.ts";
 import type { FigureCurve } from "./data.ts";
-import type { Facets, Panel } from "./facets.ts";
+import { type Facets, lineOf, type Panel } from "./facets.ts";
 import {
   arrow,
   type Box,
@@ -79,10 +79,14 @@ export function curvesFigure(facets: Facets, options: FigureOptions): Figure | n
     const panels = row.panels.filter((panel) => panel !== null);
     const curves = panels.flatMap((panel) => panel.curves);
     const losses = lossDomain(curves);
-    // Each sparsity that leaves the axis somewhere in this row gets a line of its own above it, so that no mark hides another.
-    const leaving = facets.sparsities.filter((s) =>
-      curves.some((c) => c.sparsity === s && c.points.some((p) => p.diverged > 0 || isAbove(p, losses))),
-    );
+    // Each line that leaves the axis somewhere in this row gets a place of its own above it, so that no mark hides another.
+    const leaving = facets.lines.values
+      .map((_, i) => i)
+      .filter((i) =>
+        curves.some(
+          (c) => lineOf(facets, c) === i && c.points.some((p) => p.diverged > 0 || isAbove(p, losses)),
+        ),
+      );
     const strip = leaving.length > 0 ? leaving.length * STRIP_ROW + 6 : 0;
     if (row.label !== "") {
       content.push(label(LEFT, y + 16, row.label, { class: "muted" }));
@@ -133,14 +137,14 @@ export function curvesFigure(facets: Facets, options: FigureOptions): Figure | n
       id: options.id,
       title: `Validation loss against ${TUNED[facets.tuned].long}`,
       description: describe(facets),
-      series: facets.sparsities.length,
+      series: facets.lines.values.length,
     },
     content,
   );
 }
 
 const describe = (facets: Facets): string =>
-  `A panel for each of ${facets.parameterizations.map((p) => p.title).join(", ")}; a line for each sparsity (${facets.sparsityLabels.join(", ")}). The report's tables have the same numbers.`;
+  `A panel for each of ${facets.parameterizations.map((p) => p.title).join(", ")}; a line for each ${facets.lines.name} (${facets.lines.labels.join(", ")}). The report's tables have the same numbers.`;
 
 /** Half an octave beyond the rates tried. */
 function rateDomain(curves: FigureCurve[]): [number, number] {
@@ -167,7 +171,7 @@ function lossDomain(curves: FigureCurve[]): [number, number] | null {
 
 interface PanelContext {
   facets: Facets;
-  /** Sparsities with marks above the axis, in their order there. */
+  /** Places of the lines with marks above the axis, in their order there. */
   leaving: number[];
   strip: number;
   id: string;
@@ -177,8 +181,8 @@ interface PanelContext {
 
 function drawPanel(panel: Panel, box: Box, scales: Scales, context: PanelContext): Markup {
   const { facets, leaving, strip, id, labelled, losses } = context;
-  const n = facets.sparsities.length;
-  const index = (curve: FigureCurve) => facets.sparsities.indexOf(curve.sparsity);
+  const n = facets.lines.values.length;
+  const index = (curve: FigureCurve) => lineOf(facets, curve);
   const yTicks =
     losses === null ? { ticks: [], format: String } : lossTicks(scales.y, Math.round(box.height / 40));
   const series = (curve: FigureCurve, ...children: Markup[]): Markup =>
@@ -209,7 +213,7 @@ function drawPanel(panel: Panel, box: Box, scales: Scales, context: PanelContext
       series(
         curve,
         ...points(curve, index(curve), losses, scales),
-        ...marksAbove(curve, leaving, losses, scales),
+        ...marksAbove(curve, leaving.length - 1 - leaving.indexOf(index(curve)), losses, scales),
       ),
     ),
     panel.curves.map((curve) => series(curve, ...optimumMark(curve.optimum, index(curve), box, scales))),
@@ -235,7 +239,8 @@ export function panelTitle(panel: { title: string; subtitle: string }, x: number
 
 /** The legend names only what the figure shows. */
 function keyOf(facets: Facets, curves: FigureCurve[], at: { x: number; y: number; width: number }) {
-  const n = facets.sparsities.length;
+  const { lines } = facets;
+  const n = lines.values.length;
   const flagged = (test: (o: Optimum) => boolean): boolean => curves.some((c) => test(c.optimum));
   const entries: (LegendEntry & { shown: boolean })[] = [
     {
@@ -262,7 +267,12 @@ function keyOf(facets: Facets, curves: FigureCurve[], at: { x: number; y: number
       }),
     },
     {
-      name: facets.sparsities[0] === 0 ? "optimum at sparsity 0" : "optimum of the least sparse",
+      name:
+        lines.name === "width"
+          ? "optimum of the narrowest"
+          : lines.values[0] === 0
+            ? "optimum at sparsity 0"
+            : "optimum of the least sparse",
       shown: facets.rows.some((r) =>
         r.panels.some((p) => p !== null && p.curves[0]!.optimum.log2_lr !== null),
       ),
@@ -294,8 +304,8 @@ function keyOf(facets: Facets, curves: FigureCurve[], at: { x: number; y: number
   return legend(
     [
       {
-        heading: "sparsity",
-        entries: facets.sparsityLabels.map((name, i) => ({
+        heading: lines.name,
+        entries: lines.labels.map((name, i) => ({
           name,
           class: sparsityClass(i, n),
           glyph: group(

@@ -1,10 +1,10 @@
 /**
  * Which curves share a panel. A panel is one parameterization at one value of everything else that varies, with a line per
- * sparsity; parameterizations stand side by side, the rest (width, init_std, …) makes rows. What follows from
- * parameterization and sparsity alone, such as the width in an iso-parameter sweep, needs no row and goes into the names.
+ * sparsity, or per width; parameterizations stand side by side, the rest (width, init_std, …) makes rows. What follows from
+ * parameterization and line alone, such as the width in an iso-parameter sweep, needs no row and goes into the names.
  */
 import type { TakenName } from "../../../schema/axes.ts";
-import { follows, freeCoordinates } from "../../analysis/groups.ts";
+import { AXIS_COORDINATE, follows, freeCoordinates, groupsAlong } from "../../analysis/groups.ts";
 import { placeOf } from "../answer.ts";
 import type { FigureCurve, FigurePhase } from "./data.ts";
 import { coordinateLabel, sparsityLabel } from "./labels.ts";
@@ -14,8 +14,17 @@ export interface Panel {
   /** What follows from the parameterization alone, such as "init_std 0.02"; may be empty. */
   subtitle: string;
   parameterization: string;
-  /** By rising sparsity, each sparsity once. */
+  /** By rising sparsity or width, each once: a line each. */
   curves: FigureCurve[];
+}
+
+/** What the lines of a panel differ in; a line's colour and marker are its place here. */
+interface Lines {
+  name: "sparsity" | "width";
+  /** Of the whole phase, rising. */
+  values: number[];
+  /** With what is tied to them. */
+  labels: string[];
 }
 
 interface PanelRow {
@@ -29,9 +38,9 @@ export interface Facets {
   phase: string;
   /** What the curves are over. */
   tuned: TakenName;
-  /** Every sparsity of the phase, rising; a series' colour and marker are its place here. */
+  lines: Lines;
+  /** Every sparsity of the phase, rising, and their names. */
   sparsities: number[];
-  /** Names of the sparsities, with what is tied to them. */
   sparsityLabels: string[];
   parameterizations: { id: string; title: string }[];
   /** Names of the coordinates that make rows. */
@@ -44,18 +53,39 @@ export interface Facets {
 /** More rows than this make no figure that anyone reads. */
 const MAX_ROWS = 24;
 
-export function facetsOf({ name, tuned, curves }: FigurePhase): Facets {
-  const sparsities = [...new Set(curves.map((c) => c.sparsity))].sort((a, b) => a - b);
+/** The place of a curve's line among the others. */
+export const lineOf = ({ lines }: Facets, curve: FigureCurve): number =>
+  lines.values.indexOf(curve[lines.name]);
+
+/** Facets with a line per width; null when no curves differ in width alone. */
+export function widthFacets(phase: FigurePhase): Facets | null {
+  const placed = phase.curves.map((curve) => ({ ...curve, coordinates: placeOf(curve) }));
+  return groupsAlong("width", placed).some(({ members }) => members.length > 1)
+    ? facetsOf(phase, "width")
+    : null;
+}
+
+export function facetsOf(
+  { name, tuned, curves }: FigurePhase,
+  axis: "density" | "width" = "density",
+): Facets {
+  const own = AXIS_COORDINATE[axis] as Lines["name"];
+  const distinct = (of: Lines["name"]): number[] =>
+    [...new Set(curves.map((c) => c[of]))].sort((a, b) => a - b);
+  const sparsities = distinct("sparsity");
   const parameterizations = [
     ...new Map(curves.map((c) => [c.parameterization, { id: c.parameterization, title: c.title }])).values(),
   ];
   const places = curves.map(placeOf);
-  const varying = ["width", "layers", ...new Set(curves.flatMap((c) => Object.keys(c.other)))].filter(
-    (key) => new Set(curves.map((c) => JSON.stringify(coordinate(c, key)))).size > 1,
-  );
-  const bySparsity = varying.filter((key) => follows(places, key, ["sparsity"]));
+  const varying = [
+    "sparsity",
+    "width",
+    "layers",
+    ...new Set(curves.flatMap((c) => Object.keys(c.other))),
+  ].filter((key) => key !== own && new Set(curves.map((c) => JSON.stringify(coordinate(c, key)))).size > 1);
+  const byLine = varying.filter((key) => follows(places, key, [own]));
   const byParameterization = varying.filter((key) => follows(places, key, ["parameterization"]));
-  const isFree = new Set(freeCoordinates(places, ["density"]));
+  const isFree = new Set(freeCoordinates(places, [axis]));
   const free = varying.filter((key) => isFree.has(key));
 
   const label = (names: string[], curve: FigureCurve): string =>
@@ -67,16 +97,26 @@ export function facetsOf({ name, tuned, curves }: FigurePhase): Facets {
     rows.set(key, row);
     row.curves.push(curve);
   }
+  const values = distinct(own);
+  const lines: Lines = {
+    name: own,
+    values,
+    labels: values.map((value) =>
+      [
+        own === "sparsity" ? sparsityLabel(value) : String(value),
+        label(byLine, curves.find((c) => c[own] === value)!),
+      ]
+        .filter(Boolean)
+        .join(" · "),
+    ),
+  };
   const drawn = [...rows.values()].filter((row) => row.curves.some((c) => c.points.length > 1));
   return {
     phase: name,
     tuned,
+    lines,
     sparsities,
-    sparsityLabels: sparsities.map((sparsity) =>
-      [sparsityLabel(sparsity), label(bySparsity, curves.find((c) => c.sparsity === sparsity)!)]
-        .filter(Boolean)
-        .join(" · "),
-    ),
+    sparsityLabels: own === "sparsity" ? lines.labels : sparsities.map(sparsityLabel),
     parameterizations,
     varying: free,
     left_out: {
@@ -89,14 +129,14 @@ export function facetsOf({ name, tuned, curves }: FigurePhase): Facets {
       .map((row) => ({
         label: label(free, row.first),
         panels: parameterizations.map(({ id, title }) => {
-          const own = row.curves.filter((c) => c.parameterization === id);
-          if (own.length === 0) return null;
-          const onItsOwn = byParameterization.filter((key) => !bySparsity.includes(key));
+          const panel = row.curves.filter((c) => c.parameterization === id);
+          if (panel.length === 0) return null;
+          const onItsOwn = byParameterization.filter((key) => !byLine.includes(key));
           return {
             title,
             parameterization: id,
-            subtitle: label(onItsOwn, own[0]!),
-            curves: own.sort((a, b) => a.sparsity - b.sparsity),
+            subtitle: label(onItsOwn, panel[0]!),
+            curves: panel.sort((a, b) => a[own] - b[own]),
           };
         }),
       })),
@@ -104,8 +144,8 @@ export function facetsOf({ name, tuned, curves }: FigurePhase): Facets {
 }
 
 export function coordinate(curve: FigureCurve, name: string): unknown {
-  if (name === "width") return curve.width;
-  return name === "layers" ? curve.layers : curve.other[name];
+  if (name === "sparsity" || name === "width" || name === "layers") return curve[name];
+  return curve.other[name];
 }
 
 /** Numbers by size, the rest in the sweep's own order. */

@@ -44,7 +44,7 @@ export function htmlReport(data: FigureData): string {
         {},
         ownMarkup(
           `\n${PAGE_STYLE}\n${styleSheet(
-            phases.map((p) => p.facets.sparsities.length),
+            phases.flatMap((p) => p.series),
             "both",
           )}\n`,
         ),

@@ -1,8 +1,11 @@
-/** The figures of a report: each phase's curves, optima by sparsity, and optima by width, where there is something to draw. */
+/**
+ * The figures of a report: each phase's curves with a line per sparsity and per width, optima by sparsity, and optima by width,
+ * where there is something to draw.
+ */
 import { TUNED } from "../../analysis/tuned.ts";
 import { curvesFigure, type FigureOptions } from "./curves-figure.ts";
 import type { FigureData, FigurePhase } from "./data.ts";
-import { type Facets, facetsOf } from "./facets.ts";
+import { type Facets, facetsOf, widthFacets } from "./facets.ts";
 import type { Figure } from "./frame.ts";
 import { optimaBySparsity, optimaByWidth } from "./optima-figure.ts";
 
@@ -17,6 +20,8 @@ export interface DrawnPhase {
   phase: FigurePhase;
   facets: Facets;
   figures: NamedFigure[];
+  /** How many lines the figures tell apart: what their style rules depend on. */
+  series: number[];
 }
 
 /** Fits a page of A4 across, and a browser window of 1200 px. */
@@ -25,6 +30,9 @@ export const PAGE = { width: 1120, columns: 5 };
 export function drawnPhases({ phases }: FigureData): DrawnPhase[] {
   return phases.map((phase, i) => {
     const facets = facetsOf(phase);
+    const byWidth = widthFacets(phase);
+    // Where sparsity does not vary, a line per width is all there is to compare.
+    const isDense = facets.sparsities.length === 1 && byWidth !== null;
     const tuned = TUNED[phase.tuned].long;
     // Phases may have names that no file can; the number keeps two of them apart.
     const suffix =
@@ -32,11 +40,18 @@ export function drawnPhases({ phases }: FigureData): DrawnPhase[] {
     return {
       phase,
       facets,
+      series: [facets.sparsities.length, ...(byWidth === null ? [] : [byWidth.lines.values.length])],
       figures: [
         {
           name: `curves${suffix}`,
           caption: `Validation loss against ${tuned}. Points are means over seeds, bands their spread; the large marker is the fitted optimum with its 95% interval. Panels of a row share the axes.`,
-          draw: (options: FigureOptions) => curvesFigure(facets, options),
+          draw: (options: FigureOptions) => curvesFigure(isDense ? byWidth : facets, options),
+        },
+        {
+          name: `curves-by-width${suffix}`,
+          caption: `The same losses with a line per width. Under a parameterization whose ${tuned} transfers across width, the optima stand above one another.`,
+          draw: (options: FigureOptions) =>
+            byWidth === null || isDense ? null : curvesFigure(byWidth, options),
         },
         {
           name: `optimum-by-sparsity${suffix}`,

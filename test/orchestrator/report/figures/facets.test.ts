@@ -2,17 +2,22 @@
 import { expect, test } from "vitest";
 import { curvesFigure } from "../../../../orchestrator/report/figures/curves-figure.ts";
 import { readFigureData } from "../../../../orchestrator/report/figures/data.ts";
-import { facetsOf } from "../../../../orchestrator/report/figures/facets.ts";
+import { facetsOf, widthFacets } from "../../../../orchestrator/report/figures/facets.ts";
 import { optimaBySparsity, optimaByWidth } from "../../../../orchestrator/report/figures/optima-figure.ts";
+import { drawnPhases } from "../../../../orchestrator/report/figures/report-figures.ts";
 import { freshDatabase } from "../../../support/database.ts";
 import { numberOf, parseXml } from "./parse.ts";
 import { storeSynthetic, sweepYaml, valley } from "./synthetic.ts";
 
-function facets(axes: string) {
+function dataOf(axes: string) {
   const db = freshDatabase();
   storeSynthetic(db, sweepYaml("sweep", axes), valley);
-  return facetsOf(readFigureData(db, "sweep").phases[0]!);
+  return readFigureData(db, "sweep");
 }
+const facets = (axes: string) => facetsOf(dataOf(axes).phases[0]!);
+const drawnNames = (axes: string) =>
+  drawnPhases(dataOf(axes))[0]!.figures.flatMap(({ name, draw }) => (draw(OPTIONS) === null ? [] : [name]));
+
 const RATES = "  learning_rate: { log2: { from: -10, to: -6 } }";
 const OPTIONS = { id: "x", width: 1120, columns: 5 };
 
@@ -65,6 +70,46 @@ test("where width varies freely there is a figure against width, each optimum on
     const drawn = parseXml(figure.svg).flatMap((e) => numberOf(e, "data-optimum") ?? []);
     expect(drawn.sort()).toEqual(optima);
   }
+});
+
+test("with a line per width, sparsity makes the rows, and each optimum is drawn once", () => {
+  const { phases } = dataOf(
+    `  parameterization: [sp, supar]\n  width: [256, 128]\n  sparsity: [0, 0.5]\n${RATES}`,
+  );
+  const f = widthFacets(phases[0]!)!;
+  expect(f.lines).toEqual({ name: "width", values: [128, 256], labels: ["128", "256"] });
+  expect(f.rows.map((r) => [r.label, r.panels.map((p) => p!.curves.map((c) => c.width))])).toEqual([
+    [
+      "sparsity 0",
+      [
+        [128, 256],
+        [128, 256],
+      ],
+    ],
+    [
+      "sparsity 0.5",
+      [
+        [128, 256],
+        [128, 256],
+      ],
+    ],
+  ]);
+  const optima = phases[0]!.curves.flatMap((c) => c.optimum.log2_lr ?? []).sort();
+  const drawn = parseXml(curvesFigure(f, OPTIONS)!.svg).flatMap((e) => numberOf(e, "data-optimum") ?? []);
+  expect(drawn.sort()).toEqual(optima);
+});
+
+test("lines are sparsities, widths, or both in turn, as the sweep varies them", () => {
+  const both = `  parameterization: supar\n  width: [128, 256]\n  sparsity: [0, 0.5]\n${RATES}`;
+  expect(drawnNames(both)).toEqual(["curves", "curves-by-width", "optimum-by-sparsity", "optimum-by-width"]);
+  expect(drawnNames(`  parameterization: supar\n  sparsity: [0, 0.5]\n${RATES}`)).toEqual([
+    "curves",
+    "optimum-by-sparsity",
+  ]);
+  const dense = `  parameterization: supar\n  width: [128, 256]\n${RATES}`;
+  expect(drawnNames(dense)).toEqual(["curves", "optimum-by-width"]);
+  const curves = drawnPhases(dataOf(dense))[0]!.figures[0]!.draw(OPTIONS)!;
+  expect(curves.svg).toContain("a line for each width (128, 256)");
 });
 
 test("a parameterization without a cell leaves a gap, and the rest is drawn", () => {
