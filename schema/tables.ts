@@ -46,7 +46,6 @@ export const phases = sqliteTable("phases", {
 
 export const runs = sqliteTable("runs", {
   id: text("id").primaryKey(),
-  plan: text("plan").notNull(),
   capability: text("capability", { enum: ["cpu", "cuda"] }).notNull(),
   state: text("state", { enum: RUN_STATES }).notNull().default("pending"),
   ordinal: integer("ordinal").notNull(),
@@ -74,6 +73,11 @@ export const runs = sqliteTable("runs", {
   updated_at: integer("updated_at").notNull(),
 });
 
+export const plans = sqliteTable("plans", {
+  run_id: text("run_id").primaryKey(),
+  plan: text("plan").notNull(),
+});
+
 export const cells = sqliteTable("cells", {
   id: integer("id").primaryKey(),
   phase_id: integer("phase_id").notNull(),
@@ -90,6 +94,29 @@ export const cells = sqliteTable("cells", {
   reason: text("reason").notNull().default("grid"),
   tuned_value: real("tuned_value").notNull(),
 });
+
+export const sweepRuns = sqliteTable(
+  "sweep_runs",
+  {
+    sweep_id: integer("sweep_id").notNull(),
+    run_id: text("run_id").notNull(),
+    points: integer("points").notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.sweep_id, t.run_id] })],
+);
+
+export const sweepCounts = sqliteTable(
+  "sweep_counts",
+  {
+    sweep_id: integer("sweep_id").notNull(),
+    state: text("state", { enum: RUN_STATES }).notNull(),
+    runs: integer("runs").notNull(),
+    points: integer("points").notNull(),
+    planned_flops: real("planned_flops").notNull(),
+    changed_at: integer("changed_at").notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.sweep_id, t.state] })],
+);
 
 export const attempts = sqliteTable(
   "attempts",

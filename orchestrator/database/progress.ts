@@ -46,8 +46,7 @@ interface Row {
   state: RunState | null;
   runs: number;
   planned: number | null;
-  done: number | null;
-  updated_at: number | null;
+  changed_at: number | null;
 }
 
 const EMPTY: Record<RunState, number> = {
@@ -64,27 +63,31 @@ const ENDED: ReadonlySet<RunState> = new Set(["finished", "diverged", "failed", 
 
 /** A sweep none of whose phases has started has one row, without a state. */
 const progressQuery = (which: string): string => `
-  WITH chosen AS (SELECT * FROM sweeps ${which}),
-  wanted AS (
-    SELECT p.sweep_id, c.run_id, count(*) AS points
-    FROM phases p JOIN cells c ON c.phase_id = p.id
-    WHERE p.sweep_id IN (SELECT id FROM chosen)
-    GROUP BY p.sweep_id, c.run_id
-  )
-  SELECT s.id, s.name, s.state AS sweep_state, s.submitted_at, r.state,
-    sum(w.points) AS points, count(r.id) AS runs, sum(r.planned_flops) AS planned,
-    sum(CASE WHEN r.state IN ('finished', 'diverged', 'failed', 'cancelled') THEN r.planned_flops
-             ELSE r.planned_flops * r.step / r.steps END) AS done,
-    max(r.updated_at) AS updated_at
-  FROM chosen s LEFT JOIN wanted w ON w.sweep_id = s.id LEFT JOIN runs r ON r.id = w.run_id
-  GROUP BY s.id, r.state ORDER BY s.submitted_at DESC, s.id DESC`;
+  SELECT s.id, s.name, s.state AS sweep_state, s.submitted_at, n.state, n.points, n.runs,
+    n.planned_flops AS planned, n.changed_at
+  FROM sweeps s LEFT JOIN sweep_counts n ON n.sweep_id = s.id AND n.runs > 0
+  ${which} ORDER BY s.submitted_at DESC, s.id DESC`;
+
+/** Work done on runs that have not ended. Few of them have begun, but SQLite would look at all that have not ended. */
+const UNDER_WAY = `
+  SELECT w.sweep_id, sum(r.planned_flops * r.step / r.steps) AS done
+  FROM runs r INDEXED BY runs_under_way CROSS JOIN sweep_runs w ON w.run_id = r.id
+  WHERE r.step > 0 AND r.state IN ('pending', 'queued', 'running') GROUP BY w.sweep_id`;
 
 /** Every sweep, newest first; or those of some names. */
 export function sweepProgress(db: Database, names?: readonly string[]): SweepProgress[] {
-  const sql = progressQuery(names === undefined ? "" : "WHERE name IN (SELECT value FROM json_each(@names))");
+  const sql = progressQuery(
+    names === undefined ? "" : "WHERE s.name IN (SELECT value FROM json_each(@names))",
+  );
   const rows = db.sqlite
     .prepare<unknown[], Row>(sql)
     .all(names === undefined ? {} : { names: JSON.stringify(names) });
+  const underWay = new Map(
+    db.sqlite
+      .prepare<[], { sweep_id: number; done: number }>(UNDER_WAY)
+      .all()
+      .map(({ sweep_id, done }) => [sweep_id, done]),
+  );
   const sweeps = new Map<string, SweepProgress>();
   for (const row of rows) {
     let sweep = sweeps.get(row.name);
@@ -100,7 +103,7 @@ export function sweepProgress(db: Database, names?: readonly string[]): SweepPro
         by_state: { ...EMPTY },
         fraction: 0,
         planned_flops: 0,
-        done_flops: 0,
+        done_flops: underWay.get(row.id) ?? 0,
         last_result_at: null,
       };
       sweeps.set(row.name, sweep);
@@ -110,8 +113,9 @@ export function sweepProgress(db: Database, names?: readonly string[]): SweepPro
     sweep.runs += row.runs;
     sweep.by_state[row.state] = row.runs;
     sweep.planned_flops += row.planned!;
-    sweep.done_flops += row.done!;
-    if (ENDED.has(row.state)) sweep.last_result_at = Math.max(sweep.last_result_at ?? 0, row.updated_at!);
+    if (!ENDED.has(row.state)) continue;
+    sweep.done_flops += row.planned!;
+    sweep.last_result_at = Math.max(sweep.last_result_at ?? 0, row.changed_at!);
   }
   for (const sweep of sweeps.values()) {
     sweep.fraction = sweep.planned_flops > 0 ? sweep.done_flops / sweep.planned_flops : 1;

@@ -31,9 +31,10 @@ const RECENT = `
     a.outcome IN ('finished', 'diverged') AS ended,
     r.planned_flops * (r.step - coalesce(a.resumed_from_step, 0)) / r.steps AS flops,
     (r.step - coalesce(a.resumed_from_step, 0))
-      * json_extract(r.plan, '$.batch_size') * json_extract(r.plan, '$.shape.sequence_length') AS tokens
+      * json_extract(plan, '$.batch_size') * json_extract(plan, '$.shape.sequence_length') AS tokens
   FROM attempts a
   JOIN runs r ON r.id = a.run_id AND r.attempt = a.attempt
+  JOIN plans ON plans.run_id = r.id
   JOIN cells c ON c.run_id = a.run_id
   JOIN phases p ON p.id = c.phase_id
   WHERE a.ended_at IS NULL OR (a.ended_at > @since AND a.outcome <> 'lost')`;

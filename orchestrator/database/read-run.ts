@@ -8,7 +8,7 @@ import type { Database } from "./open.ts";
 
 type RunRow = typeof runs.$inferSelect;
 
-export interface Run extends Omit<RunRow, "plan"> {
+export interface Run extends RunRow {
   /** That of the first grid point that asked for it; its id where none does any more. */
   title: string;
   plan: Plan;
@@ -49,7 +49,11 @@ export const COMPARED_AT_MOST = 12;
 
 /** @returns null when there is no such run */
 export function readRun({ sqlite }: Database, id: string): Run | null {
-  const row = sqlite.prepare<[string], RunRow>("SELECT * FROM runs WHERE id = ?").get(id);
+  const row = sqlite
+    .prepare<[string], RunRow & { plan: string }>(
+      "SELECT runs.*, plan FROM runs JOIN plans ON run_id = id WHERE id = ?",
+    )
+    .get(id);
   if (row === undefined) return null;
   const coordinates = firstCoordinates(sqlite, id);
   return {

@@ -21,10 +21,11 @@ export function cellWriter(
 ): CellWriter {
   const findRun = sqlite.prepare<[string], { state: string }>("SELECT state FROM runs WHERE id = ?");
   const addRun = sqlite.prepare(
-    `INSERT INTO runs (id, plan, capability, ordinal, keep_weights, steps, planned_flops, created_at, updated_at)
-     VALUES (@run, @plan, @capability, @ordinal, @keep_weights, @steps, @planned_flops, @now, @now)
+    `INSERT INTO runs (id, capability, ordinal, keep_weights, steps, planned_flops, created_at, updated_at)
+     VALUES (@run, @capability, @ordinal, @keep_weights, @steps, @planned_flops, @now, @now)
      ON CONFLICT (id) DO UPDATE SET keep_weights = max(keep_weights, excluded.keep_weights)`,
   );
+  const addPlan = sqlite.prepare("INSERT INTO plans (run_id, plan) VALUES (?, ?)");
   const addCell = sqlite.prepare(
     `INSERT INTO cells (phase_id, run_id, position, curve, parameterization, width, layers, sparsity, learning_rate, seed,
        coordinates, reason, tuned_value)
@@ -41,7 +42,6 @@ export function cellWriter(
       const isNew = findRun.get(run) === undefined;
       addRun.run({
         run,
-        plan: canonicalJson(cell.plan),
         capability: options.capability,
         ordinal: ++ordinal,
         keep_weights: cell.keep_weights ? 1 : 0,
@@ -49,6 +49,7 @@ export function cellWriter(
         planned_flops: trainingFlops(cell.plan),
         now: options.now,
       });
+      if (isNew) addPlan.run(run, canonicalJson(cell.plan));
       addCell.run({
         ...coordinates,
         phaseId,

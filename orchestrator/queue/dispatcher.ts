@@ -250,7 +250,7 @@ function takePending(db: Database, capability: Capability, limit: number): Pendi
     .transaction(() => {
       const rows = db.sqlite
         .prepare<[string, number], PendingRow>(
-          `SELECT id, plan, dispatch + 1 AS dispatch, keep_weights FROM runs
+          `SELECT id, plan, dispatch + 1 AS dispatch, keep_weights FROM runs JOIN plans ON run_id = id
            WHERE state = 'pending' AND on_queue = 0 AND capability = ? ORDER BY ordinal LIMIT ?`,
         )
         .all(capability, Math.min(limit, RECONCILE_PAGE));

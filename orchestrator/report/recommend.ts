@@ -57,7 +57,7 @@ export function recommend(db: Database, sweepName: string, target: Target): Reco
     .get(sweepName)!;
   const { vocab_size } = db.sqlite
     .prepare<[string], { vocab_size: number }>(
-      "SELECT json_extract(plan, '$.data.vocab_size') AS vocab_size FROM runs WHERE id IN (SELECT run FROM run_results WHERE sweep = ?) LIMIT 1",
+      "SELECT json_extract(plan, '$.data.vocab_size') AS vocab_size FROM plans WHERE run_id IN (SELECT run FROM run_results WHERE sweep = ?) LIMIT 1",
     )
     .get(sweepName)!;
   const learning_rate = 2 ** optimum.log2_lr!;

@@ -161,7 +161,7 @@ ${views.map(
   ) => html`<details${i === 0 ? html` open` : ""}><summary><code>${name}</code> ${summary}</summary>
 <dl>${columns.map(({ names, meaning }) => html`<dt>${names.map((column) => html`<code>${column}</code> `)}</dt><dd>${meaning}</dd>`)}</dl></details>`,
 )}
-<details><summary>Tables beneath</summary><p>${["metrics", "attempts", "runs"].map((name) => html`<code>${name}</code> `)}… may change between versions; the views stay.</p></details>
+<details><summary>Tables beneath</summary><p>${["metrics", "attempts", "runs", "plans"].map((name) => html`<code>${name}</code> `)}… may change between versions; the views stay.</p></details>
 </aside>
 </div>`;
 

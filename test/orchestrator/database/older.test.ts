@@ -9,7 +9,8 @@ import { musweep, succeed } from "../../support/musweep.ts";
 import { type Scratch, scratch } from "../../support/scratch.ts";
 
 const TEXT = gridText({ sparsity: "[0, 0.5]", rates: "{ log2: { from: -9, to: -5 } }" });
-const ALL = ["optima", "transfer", "exponents", "level", "curves", "run_results"];
+const COUNTS = "(SELECT sweep_id, state, runs, points, planned_flops FROM sweep_counts WHERE runs > 0)";
+const ALL = ["optima", "transfer", "exponents", "level", "curves", "run_results", "plans", COUNTS];
 
 /** A trained sweep as of now, and the same in a file of version 2, from before drifts were stored. */
 function older() {
@@ -32,8 +33,10 @@ function older() {
   sqlite.exec(`ATTACH '${now.sqlite.name}' AS now`);
   const columns = (table: string) =>
     (sqlite.pragma(`main.table_info(${table})`) as { name: string }[]).map((c) => c.name).join(", ");
-  for (const table of ["sweeps", "phases", "runs", "cells", "attempts"])
+  for (const table of ["sweeps", "phases", "cells", "attempts"])
     sqlite.exec(`INSERT INTO main.${table} SELECT ${columns(table)} FROM now.${table}`);
+  // Plans were a column of runs then.
+  sqlite.exec(`INSERT INTO main.runs SELECT ${columns("runs")} FROM now.runs JOIN now.plans ON run_id = id`);
   sqlite.pragma("user_version = 2");
   close();
   const expected = ALL.map((view) => now.sqlite.prepare(`SELECT * FROM ${view}`).all());
