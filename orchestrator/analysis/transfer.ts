@@ -7,7 +7,7 @@ import { type Curve, readCurve, type StablePoint } from "./curve.ts";
 import { monotoneCubic, segmentOf } from "./interpolate.ts";
 import { noiseOfOthers } from "./noise.ts";
 import { lowest } from "./optimum.ts";
-import { DISCREPANCY, type Posterior, posterior } from "./posterior.ts";
+import { excessDiscrepancy, type Posterior, posterior } from "./posterior.ts";
 import type { Bounded, CurveInput, Drift, Noise, Optimum, Regret } from "./types.ts";
 
 /**
@@ -78,7 +78,7 @@ function estimatedExcess(curve: Curve, p: Posterior, at: number): Bounded {
   const between = interpolated(curve, at, p.noise);
   const measured = { mean: between.y - p.best.mean, sd: Math.hypot(between.sd, p.best.sd) };
   const { mean, sd, quantile } = p.excess(at);
-  const fitted_sd = Math.hypot(sd, DISCREPANCY.linear * mean + DISCREPANCY.quadratic * mean * mean);
+  const fitted_sd = Math.hypot(sd, mean * excessDiscrepancy(mean));
   const half = normalQuantile(0.975, 0, 1) * measured.sd;
   if (measured.sd < fitted_sd && measured.mean > half)
     return { estimate: measured.mean, low: measured.mean - half, high: measured.mean + half };
