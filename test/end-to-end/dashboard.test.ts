@@ -191,11 +191,19 @@ describe.each([
 ] as const)("%s, %i pixels wide", (colorScheme, screen) => {
   it("every page is accessible and as wide as the screen", async () => {
     const seen = await openTab(browser, { colorScheme, viewport: { width: screen, height: 740 } });
+    const runs = sql<{ run: string }>(
+      place,
+      "SELECT DISTINCT run FROM run_results WHERE sweep = 'watched' LIMIT 2",
+    ).map((row) => row.run);
     for (const path of [
       "/",
       "/submit?from=quickstart",
       "/sweeps/watched",
       "/sweeps/watched?map=state",
+      `/runs/${runs[0]}`,
+      `/compare?run=${runs.join("&run=")}`,
+      "/workers",
+      "/sql",
       "/nothing-here",
     ]) {
       await seen.page.goto(`${url}${path}`);

@@ -17,6 +17,8 @@ import { cellCondition, nothingText, otherView, type View } from "./view.ts";
 
 const ROWS = 60;
 const COLUMNS = 64;
+/** Links in one map, whole rows of them: more would make the page slow, and nobody reads them. */
+const CELLS = 2400;
 
 interface MapCell {
   curve: string;
@@ -64,26 +66,33 @@ interface MapRow {
 
 function readRows({ sqlite }: Database, view: View): { rows: MapRow[]; more: number } {
   const { sql, values } = cellCondition(view);
+  const outcome = view.outcome === undefined ? [] : [view.outcome];
   const curves = sqlite
-    .prepare<unknown[], { curve: string }>(
-      `SELECT c.curve FROM cells c WHERE ${sql} GROUP BY c.curve
-       ORDER BY min(c.position)`,
+    .prepare<unknown[], { curve: string; cells: number }>(
+      `SELECT c.curve, count(*) AS cells FROM cells c
+       ${outcome.length === 0 ? "" : "JOIN runs r ON r.id = c.run_id"}
+       WHERE ${sql} ${outcome.length === 0 ? "" : "AND r.state = ?"} GROUP BY c.curve ORDER BY min(c.position)`,
     )
-    .all(...values)
-    .map((row) => row.curve);
-  const shown = curves.slice(0, ROWS);
+    .all(...values, ...outcome);
+  const shown: string[] = [];
+  let links = 0;
+  for (const { curve, cells } of curves.slice(0, ROWS)) {
+    links += cells;
+    if (links > CELLS && shown.length > 0) break;
+    shown.push(curve);
+  }
   const cells = sqlite
     .prepare<unknown[], MapCell>(
       `SELECT c.curve, c.tuned_value, c.seed, c.reason, r.id AS run, r.state, r.validation_loss AS loss, r.step, r.steps
        FROM json_each(?) j JOIN cells c ON c.phase_id = ? AND c.curve = j.value JOIN runs r ON r.id = c.run_id
-       ${view.outcome === undefined ? "" : "WHERE r.state = ?"}
+       ${outcome.length === 0 ? "" : "WHERE r.state = ?"}
        ORDER BY c.tuned_value, c.seed`,
     )
-    .all(JSON.stringify(shown), view.phase.id, ...(view.outcome === undefined ? [] : [view.outcome]));
+    .all(JSON.stringify(shown), view.phase.id, ...outcome);
   const rows = new Map<string, MapCell[]>(shown.map((curve) => [curve, []]));
   for (const cell of cells) rows.get(cell.curve)!.push(cell);
   return {
-    rows: [...rows].flatMap(([curve, own]) => (own.length > 0 ? [{ curve, cells: own }] : [])),
+    rows: [...rows].map(([curve, own]) => ({ curve, cells: own })),
     more: curves.length - shown.length,
   };
 }
