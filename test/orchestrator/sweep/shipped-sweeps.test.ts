@@ -19,10 +19,10 @@ describe("sweeps/", () => {
     expect(cellsOf(name).length).toBeGreaterThan(0);
   });
 
-  // (2·5 + 2·6 + 3·6 + 2·5 + 2·5 + 3·6 + 7·5 + 2·1 + 3·2 + 3·1) points of three seeds
+  // (2·5 + 2·6 + 3·6 + 2·5 + 2·5 + 3·6 + 7·7 + 2·1 + 3·2 + 3·1) points of three seeds
   it("lr-vs-sparsity has the paper's seven sparsities and three seeds", () => {
     const cells = cellsOf("lr-vs-sparsity");
-    expect(cells).toHaveLength(372);
+    expect(cells).toHaveLength(414);
     expect([...new Set(cells.map((c) => c.coordinates.sparsity))].sort()).toEqual(
       [0, 1, 2, 3, 4, 5, 6].map((n) => 1 - 2 ** -n),
     );
