@@ -47,13 +47,15 @@ export function answerText(answer: Answer, options: { seconds?: number } = {}): 
   return lines.join("\n");
 }
 
-/** The tables and verdicts of one phase; a phase that only confirms a rate has its own table. */
+/** The tables and verdicts of one phase; one that only confirms a rate, with nothing to compare, has its own table. */
 function gridLines(answer: Answer, phase: string): string[] {
   const confirmed = new Set(answer.confirmations.map((c) => `${c.phase} ${c.curve}`));
-  const rows = answer.rows.filter((r) => r.phase === phase && !confirmed.has(`${r.phase} ${r.curve}`));
+  const verdicts = answer.verdicts.filter((v) => v.phase === phase);
+  const rows = answer.rows.filter(
+    (r) => r.phase === phase && (verdicts.length > 0 || !confirmed.has(`${r.phase} ${r.curve}`)),
+  );
   if (rows.length === 0) return [];
   const { tuned } = rows[0]!;
-  const verdicts = answer.verdicts.filter((v) => v.phase === phase);
   const sentences = sayings(verdicts).map((v) => `${v.title}${v.place}: ${v.sentence}`);
   return [
     "",

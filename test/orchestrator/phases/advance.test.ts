@@ -434,5 +434,7 @@ describe("the confirmation of a taken rate", () => {
     expect(output).toContain(
       "SμPar: the rate taken is the best one tried in 1 of 2 cells; it costs 3.3% loss at width 64, sparsity 0, where ×2 is better",
     );
+    // Two widths compare, so they have a verdict too.
+    expect(output).toMatch(/^SμPar: inconclusive: at width 64 /m);
   });
 });
