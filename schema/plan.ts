@@ -104,6 +104,8 @@ export const planSchema = z.strictObject({
     /** Training loss above its value at step 1 for this many steps in a row ends the run as diverged. */
     patience_steps: count,
   }),
+  /** Sizes of activations on the evaluation sequences, before and after each of the first `steps` updates; absent: none. */
+  coordinates: z.strictObject({ steps: count }).optional(),
 });
 export type Plan = z.infer<typeof planSchema>;
 

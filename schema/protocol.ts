@@ -5,6 +5,7 @@
  * (kept as the attempt's log tail). A trainer runs one run at a time, stays warm between runs, and exits when stdin closes.
  */
 import { z } from "zod";
+import { moduleSizeSchema } from "./coordinates.ts";
 import { planSchema } from "./plan.ts";
 
 export const PROTOCOL_VERSION = 1;
@@ -76,6 +77,13 @@ export const trainerEventSchema = z.discriminatedUnion("type", [
     step,
     /** Nats per token over the validation sequences; null when not finite. */
     validation_loss: finite.nullable(),
+  }),
+  /** After `step` updates, 0: of the initial network. Only where the plan asks for coordinates. */
+  z.strictObject({
+    type: z.literal("coordinates"),
+    run: runId,
+    step,
+    modules: z.array(moduleSizeSchema),
   }),
   z.strictObject({
     type: z.literal("checkpoint"),

@@ -2,6 +2,7 @@
  * What crosses Redis: names of keys, the job, and the events that workers report to the one collector.
  */
 import { z } from "zod";
+import { moduleSizeSchema } from "./coordinates.ts";
 
 /** Kind of machine a run needs; one BullMQ queue each. */
 export const CAPABILITIES = ["cpu", "cuda"] as const;
@@ -99,6 +100,7 @@ const workerEventBody = z.discriminatedUnion("type", [
     notes: z.array(z.string()),
   }),
   z.strictObject({ type: z.literal("metrics"), points: z.array(metricPoint) }),
+  z.strictObject({ type: z.literal("coordinates"), step: z.int(), modules: z.array(moduleSizeSchema) }),
   z.strictObject({ type: z.literal("checkpoint"), step: z.int(), path: z.string() }),
   z.strictObject({
     type: z.literal("finished"),

@@ -117,6 +117,9 @@ function forward(event: TrainerEvent, options: AttemptOptions, trainer: TrainerP
     case "evaluation":
       reporter.point({ step: event.step, validation_loss: event.validation_loss });
       return;
+    case "coordinates":
+      void reporter.report({ type: "coordinates", step: event.step, modules: event.modules });
+      return;
     case "checkpoint":
       void reporter.report({ type: "checkpoint", step: event.step, path: event.path });
       return;

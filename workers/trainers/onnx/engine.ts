@@ -2,11 +2,13 @@
  * One run's numbers in memory, and the graphs that advance them: a training step and an evaluation. Knows nothing of the
  * protocol, checkpoints or clocks.
  */
+import type { ModuleSize } from "../../../schema/coordinates.ts";
 import type { Plan } from "../../../schema/plan.ts";
 import type { DataSource } from "../data.ts";
 import type { NamedTensor } from "../safetensors.ts";
 import { scheduleFactor } from "../schedule.ts";
 import { fillInitial, type TensorSpec, tensorMask, tensorSpecs } from "../tensors.ts";
+import { CoordinateMeter } from "./coordinates.ts";
 import type { GraphBuilder } from "./graph.ts";
 import {
   attentionBiases,
@@ -91,6 +93,8 @@ export class Engine {
   readonly #update: Binding | null;
   readonly #evaluationSequences: number;
   readonly #evaluators: readonly Lane[];
+  /** Only where the plan asks for coordinates. */
+  readonly #meter: CoordinateMeter | null;
 
   /**
    * Allocates the run's memory and gets its sessions. Weights and moments are zero until `initialize` or a checkpoint.
@@ -143,12 +147,17 @@ export class Engine {
     );
     this.#update = accumulate ? sessions.get(updateGraph(plan, lanes)).bind(bufferOf) : null;
     this.#evaluators = lanesOf(evaluationGraph(plan, this.#evaluationSequences), this.#evaluationSequences);
+    this.#meter =
+      plan.coordinates === undefined
+        ? null
+        : new CoordinateMeter(plan, data, sessions, this.#evaluationSequences, bufferOf);
   }
 
   /** Lets go of the sessions; only the arrays may still be used. */
   release(): void {
     for (const { binding } of [...this.#lanes, ...this.#evaluators]) binding.release();
     this.#update?.release();
+    this.#meter?.release();
   }
 
   /** Sets weights to their initial draw and moments to 0. */
@@ -226,6 +235,12 @@ export class Engine {
     }
     return sum / sequences;
   }
+
+  /**
+   * Sizes of activations on the evaluation sequences, for a plan that asks for coordinates; the first call is of the initial
+   * network.
+   */
+  coordinates = (): ModuleSize[] => this.#meter!.measure();
 
   weight = (tensor: string): Float32Array => this.#float(names.weight(tensor));
   mask = (tensor: string): Float32Array | null =>

@@ -1,4 +1,5 @@
 /** Looks inside the engine, for comparing it with another one: gradients and losses of a plan, without protocol or files. */
+import type { ModuleSize } from "../../../schema/coordinates.ts";
 import type { Plan } from "../../../schema/plan.ts";
 import { DataSource } from "../data.ts";
 import { Engine } from "./engine.ts";
@@ -10,8 +11,9 @@ async function withEngine<Result>(
   accumulate: boolean | undefined,
   threads: number,
   use: (engine: Engine) => Promise<Result>,
+  shared?: SessionCache,
 ): Promise<Result> {
-  const sessions = new SessionCache(threads);
+  const sessions = shared ?? new SessionCache(threads);
   const data = new DataSource(plan, dataDirectory);
   try {
     const engine = new Engine(plan, data, sessions, accumulate);
@@ -23,7 +25,7 @@ async function withEngine<Result>(
     }
   } finally {
     data.close();
-    sessions.clear();
+    if (shared === undefined) sessions.clear();
   }
 }
 
@@ -81,4 +83,24 @@ export function traceTraining(
     const weights = new Map(engine.specs.map(({ name }) => [name, engine.weight(name)]));
     return { losses, gradientNorms, validationLoss: await engine.evaluate(), weights };
   });
+}
+
+/**
+ * Sizes of activations before and after each update of a plan that asks for coordinates.
+ * @param sessions compiled graphs to use again; the caller clears them
+ */
+export function traceCoordinates(
+  plan: Plan,
+  dataDirectory: string,
+  sessions?: SessionCache,
+): Promise<ModuleSize[][]> {
+  const trace = async (engine: Engine): Promise<ModuleSize[][]> => {
+    const sizes = [engine.coordinates()];
+    for (let t = 1; t <= plan.coordinates!.steps; t++) {
+      await engine.step(t);
+      sizes.push(engine.coordinates());
+    }
+    return sizes;
+  };
+  return withEngine(plan, dataDirectory, undefined, 1, trace, sessions);
 }

@@ -2,6 +2,7 @@
 import { parameterCount } from "../../../schema/cost.ts";
 import type { Plan } from "../../../schema/plan.ts";
 import { tensorSpecs } from "../tensors.ts";
+import { meterBytes } from "./coordinates.ts";
 import { passesOf } from "./engine.ts";
 import {
   attentionBiasElements,
@@ -27,12 +28,13 @@ export function estimateMemory(plan: Plan, threads: number): number {
     evaluationGraph(plan, evaluated),
   ];
   // Each session keeps its own.
+  const meter = plan.coordinates === undefined ? { working: 0, held: 0 } : meterBytes(plan, evaluated);
   const working =
-    perLane.reduce((sum, g) => sum + sideBySide * g.peakBytes(), 0) +
+    perLane.reduce((sum, g) => sum + sideBySide * g.peakBytes(), meter.working) +
     (accumulates ? updateGraph(plan, lanes).peakBytes() : 0);
   const masked = tensorSpecs(plan).reduce((sum, s) => sum + (s.masked ? s.size : 0), 0);
   // Weights, two moments, and the gradients' sums.
   const perParameter = accumulates ? 3 + lanes : 3;
   const state = perParameter * parameterCount(plan) + masked + attentionBiasElements(plan);
-  return PROCESS_BYTES + ARENA_FACTOR * working + 4 * state;
+  return PROCESS_BYTES + ARENA_FACTOR * working + 4 * state + meter.held;
 }

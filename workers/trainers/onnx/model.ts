@@ -3,6 +3,7 @@
  * backward in one graph. Which graph a plan needs follows from shapes, forward multipliers and which groups are masked;
  * learning rates, decays and schedules are inputs.
  */
+import type { CoordinateModule } from "../../../schema/coordinates.ts";
 import type { Plan } from "../../../schema/plan.ts";
 import { type TensorSpec, tensorSpecs } from "../tensors.ts";
 import { GraphBuilder, type Value } from "./graph.ts";
@@ -30,6 +31,8 @@ export const names = {
   sum: (tensor: string): string => `gradient_sum/${tensor}`,
   laneSum: (lane: number, tensor: string): string => `gradient_sum/${lane}/${tensor}`,
   updated: (input: string): string => `new/${input}`,
+  activation: (module: string, layer: number | null, part: number): string =>
+    `activation/${module}/${layer ?? ""}/${part}`,
 };
 
 interface Model {
@@ -37,6 +40,15 @@ interface Model {
   readonly loss: Value;
   /** Gradients by tensor name, of the loss summed over all B·T tokens; masks not applied. */
   backward(): Map<string, Value>;
+  /** What the coordinate check looks at, in the order of the forward pass. */
+  readonly activations: readonly Activation[];
+}
+
+/** One module's output; attention scores come in parts, one per query block. Sequences are along the first axis of each. */
+interface Activation {
+  readonly module: CoordinateModule;
+  readonly layer: number | null;
+  readonly parts: readonly Value[];
 }
 
 /** What each query block adds to its scores: positions and the causal mask. */
@@ -67,6 +79,10 @@ function model(g: GraphBuilder, plan: Plan, sequences: number, weights: Readonly
 
   const weight = (name: string): Value => weights.get(name)!;
   const gradients = new Map<string, Value>();
+  const activations: Activation[] = [];
+  const note = (module: CoordinateModule, layer: number | null, ...parts: Value[]): void => {
+    activations.push({ module, layer, parts });
+  };
 
   const norm = (x: Value, name: string): Operation<Value> => {
     const gain = weight(`${name}.gain`);
@@ -106,13 +122,16 @@ function model(g: GraphBuilder, plan: Plan, sequences: number, weights: Readonly
   };
 
   /** x + attention(norm(x)) */
-  const attentionBlock = (x: Value, prefix: string): Operation<Value> => {
+  const attentionBlock = (x: Value, layer: number): Operation<Value> => {
+    const prefix = `blocks.${layer}.`;
     const normed = norm(x, `${prefix}attention_norm`);
     const q = project(normed.out, `${prefix}attention_query`);
     const k = project(normed.out, `${prefix}attention_key`);
     const v = project(normed.out, `${prefix}attention_value`);
     const mixed = attention(g, q.out, k.out, v.out, biases, shape);
     const projected = project(mixed.out, `${prefix}attention_output`);
+    note("attention_scores", layer, ...mixed.scores);
+    note("attention", layer, projected.out);
     return {
       out: g.add(x, projected.out),
       backward: (dOut) => {
@@ -124,12 +143,14 @@ function model(g: GraphBuilder, plan: Plan, sequences: number, weights: Readonly
   };
 
   /** x + down(silu(gate(norm(x))) ∘ up(norm(x))) */
-  const feedForwardBlock = (x: Value, prefix: string): Operation<Value> => {
+  const feedForwardBlock = (x: Value, layer: number): Operation<Value> => {
+    const prefix = `blocks.${layer}.`;
     const normed = norm(x, `${prefix}ffn_norm`);
     const gate = project(normed.out, `${prefix}ffn_gate`);
     const up = project(normed.out, `${prefix}ffn_up`);
     const gated = swiglu(g, gate.out, up.out);
     const down = project(gated.out, `${prefix}ffn_down`);
+    note("ffn", layer, down.out);
     return {
       out: g.add(x, down.out),
       backward: (dOut) => {
@@ -140,6 +161,7 @@ function model(g: GraphBuilder, plan: Plan, sequences: number, weights: Readonly
   };
 
   const embedded = embed(g, inputs, weight("embedding"), embedding_multiplier);
+  note("embedding", null, embedded.out);
   const chain: Operation<Value>[] = [];
   const push = (op: Operation<Value>): Value => {
     chain.push(op);
@@ -147,15 +169,17 @@ function model(g: GraphBuilder, plan: Plan, sequences: number, weights: Readonly
   };
   let x = embedded.out; // [N, C]
   for (let l = 0; l < layers; l++) {
-    x = push(attentionBlock(x, `blocks.${l}.`));
-    x = push(feedForwardBlock(x, `blocks.${l}.`));
+    x = push(attentionBlock(x, l));
+    x = push(feedForwardBlock(x, l));
   }
   x = push(norm(x, "final_norm"));
   const output = tied_embeddings ? "embedding" : "unembedding";
   const logits = unembed(g, x, weight(output), logits_multiplier); // [N, V]
+  note("logits", null, logits.out);
   const nats = crossEntropy(g, logits.out, targets);
   const perSequence = g.reduce("ReduceMean", g.reshape(nats.out, [sequences, t]), 1);
   return {
+    activations,
     loss: g.reshape(perSequence, [sequences]),
     backward: () => {
       const { dx, dw } = logits.backward(nats.backward());
@@ -203,6 +227,20 @@ export function evaluationGraph(plan: Plan, sequences: number): GraphBuilder {
   const g = new GraphBuilder();
   g.output(names.loss, model(g, plan, sequences, weightInputs(g, tensorSpecs(plan))).loss);
   return g;
+}
+
+/** Every activation that the coordinate check looks at, on `sequences` sequences. */
+export function activationsGraph(
+  plan: Plan,
+  sequences: number,
+): { graph: GraphBuilder; activations: readonly Activation[] } {
+  const g = new GraphBuilder();
+  const { activations } = model(g, plan, sequences, weightInputs(g, tensorSpecs(plan)));
+  for (const { module, layer, parts } of activations)
+    parts.forEach((part, i) => {
+      g.output(names.activation(module, layer, i), part);
+    });
+  return { graph: g, activations };
 }
 
 /** A whole optimizer step on a batch that fits one pass. */

@@ -2,6 +2,8 @@
  * One run from its command to its last event: resume or start, train, evaluate, checkpoint, notice divergence. Everything
  * here that depends on the clock (checkpoints, reported speed) leaves the numbers alone.
  */
+
+import type { ModuleSize } from "../../../schema/coordinates.ts";
 import { flopsPerToken, parameterCount, tokenCount, trainingFlops } from "../../../schema/cost.ts";
 import { MusweepError } from "../../../schema/errors.ts";
 import { runIdOf } from "../../../schema/plan.ts";
@@ -85,6 +87,7 @@ class Run {
 
   async train(estimatedMemory: number): Promise<void> {
     const { plan, checkpoint, run } = this.#command;
+    const initial = this.#initialCoordinates();
     const notes = this.#resumeOrStart();
     this.#emit({
       type: "started",
@@ -95,6 +98,7 @@ class Run {
       estimated_memory_bytes: estimatedMemory,
       notes,
     });
+    if (this.#step === 0 && initial !== null) this.#emitCoordinates(initial);
     this.#startedAt = performance.now();
     let checkpointedAt = this.#startedAt;
     const speed = new SpeedMeter(this.#step);
@@ -118,6 +122,8 @@ class Run {
           tokens_per_second: speed.rate(this.#step, plan.batch_size * plan.shape.sequence_length),
         });
       if (observed.verdict !== "training") return this.#diverge(observed.verdict);
+      if (initial !== null && this.#step <= plan.coordinates!.steps)
+        this.#emitCoordinates(this.#engine.coordinates());
 
       const every = plan.evaluation.every_steps;
       if (every !== null && this.#step % every === 0 && this.#step < plan.steps) await this.#evaluate();
@@ -153,6 +159,17 @@ class Run {
     }
     this.#engine.initialize();
     return [];
+  }
+
+  /** Also before resuming: changes are measured from the initial network. */
+  #initialCoordinates(): ModuleSize[] | null {
+    if (this.#command.plan.coordinates === undefined) return null;
+    this.#engine.initialize();
+    return this.#engine.coordinates();
+  }
+
+  #emitCoordinates(modules: ModuleSize[]): void {
+    this.#emit({ type: "coordinates", run: this.#command.run, step: this.#step, modules });
   }
 
   #reports(): boolean {

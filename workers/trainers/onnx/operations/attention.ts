@@ -5,6 +5,11 @@
 import type { GraphBuilder, Value } from "../graph.ts";
 import type { Operation } from "./operation.ts";
 
+interface Attention extends Operation<AttentionGradients> {
+  /** scale · q·k of each block, [B, H, block length, end of the block]; future keys are not masked yet. */
+  readonly scores: readonly Value[];
+}
+
 export interface AttentionShape {
   readonly sequences: number; // B
   readonly length: number; // T
@@ -51,7 +56,7 @@ export function attention(
   v: Value,
   biases: readonly Value[],
   { sequences: b, length: t, heads: h, scale, blocks }: AttentionShape,
-): Operation<AttentionGradients> {
+): Attention {
   const c = q.shape[1]!;
   const d = c / h;
   const perHead = (x: Value): Value => g.transpose(g.reshape(x, [b, t, h, d]), [0, 2, 1, 3]); // [B, H, T, D]
@@ -62,11 +67,13 @@ export function attention(
   const parts = blocks.map(({ end }, i) => {
     const upTo = (x: Value): Value => (end === t ? x : g.slice(x, 2, 0, end));
     const [keys, values] = [upTo(ks), upTo(vs)]; // [B, H, end, D]
-    const scores = g.add(g.matmul(queries[i]!, keys, { transB: true, alpha: scale }), biases[i]!);
-    const weights = g.node("Softmax", [scores], scores.shape, { attributes: { axis: -1 } }); // P [B, H, length, end]
-    return { keys, values, weights, out: g.matmul(weights, values) };
+    const scores = g.matmul(queries[i]!, keys, { transB: true, alpha: scale });
+    const biased = g.add(scores, biases[i]!);
+    const weights = g.node("Softmax", [biased], biased.shape, { attributes: { axis: -1 } }); // P [B, H, length, end]
+    return { keys, values, scores, weights, out: g.matmul(weights, values) };
   });
   return {
+    scores: parts.map((p) => p.scores),
     out: merged(
       g.concat(
         parts.map((p) => p.out),
