@@ -4,6 +4,7 @@ import { Command, CommanderError } from "commander";
 import { EXIT_CODES, MusweepError } from "../schema/errors.ts";
 import { packageVersion } from "../schema/package.ts";
 import { addCancel } from "./commands/cancel.ts";
+import { addCoordCheck } from "./commands/coord-check.ts";
 import { addData } from "./commands/data.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addInit } from "./commands/init.ts";
@@ -33,6 +34,7 @@ const COMMANDS = [
   addValidate,
   addPlan,
   addRun,
+  addCoordCheck,
   addSubmit,
   addServe,
   addWorker,

@@ -42,8 +42,11 @@ export const expandPhases = (sweep: Sweep, data: DataIdentity): PhaseExpansion[]
     expansion: expandPhase(phase, data),
   }));
 
-/** @throws MusweepError: every mistake in the file at once, with places */
-export function readSweepFile(path: string): SweepText {
+/**
+ * @param check settings over the file's section coordinate_check
+ * @throws MusweepError: every mistake in the file at once, with places
+ */
+export function readSweepFile(path: string, check?: Record<string, unknown>): SweepText {
   let text: string;
   try {
     text = readFileSync(path, "utf8");
@@ -54,7 +57,7 @@ export function readSweepFile(path: string): SweepText {
       cause,
     });
   }
-  return { sweep: parseSweep(text, path), text, directory: dirname(resolve(path)) };
+  return { sweep: parseSweep(text, path, check), text, directory: dirname(resolve(path)) };
 }
 
 /** Tokenizes the sweep's data unless that was done before, and expands its grids. */

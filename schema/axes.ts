@@ -88,7 +88,7 @@ const takeable = <T extends z.ZodType>(value: T) =>
     .union([value, list(value), ...rangeSchema.options, takenSchema])
     .describe(`${value.description}\n\nOne value, a list, a range, or what an earlier phase found.`);
 
-const axisShape = {
+export const axisShape = {
   parameterization: choices(h.parameterization),
   width: numbers(h.width),
   sparsity: numbers(h.sparsity),

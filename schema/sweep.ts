@@ -6,7 +6,7 @@
  * file is read (orchestrator/sweep/), as are all rules that involve more than one field.
  */
 import { z } from "zod";
-import { type Axes, axesSchema, TAKEN } from "./axes.ts";
+import { type Axes, axesSchema, axisShape, TAKEN } from "./axes.ts";
 import { HYPERPARAMETERS as h, PAPER } from "./hyperparameters.ts";
 
 const CORPORA = ["state-of-the-union", "moby-dick"] as const;
@@ -287,6 +287,44 @@ const tuneSchema = z
   .describe(
     "What the curves are over, and whose optimum is sought on each: an axis of the phase. Default learning_rate.",
   );
+const coordinateCheckSchema = z
+  .strictObject({
+    parameterization: axisShape.parameterization.optional(),
+    width: axisShape.width.optional(),
+    sparsity: axisShape.sparsity.optional(),
+    density: axisShape.density.optional(),
+    layers: axisShape.layers.optional(),
+    heads: z
+      .int()
+      .positive()
+      .optional()
+      .describe("Along width, keep this many heads: d_head is width / heads. Default: d_head stays."),
+    learning_rate: withDefault(
+      h.learning_rate,
+      2 ** -9,
+      "low enough that ten steps without warm-up stay tame in small models",
+    ),
+    steps: z.int().positive().max(1000).default(10).describe("Updates. Default 10: the paper's."),
+    seeds: z.int().positive().max(1000).default(5).describe("How many seeds, from 1. Default 5."),
+    batch_size: withDefault(h.batch_size, 4, "the paper's"),
+    tolerance: z
+      .number()
+      .positive()
+      .default(0.25)
+      .describe(
+        "Slopes (octaves of size per octave of width, density or layers) up to this are flat. Default 0.25: half of the smallest exponent, ½, that a wrong rule leaves.",
+      ),
+    required: z
+      .boolean()
+      .default(false)
+      .describe("A phase starts only when its check has passed. Default false: `musweep coord-check` alone."),
+  })
+  .meta({ id: "coordinate_check" })
+  .optional()
+  .describe(
+    "Do activations keep their size as width, density or depth changes? Axes that are not given are those of the grid. In a file without axes it is all there is to do.",
+  );
+export type CoordinateCheck = NonNullable<z.output<typeof coordinateCheckSchema>>;
 
 const phaseSchema = z
   .strictObject({
@@ -298,6 +336,7 @@ const phaseSchema = z
     tune: tuneSchema,
     extend: extendSchema,
     refine: refineSchema,
+    coordinate_check: coordinateCheckSchema,
     allow_unbracketed: z
       .boolean()
       .default(false)
@@ -325,6 +364,7 @@ export const sweepSchema = z
     tune: tuneSchema,
     extend: extendSchema,
     refine: refineSchema,
+    coordinate_check: coordinateCheckSchema,
     keep_weights: z
       .boolean()
       .default(false)
@@ -342,6 +382,10 @@ export interface Phase
   name: string;
   axes: Axes;
   allow_unbracketed: boolean;
+  /** What the phase is, where it is a coordinate check: how long its runs are measured, and what counts as flat. */
+  coordinates?: { steps: number; tolerance: number };
+  /** The coordinate check that has to pass before the phase starts. */
+  after?: string;
 }
 
 /** A sweep file as read. One without `phases` has a single phase, called "grid". */
@@ -349,4 +393,6 @@ export interface Sweep {
   name: string;
   data: SweepData;
   phases: [Phase, ...Phase[]];
+  /** The coordinate check of each phase that has one. Those that are required are among the phases too. */
+  checks: Phase[];
 }

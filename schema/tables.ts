@@ -4,6 +4,7 @@
  */
 import { integer, primaryKey, real, sqliteTable, sqliteView, text } from "drizzle-orm/sqlite-core";
 import { TAKEN } from "./axes.ts";
+import { COORDINATE_MODULES } from "./coordinates.ts";
 
 export const RUN_STATES = [
   "pending",
@@ -42,6 +43,9 @@ export const phases = sqliteTable("phases", {
   taken: text("taken").notNull().default("[]"),
   due: integer("due").notNull().default(1),
   tuned: text("tuned", { enum: TAKEN }).notNull().default("learning_rate"),
+  kind: text("kind", { enum: ["grid", "coordinate-check"] })
+    .notNull()
+    .default("grid"),
 });
 
 export const runs = sqliteTable("runs", {
@@ -269,6 +273,45 @@ export const phaseExponents = sqliteTable(
     ...exponentColumns,
   },
   (t) => [primaryKey({ columns: [t.phase_id, t.parameterization, t.place] })],
+);
+
+export const activationSizes = sqliteTable(
+  "activation_sizes",
+  {
+    run_id: text("run_id").notNull(),
+    step: integer("step").notNull(),
+    module: text("module", { enum: COORDINATE_MODULES }).notNull(),
+    layer: integer("layer").notNull(),
+    attempt: integer("attempt").notNull(),
+    size: real("size"),
+    change: real("change"),
+  },
+  (t) => [primaryKey({ columns: [t.run_id, t.step, t.module, t.layer] })],
+);
+
+export const coordinateFits = sqliteTable(
+  "coordinate_fits",
+  {
+    phase_id: integer("phase_id").notNull(),
+    position: integer("position").notNull(),
+    parameterization: text("parameterization").notNull(),
+    axis: text("axis").notNull(),
+    at: text("at").notNull(),
+    claimed: integer("claimed").notNull(),
+    module: text("module", { enum: COORDINATE_MODULES }).notNull(),
+    layer: integer("layer"),
+    quantity: text("quantity").notNull(),
+    step: integer("step"),
+    slope: real("slope"),
+    slope_low: real("slope_low"),
+    slope_high: real("slope_high"),
+    allowed_low: real("allowed_low").notNull(),
+    allowed_high: real("allowed_high").notNull(),
+    verdict: text("verdict"),
+    points: integer("points").notNull(),
+    seeds: integer("seeds").notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.phase_id, t.position] })],
 );
 
 export const settings = sqliteTable("settings", {

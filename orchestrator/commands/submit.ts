@@ -47,7 +47,7 @@ export function submittedText(s: Submitted): string {
     `${s.done} already trained, ${s.runs - s.done} to train`,
     ...(s.waiting.length > 0
       ? [
-          `${s.waiting.join(", ")}: points known when ${s.waiting.length > 1 ? "their sources are" : "its source is"} decided`,
+          `${s.waiting.join(", ")}: starts when ${s.waiting.length > 1 ? "the phases that they wait for are" : "what it waits for is"} decided`,
         ]
       : []),
     ...(s.points > s.runs ? [`${plural(s.points - s.runs, "point")} mean the same training as another`] : []),

@@ -30,6 +30,9 @@ interface RunRow {
 /** The events that end an attempt; a run that was cancelled under its worker takes no others from it. */
 export const ENDS = new Set<WorkerEventBody["type"]>(["finished", "diverged", "failed", "released"]);
 
+/** The layer of what a model has once: a key holds no NULL. */
+const ONCE = -1;
+
 export function eventApplier(sqlite: Sqlite.Database): EventApplier {
   const findRun = sqlite.prepare<[string], RunRow>("SELECT state, attempt, on_queue FROM runs WHERE id = ?");
   const findAttempt = sqlite.prepare<[string, number], { token: string; sequence: number }>(
@@ -67,6 +70,12 @@ export function eventApplier(sqlite: Sqlite.Database): EventApplier {
        validation_loss = coalesce(excluded.validation_loss, validation_loss),
        gradient_norm = coalesce(excluded.gradient_norm, gradient_norm),
        tokens_per_second = coalesce(excluded.tokens_per_second, tokens_per_second)`,
+  );
+  const addSize = sqlite.prepare(
+    `INSERT INTO activation_sizes (run_id, step, module, layer, attempt, size, change)
+     VALUES (@run, @step, @module, @layer, @attempt, @size, @change)
+     ON CONFLICT (run_id, step, module, layer) DO UPDATE SET
+       attempt = excluded.attempt, size = excluded.size, change = excluded.change`,
   );
   const setStep = sqlite.prepare("UPDATE runs SET step = @step, updated_at = @at WHERE id = @run");
   const setCheckpoint = sqlite.prepare(
@@ -144,6 +153,10 @@ export function eventApplier(sqlite: Sqlite.Database): EventApplier {
       case "metrics":
         for (const point of body.points) addMetric.run({ run, attempt, ...point });
         setStep.run({ run, at, step: body.points.at(-1)?.step ?? 0 });
+        return;
+      case "coordinates":
+        for (const { layer, ...size } of body.modules)
+          addSize.run({ run, attempt, step: body.step, layer: layer ?? ONCE, ...size });
         return;
       case "checkpoint":
         setCheckpoint.run({ run, attempt, path: body.path });

@@ -15,8 +15,13 @@ import { refreshTransfer } from "./transfer.ts";
 
 /** Fits again what has changed in a phase, and drops what is no longer in it. */
 export function refreshPhase(sqlite: Sqlite.Database, phase: number): void {
+  if (isCoordinateCheck(sqlite, phase)) return;
   refresh(sqlite, phase, readCurves(sqlite, phase), true);
 }
+
+/** The runs of a check are on no curve: there is nothing to find the optimum of. */
+const isCoordinateCheck = (sqlite: Sqlite.Database, phase: number): boolean =>
+  sqlite.prepare("SELECT 1 FROM phases WHERE id = ? AND kind = 'coordinate-check'").get(phase) !== undefined;
 
 /** Fits what a set of runs touches, and has their phases looked at (orchestrator/phases/advance.ts). */
 export function refreshRuns(sqlite: Sqlite.Database, runs: Iterable<string>): void {
@@ -34,7 +39,8 @@ export function refreshRuns(sqlite: Sqlite.Database, runs: Iterable<string>): vo
   const markDue = sqlite.prepare("UPDATE phases SET due = 1 WHERE id = ?");
   for (const [phase, curves] of dirty) {
     markDue.run(phase);
-    refresh(sqlite, phase, readSomeCurves(sqlite, phase, [...curves]), false);
+    if (!isCoordinateCheck(sqlite, phase))
+      refresh(sqlite, phase, readSomeCurves(sqlite, phase, [...curves]), false);
   }
 }
 

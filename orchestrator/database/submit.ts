@@ -7,7 +7,7 @@ import type { Capability } from "../../schema/queue.ts";
 import type { Phase } from "../../schema/sweep.ts";
 import type { DataIdentity } from "../parameterization/resolve-plan.ts";
 import { expandPhase, tunedOf } from "../sweep/expand-sweep.ts";
-import { takenAxes } from "../sweep/taken-axes.ts";
+import { sourcesOf } from "../sweep/taken-axes.ts";
 import type { Database } from "./open.ts";
 import { refreshPhase } from "./optima.ts";
 import { definitionOf } from "./phases.ts";
@@ -55,7 +55,7 @@ function store({ sqlite }: Database, sweep: SweepToStore, now: number): Stored {
   let removed = removePhases(sqlite, sweepId, sweep.phases);
   const changed = new Set<string>();
   for (const [position, phase] of sweep.phases.entries()) {
-    const sources = takenAxes(phase.axes).map((axis) => axis.taken.from);
+    const sources = sourcesOf(phase);
     const definition = definitionOf({ phase, data: sweep.data, capability: sweep.capability });
     const known = findPhase(sqlite, sweepId, phase.name);
     const isChanged = known?.definition !== definition || sources.some((name) => changed.has(name));
@@ -68,6 +68,7 @@ function store({ sqlite }: Database, sweep: SweepToStore, now: number): Stored {
       state: waits ? "waiting" : sources.length > 0 ? (known?.state ?? "waiting") : "active",
       taken: waits ? "[]" : (known?.taken ?? "[]"),
       tuned: tunedOf(phase),
+      kind: phase.coordinates === undefined ? "grid" : "coordinate-check",
     });
     if (sources.length > 0) {
       if (isChanged) removed += sqlite.prepare("DELETE FROM cells WHERE phase_id = ?").run(id).changes;
@@ -119,15 +120,23 @@ function writePhase(
   sqlite: Database["sqlite"],
   sweepId: number,
   name: string,
-  values: { position: number; definition: string; state: string; taken: string; tuned: TakenName },
+  values: {
+    position: number;
+    definition: string;
+    state: string;
+    taken: string;
+    tuned: TakenName;
+    kind: string;
+  },
 ): number {
   return sqlite
     .prepare<unknown[], { id: number }>(
-      `INSERT INTO phases (sweep_id, name, position, definition, state, taken, tuned, due)
-       VALUES (@sweepId, @name, @position, @definition, @state, @taken, @tuned, 1)
+      `INSERT INTO phases (sweep_id, name, position, definition, state, taken, tuned, kind, due)
+       VALUES (@sweepId, @name, @position, @definition, @state, @taken, @tuned, @kind, 1)
        ON CONFLICT (sweep_id, name) DO UPDATE SET
          position = excluded.position, definition = excluded.definition, state = excluded.state, taken = excluded.taken,
-         tuned = excluded.tuned, reason = CASE WHEN excluded.state = 'stopped' THEN reason END, due = 1
+         tuned = excluded.tuned, kind = excluded.kind,
+         reason = CASE WHEN excluded.state = 'stopped' THEN reason END, due = 1
        RETURNING id`,
     )
     .get({ sweepId, name, ...values })!.id;

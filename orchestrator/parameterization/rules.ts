@@ -32,7 +32,10 @@ export interface Rules {
   title: string;
   /** False when no quantity depends on the proxy's shape. */
   needs_base: boolean;
-  /** Along which axes the best base learning rate stays where it is, by the theory. */
+  /**
+   * Along which axes, by the theory, the best base learning rate stays where it is, and activations keep their size in networks of
+   * any shape: what verdicts and the coordinate check are held against.
+   */
   keeps: readonly ("width" | "density")[];
   /** The hidden matrices' initial variance is σ² divided by this. Embedding and unembedding: σ² always. */
   hidden_variance_divisor: LayerRule;

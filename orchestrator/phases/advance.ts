@@ -1,21 +1,24 @@
 /**
  * Where phases start and end. A phase is
- *   waiting   until every phase it takes values from is complete; then it starts, or
- *   stopped   when one of those values cannot be taken, with the reason; looked at again whenever its sources change;
+ *   waiting   until every phase it takes values from, and its coordinate check, is complete; then it starts, or
+ *   stopped   when one of those values cannot be taken or the check has not passed, with the reason; looked at again
+ *             whenever its sources change;
  *   active    while runs of it are to be trained, those included that it adds to its grid (added-runs.ts);
- *   complete  when all have ended and nothing is to be added.
+ *   complete  when all have ended and nothing is to be added; a coordinate check has its slopes then.
  *
  * Whatever ends a run, or submits a sweep, marks its phases as due in the same transaction (database/optima.ts,
  * database/submit.ts). The orchestrator looks at what is due here, in one transaction: a phase starts once, whenever and
  * wherever a process dies.
  */
 import type Sqlite from "better-sqlite3";
+import { broken, dropFits, readFits, storeFits } from "../database/coordinates.ts";
 import type { Database } from "../database/open.ts";
 import { refreshPhase } from "../database/optima.ts";
 import { readPhases, type StoredPhase, startedPhase } from "../database/phases.ts";
 import { cellWriter, reviveCancelled } from "../database/store-cells.ts";
+import { lineSentence } from "../report/coordinate-text.ts";
 import { expandPhase } from "../sweep/expand-sweep.ts";
-import { takenAxes } from "../sweep/taken-axes.ts";
+import { sourcesOf } from "../sweep/taken-axes.ts";
 import { addRuns } from "./added-runs.ts";
 import { takeValues } from "./take-values.ts";
 
@@ -59,17 +62,22 @@ function start(
   now: number,
 ): void {
   const definition = self.definition!;
-  const names = [...new Set(takenAxes(definition.phase.axes).map((axis) => axis.taken.from))];
-  const sources = names.map((name) => phases.get(name)!);
+  const sources = sourcesOf(definition.phase).map((name) => phases.get(name)!);
   const stopped = sources.find((source) => source.state === "stopped");
   if (stopped !== undefined) {
-    stop(self, `phase ${stopped.name}, from which it takes values, stopped`);
+    stop(self, `phase ${stopped.name}, for which it waits, stopped`);
     return;
   }
   self.state = "waiting";
   self.reason = null;
   if (sources.some((source) => source.state !== "complete")) return;
 
+  const { after } = definition.phase;
+  const failed = after === undefined ? [] : broken(readFits(sqlite, phases.get(after)!.id));
+  if (failed.length > 0) {
+    stop(self, `its coordinate check did not pass: ${failed.map(lineSentence).join("; ")}`);
+    return;
+  }
   const taken = takeValues(sqlite, definition.phase, phases);
   if ("problem" in taken) {
     stop(self, taken.problem);
@@ -95,6 +103,10 @@ function settle(sqlite: Sqlite.Database, self: StoredPhase, now: number): void {
   do {
     self.state = hasUnfinished(sqlite, self.id) ? "active" : "complete";
   } while (self.state === "complete" && addRuns(sqlite, self, now));
+  const check = self.definition?.phase.coordinates;
+  if (check === undefined) return;
+  if (self.state === "complete") storeFits(sqlite, self.id, check);
+  else dropFits(sqlite, self.id);
 }
 
 /** Walks from the unfinished runs, which are few when it matters. */

@@ -7,6 +7,7 @@ import { duration, plural } from "../terminal/format.ts";
 import { phaseLines } from "../terminal/phases.ts";
 import { type Column, textTable } from "../terminal/table.ts";
 import { type Answer, type AnswerRow, explainFlag, sayings } from "./answer.ts";
+import { coordinateLines } from "./coordinate-text.ts";
 import { confirmationLines, searchLines } from "./phase-text.ts";
 import { driftCell, exponentLines, levelLines, regretCell, transferLines } from "./transfer-text.ts";
 
@@ -30,6 +31,7 @@ export function answerText(answer: Answer, options: { seconds?: number } = {}): 
   ];
   for (const { name } of progress.phases) {
     const text = [
+      ...answer.checks.filter((c) => c.phase === name).flatMap(coordinateLines),
       ...searchLines(answer.searches.filter((s) => s.phase === name)),
       ...confirmationLines(answer.confirmations.filter((c) => c.phase === name)),
       ...gridLines(answer, name),

@@ -15,6 +15,7 @@ import { readPhases, type StoredPhase } from "../database/phases.ts";
 import { progressOf, type SweepProgress } from "../database/progress.ts";
 import { RULES } from "../parameterization/rules.ts";
 import { isSearch } from "../sweep/taken-axes.ts";
+import { answerCheck, type CoordinateAnswer } from "./coordinate-answer.ts";
 import {
   answerSearch,
   type Confirmation,
@@ -75,6 +76,8 @@ export interface Answer {
   level: LevelRow[];
   /** Per parameterization of a phase that searches at random; such a phase has no rows. */
   searches: Search[];
+  /** Per phase that is a coordinate check; such a phase has no rows. */
+  checks: CoordinateAnswer[];
   /** Per curve of a phase that takes its learning rate from another: how that rate did. */
   confirmations: Confirmation[];
 }
@@ -96,7 +99,9 @@ function read(db: Database, sweep: string): Answer {
     .all(sweep);
   const { id } = sqlite.prepare<[string], { id: number }>("SELECT id FROM sweeps WHERE name = ?").get(sweep)!;
   const phases = readPhases(sqlite, id);
-  const [searching, gridded] = [phases.filter(isSearching), phases.filter((phase) => !isSearching(phase))];
+  const checks = phases.map((phase) => answerCheck(sqlite, phase));
+  const curved = phases.filter((_, i) => checks[i] === null);
+  const [searching, gridded] = [curved.filter(isSearching), curved.filter((phase) => !isSearching(phase))];
   const moved = db.orm.select().from(transfer).where(eq(transfer.sweep, sweep)).all();
   const rows = gridded.flatMap((phase) => rowsOf(sqlite, phase, moved));
   const place = new Map(rows.map(({ phase, curve }, i) => [`${phase} ${curve}`, i]));
@@ -120,6 +125,7 @@ function read(db: Database, sweep: string): Answer {
     level: byPhase(db.orm.select().from(level).where(eq(level.sweep, sweep)).all(), (l) => [
       at(l.phase, l.curve),
     ]),
+    checks: checks.filter((check) => check !== null),
     searches: searching.flatMap((phase) => answerSearch(sqlite, phase)),
     confirmations: gridded.flatMap((phase) =>
       confirmations(

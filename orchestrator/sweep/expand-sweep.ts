@@ -119,7 +119,12 @@ export function expandPhase(sweep: Phase, data: DataIdentity): Expansion {
   }
 
   function cellOf(coordinates: Coordinates, settings: PartialSettings): Cell {
-    const plan = resolvePlan(complete(settings), data);
+    const resolved = resolvePlan(complete(settings), data);
+    // What is measured does not change what is trained, but a run that was not measured has no coordinates.
+    const plan: Plan =
+      sweep.coordinates === undefined
+        ? resolved
+        : { ...resolved, coordinates: { steps: sweep.coordinates.steps } };
     return {
       coordinates,
       curve: curveOf(coordinates, tuned),

@@ -15,9 +15,10 @@ const MAX_ALIASES = 50;
 
 /**
  * @param file the name that messages give the file
+ * @param check settings over the file's section coordinate_check
  * @throws SweepFileError (code sweep-file) with every problem in the order of the file
  */
-export function parseSweep(text: string, file: string): Sweep {
+export function parseSweep(text: string, file: string, check?: Record<string, unknown>): Sweep {
   const lines = new LineCounter();
   const document = parseDocument(text, {
     lineCounter: lines,
@@ -34,11 +35,24 @@ export function parseSweep(text: string, file: string): Sweep {
   if (document.errors.some((e) => e.code !== "DUPLICATE_KEY"))
     throw new SweepFileError(file, inOrder(syntax));
 
-  const value = plainValue(document, file);
+  const value = withCheck(plainValue(document, file), check);
   const { sweep, findings } = readSweep(value);
   const problems = [...syntax, ...findings.map((f) => locate(document, lines, f))];
   if (problems.length > 0 || sweep === null) throw new SweepFileError(file, inOrder(problems));
   return sweep;
+}
+
+function withCheck(value: unknown, check: Record<string, unknown> | undefined): unknown {
+  if (check === undefined || typeof value !== "object" || value === null) return value;
+  const { coordinate_check: own } = value as { coordinate_check?: unknown };
+  const section = typeof own === "object" && own !== null ? { ...own } : (own ?? {});
+  // One of the two: what is asked for now goes.
+  const { sparsity, density } = check;
+  if (sparsity !== undefined || density !== undefined) {
+    delete (section as Record<string, unknown>).sparsity;
+    delete (section as Record<string, unknown>).density;
+  }
+  return { ...value, coordinate_check: typeof section === "object" ? { ...section, ...check } : section };
 }
 
 function syntaxMessage(code: string, message: string): string {

@@ -3,9 +3,16 @@
  * (check-sweep.ts), and those on what a phase takes from an earlier one (check-taken.ts).
  */
 import type { Axes } from "../../schema/axes.ts";
-import { type Phase, type Sweep, type SweepFile, sweepSchema } from "../../schema/sweep.ts";
+import {
+  type CoordinateCheck,
+  type Phase,
+  type Sweep,
+  type SweepFile,
+  sweepSchema,
+} from "../../schema/sweep.ts";
 import { checkData, checkPhase } from "./check-sweep.ts";
 import { checkTaken } from "./check-taken.ts";
+import { checkCoordinates, checkName, coordinatePhase, ONLY_CHECK, varies } from "./coordinate-phase.ts";
 import type { Finding, Path } from "./problems.ts";
 import { EXCLUSIVE, HOME } from "./settings-of.ts";
 
@@ -27,20 +34,50 @@ export function readPhases(
   // Phases that could not be read are reported already, and leave nothing to check.
   if (file.phases === undefined && damaged.has("phases")) return { sweep: null, findings };
   const written = (raw.phases as Raw[] | undefined) ?? [undefined];
-  const phases = written.map((own, i): Phase => phaseOf(raw, file, own, file.phases?.[i]));
-  for (const [i, phase] of phases.entries()) {
+  const read = written.map((own, i) => phaseOf(raw, file, own, file.phases?.[i]));
+  const phases = read.map(({ phase }) => phase);
+  const isCheckAlone =
+    file.coordinate_check !== undefined && file.axes === undefined && file.phases === undefined;
+  const checks = read.map(({ phase, check }) => coordinatesOf(phase, check, isCheckAlone));
+  const anyVaries = checks.some((check) => check !== null && varies(check));
+  for (const [i, { phase, check: settings }] of read.entries()) {
     const place = placeIn(written[i], i);
-    const own = [...checkPhase(phase, damaged), ...checkTaken(phase, phases.slice(0, i), phases)];
+    const check = checks[i];
+    const own = [
+      ...(isCheckAlone
+        ? []
+        : [...checkPhase(phase, damaged), ...checkTaken(phase, phases.slice(0, i), phases)]),
+      // Of a section for all phases, those without anything to check are passed over.
+      ...(check != null && settings !== undefined && (varies(check) || settings.required || !anyVaries)
+        ? checkCoordinates(check, settings, damaged)
+        : []),
+    ];
     findings.push(...own.map((finding) => ({ ...finding, path: place(finding.path) })));
     if (phases.findIndex((p) => p.name === phase.name) < i)
       findings.push({ path: ["phases", i, "name"], message: `there is already a phase "${phase.name}"` });
   }
-  const [first, ...rest] = phases;
+  const [first, ...rest] = isCheckAlone
+    ? checks.filter((check) => check !== null)
+    : read.flatMap(({ phase, check: settings }, i) => {
+        const check = checks[i];
+        return check != null && settings?.required ? [check, { ...phase, after: check.name }] : [phase];
+      });
   return {
-    sweep: first === undefined ? null : { name: file.name, data: file.data, phases: [first, ...rest] },
+    sweep:
+      first === undefined
+        ? null
+        : {
+            name: file.name,
+            data: file.data,
+            phases: [first, ...rest],
+            checks: checks.filter((check) => check !== null && varies(check)) as Phase[],
+          },
     findings,
   };
 }
+
+const coordinatesOf = (phase: Phase, check: CoordinateCheck | undefined, alone: boolean): Phase | null =>
+  check === undefined ? null : coordinatePhase(phase, check, alone ? ONLY_CHECK : checkName(phase.name));
 
 function checkPresence(file: SweepFile, damaged: ReadonlySet<string>): Finding[] {
   if (file.axes !== undefined && file.phases !== undefined)
@@ -53,11 +90,13 @@ function checkPresence(file: SweepFile, damaged: ReadonlySet<string>): Finding[]
     ];
   if (file.axes !== undefined || file.phases !== undefined || damaged.has("axes") || damaged.has("phases"))
     return [];
+  if (file.coordinate_check !== undefined || damaged.has("coordinate_check")) return [];
   return [
     {
       path: [],
       atKey: true,
-      message: '"axes" is missing; expected a map of axes, or a list of such maps (or phases)',
+      message:
+        '"axes" is missing; expected a map of axes, or a list of such maps (or phases, or a coordinate_check alone)',
     },
   ];
 }
@@ -67,17 +106,16 @@ function phaseOf(
   file: SweepFile,
   own: Raw | undefined,
   parsed: NonNullable<SweepFile["phases"]>[number] | undefined,
-): Phase {
+): { phase: Phase; check: CoordinateCheck | undefined } {
   const axes: Axes = parsed?.axes ?? (file.phases === undefined ? file.axes : undefined) ?? {};
-  const sections = (["model", "training", "base", "tune", "extend", "refine"] as const).map((name) => [
-    name,
-    over(raw[name], own?.[name], name),
-  ]);
-  const { model, training, base, tune, extend, refine, keep_weights } = sweepSchema.parse({
+  const sections = (
+    ["model", "training", "base", "tune", "extend", "refine", "coordinate_check"] as const
+  ).map((name) => [name, over(raw[name], own?.[name], name)]);
+  const { model, training, base, tune, extend, refine, coordinate_check, keep_weights } = sweepSchema.parse({
     ...raw,
     ...Object.fromEntries(sections.filter(([, value]) => value !== undefined)),
   });
-  return {
+  const phase: Phase = {
     name: parsed?.name ?? ONLY_PHASE,
     model,
     training,
@@ -89,6 +127,7 @@ function phaseOf(
     ...(extend === undefined ? {} : { extend }),
     ...(refine === undefined ? {} : { refine }),
   };
+  return { phase, check: coordinate_check };
 }
 
 const isMap = (value: unknown): value is Raw =>

@@ -4,6 +4,7 @@
  */
 import { type Axes, type GridFile, TAKEN, type Taken, type TakenName } from "../../schema/axes.ts";
 import type { Parameterization } from "../../schema/hyperparameters.ts";
+import type { Phase } from "../../schema/sweep.ts";
 import { type Path, showPath } from "./problems.ts";
 
 export interface TakenAxis {
@@ -76,3 +77,8 @@ export function withValues(
 /** Whether learning rates are drawn at random: then the phase looks for one configuration, not for curves. */
 export const isSearch = (axes: Axes): boolean =>
   gridsOf(axes).some(({ grid }) => grid.random?.distributions.learning_rate !== undefined);
+
+/** The earlier phases that a phase waits for: those it takes values from, and its coordinate check. */
+export const sourcesOf = ({ axes, after }: Phase): string[] => [
+  ...new Set([...takenAxes(axes).map((axis) => axis.taken.from), ...(after === undefined ? [] : [after])]),
+];

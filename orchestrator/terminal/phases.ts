@@ -17,7 +17,7 @@ export function phaseLines({ sweep, phases }: Pick<SweepProgress, "sweep" | "pha
 function stateText({ state, reason, points }: PhaseProgress): string {
   switch (state) {
     case "waiting":
-      return "waiting for what it takes values from";
+      return "waiting for an earlier phase";
     case "stopped":
       return `STOPPED: ${reason}`;
     case "active":

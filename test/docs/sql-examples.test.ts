@@ -3,7 +3,9 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { Database } from "../../orchestrator/database/open.ts";
+import { advancePhases } from "../../orchestrator/phases/advance.ts";
 import { readSqlGuide } from "../../orchestrator/sql/guide.ts";
+import { COORDINATE_MODULES } from "../../schema/coordinates.ts";
 import { packageRoot } from "../../schema/package.ts";
 import { Attempt, applyAll, freshDatabase, submitText } from "../support/database.ts";
 
@@ -17,13 +19,30 @@ interface Point {
   parameterization: string;
 }
 
+/** A coordinate check that is complete, every activation of size 1. */
+function measureCheck(db: Database): void {
+  submitText(db, read("sweeps", "coordinate-check.yaml"));
+  const runs = db.sqlite.prepare<[], { id: string }>("SELECT id FROM runs").all();
+  const modules = COORDINATE_MODULES.map((module) => ({ module, layer: 0, size: 1, change: 1 }));
+  applyAll(
+    db,
+    runs.flatMap(({ id }) => {
+      const attempt = new Attempt(id, 1001);
+      return [attempt.claimed(), attempt.coordinates(0, modules), attempt.finished(5)];
+    }),
+  );
+  advancePhases(db);
+}
+
 /** A valley around 2^-7, under SP higher when sparse; walls from 2^-4 up, one failed run, one never trained. */
 function filledDatabase(): Database {
   const db = freshDatabase();
+  measureCheck(db);
   submitText(db, read("sweeps", "quickstart.yaml"));
   const points = db.sqlite
     .prepare<[], Point>(
-      "SELECT run, log2_lr, sparsity, parameterization FROM run_results GROUP BY run ORDER BY run",
+      `SELECT run, log2_lr, sparsity, parameterization FROM run_results WHERE sweep = 'quickstart'
+       GROUP BY run ORDER BY run`,
     )
     .all();
   // Where it does not hide an optimum.
@@ -54,16 +73,16 @@ describe("docs/sql.md", () => {
       expect(db.sqlite.prepare(sql).all().length, title).toBeGreaterThan(0);
   });
 
-  it.each(["run_results", "curves", "optima", "transfer", "exponents", "level", "missing"])(
-    "explains every column of %s, and no other",
-    (view) => {
-      const guide = readSqlGuide().views.find(({ name }) => name === view)!;
-      const columns = freshDatabase()
-        .sqlite.prepare(`SELECT * FROM ${view}`)
-        .columns()
-        .map((column) => column.name);
-      expect(guide.columns.flatMap(({ names }) => names).sort()).toEqual(columns.sort());
-      for (const { meaning } of [...guide.columns, { meaning: guide.summary }]) expect(meaning).not.toBe("");
-    },
-  );
+  it.each([
+    ...["run_results", "curves", "optima", "transfer", "exponents", "level", "missing"],
+    ...["coordinates", "coordinate_slopes"],
+  ])("explains every column of %s, and no other", (view) => {
+    const guide = readSqlGuide().views.find(({ name }) => name === view)!;
+    const columns = freshDatabase()
+      .sqlite.prepare(`SELECT * FROM ${view}`)
+      .columns()
+      .map((column) => column.name);
+    expect(guide.columns.flatMap(({ names }) => names).sort()).toEqual(columns.sort());
+    for (const { meaning } of [...guide.columns, { meaning: guide.summary }]) expect(meaning).not.toBe("");
+  });
 });

@@ -7,6 +7,7 @@ import { refreshRuns } from "../../orchestrator/database/optima.ts";
 import { storeSweep } from "../../orchestrator/database/submit.ts";
 import { type Cell, expandPhase } from "../../orchestrator/sweep/expand-sweep.ts";
 import { parseSweep } from "../../orchestrator/sweep/parse-sweep.ts";
+import type { ModuleSize } from "../../schema/coordinates.ts";
 import type { WorkerEvent, WorkerEventBody } from "../../schema/queue.ts";
 import { scratch } from "./scratch.ts";
 
@@ -88,6 +89,7 @@ export class Attempt {
       type: "metrics",
       points: [{ step, train_loss, validation_loss, gradient_norm: 1, tokens_per_second: 100 }],
     });
+  coordinates = (step: number, modules: ModuleSize[]) => this.event({ type: "coordinates", step, modules });
   checkpoint = (step: number) => this.event({ type: "checkpoint", step, path: `/checkpoints/${step}` });
   finished = (validation_loss: number, step = 20) =>
     this.event({

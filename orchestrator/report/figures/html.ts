@@ -5,6 +5,8 @@
 import { unfinished } from "../../database/progress.ts";
 import { plural } from "../../terminal/format.ts";
 import { type Answer, sayings } from "../answer.ts";
+import { BLIND_SPOTS, lineSentence } from "../coordinate-text.ts";
+import { checkFigures, seriesOf } from "./coordinates-figure.ts";
 import type { FigureData } from "./data.ts";
 import { element, type Markup, ownMarkup, text } from "./markup.ts";
 import { type DrawnPhase, drawnPhases, leftOut, type NamedFigure, PAGE } from "./report-figures.ts";
@@ -14,6 +16,7 @@ import {
   optimumTable,
   pointsTable,
   regretTable,
+  slopesTable,
   transferTable,
 } from "./tables.ts";
 import { COLOURS, FONTS, styleSheet, type Theme } from "./theme.ts";
@@ -44,7 +47,7 @@ export function htmlReport(data: FigureData): string {
         {},
         ownMarkup(
           `\n${PAGE_STYLE}\n${styleSheet(
-            phases.flatMap((p) => p.series),
+            [...phases.flatMap((p) => p.series), ...data.answer.checks.map(seriesOf)],
             "both",
           )}\n`,
         ),
@@ -58,7 +61,8 @@ export function htmlReport(data: FigureData): string {
         {},
         element("h1", {}, text(sweep)),
         summary(data.answer),
-        verdicts(data.answer),
+        checks(data.answer),
+        phases.length === 0 ? [] : verdicts(data.answer),
         phases.flatMap((phase, i) => section(phase, data.answer, i, phases.length > 1)),
         failures(data.answer),
         element(
@@ -151,6 +155,23 @@ function section(drawn: DrawnPhase, answer: Answer, i: number, named: boolean): 
     element("h2", {}, text(named ? `Tables: ${phase.name}` : "Tables")),
     ...tables,
     element("details", {}, element("summary", {}, text("Every point of the curves")), points),
+  ];
+}
+
+function checks({ checks }: Answer): Markup[] {
+  if (checks.length === 0) return [];
+  return [
+    element("h2", {}, text("Do activations keep their size?")),
+    ...checks.flatMap((check) => [
+      element(
+        "ul",
+        { class: "verdicts" },
+        check.lines.map((one) => element("li", {}, text(`${lineSentence(one)}.`))),
+      ),
+      element("p", { class: "note" }, text(BLIND_SPOTS)),
+    ]),
+    ...checkFigures(checks).flatMap((figure) => drawTwice(figure, figure.name)),
+    ...checks.map((check, i) => slopesTable(`slopes-${i}`, check)),
   ];
 }
 

@@ -27,7 +27,9 @@ export interface DrawnPhase {
 /** Fits a page of A4 across, and a browser window of 1200 px. */
 export const PAGE = { width: 1120, columns: 5 };
 
-export function drawnPhases({ phases }: FigureData): DrawnPhase[] {
+/** Coordinate checks have figures of their own: coordinates-figure.ts. */
+export function drawnPhases({ answer, phases: all }: FigureData): DrawnPhase[] {
+  const phases = all.filter(({ name }) => !answer.checks.some((check) => check.phase === name));
   return phases.map((phase, i) => {
     const facets = facetsOf(phase);
     const byWidth = widthFacets(phase);

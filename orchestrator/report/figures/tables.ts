@@ -1,10 +1,14 @@
 /** The report's tables in HTML: what the figures show, as numbers with their intervals. A bound always says that it is one. */
 import type { Parameterization } from "../../../schema/hyperparameters.ts";
+import { verdictOf } from "../../analysis/coordinates.ts";
 import { AXIS_COORDINATE, type Axis } from "../../analysis/groups.ts";
 import { TUNED } from "../../analysis/tuned.ts";
 import type { Bounded, Regret } from "../../analysis/types.ts";
+import { placeName } from "../../database/coordinates.ts";
 import { RULES } from "../../parameterization/rules.ts";
 import { driftOf, type ExponentsRow, explainFlag, regretOf, type TransferRow } from "../answer.ts";
+import type { CoordinateAnswer } from "../coordinate-answer.ts";
+import { allowedCell, JUDGED, type SlopeRow, slopeCell, slopeRows } from "../coordinate-text.ts";
 import type { FigureCurve } from "./data.ts";
 import { coordinate, type Facets } from "./facets.ts";
 import { coordinateLabel, decimal, signedDecimal, sparsityLabel } from "./labels.ts";
@@ -364,3 +368,25 @@ export function pointsTable(id: string, facets: Facets, curves: FigureCurve[]): 
     rows,
   );
 }
+
+/** A coordinate check's judged slopes, a row per module. */
+export const slopesTable = (id: string, check: CoordinateAnswer): Markup =>
+  table<SlopeRow>(
+    id,
+    `Octaves of mean |activation| per octave of the axis, 95% interval; flat: within ${check.tolerance} of what theory allows.`,
+    [
+      { name: "parameterization", kind: "heading", value: ({ line }) => RULES[line.parameterization].title },
+      { name: "along", kind: "words", value: ({ line }) => line.axis },
+      { name: "module", kind: "words", value: ({ slopes }) => placeName(slopes[0]!) },
+      ...JUDGED.map(
+        ({ title, is }): Column<SlopeRow> => ({
+          name: title,
+          kind: "number",
+          value: ({ slopes }) => slopeCell(slopes.find(is)),
+        }),
+      ),
+      { name: "allowed", kind: "number", value: ({ slopes }) => allowedCell(slopes) },
+      { name: "verdict", kind: "words", value: ({ slopes }) => verdictOf(slopes) },
+    ],
+    slopeRows(check),
+  );

@@ -2,12 +2,13 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { MusweepError } from "../../../schema/errors.ts";
+import { checkFigures } from "./coordinates-figure.ts";
 import { csvFiles } from "./csv.ts";
 import type { FigureData } from "./data.ts";
 import { type Figure, standalone } from "./frame.ts";
 import { htmlReport } from "./html.ts";
 import { renderPng } from "./png.ts";
-import { drawnPhases, leftOut, PAGE } from "./report-figures.ts";
+import { drawnPhases, leftOut, type NamedFigure, PAGE } from "./report-figures.ts";
 
 export interface ReportTargets {
   /** A file. */
@@ -45,11 +46,13 @@ export async function writeReport(data: FigureData, targets: ReportTargets): Pro
   const notes: string[] = [];
   if (targets.svg !== undefined || targets.png !== undefined) {
     const figures: { name: string; figure: Figure }[] = [];
+    const add = ({ name, draw }: NamedFigure): void => {
+      const figure = draw({ id: name.replace(/[^A-Za-z0-9-]/g, "-"), ...PAGE });
+      if (figure !== null) figures.push({ name, figure });
+    };
+    checkFigures(data.answer.checks).forEach(add);
     for (const phase of drawnPhases(data)) {
-      for (const { name, draw } of phase.figures) {
-        const figure = draw({ id: name.replace(/[^A-Za-z0-9-]/g, "-"), ...PAGE });
-        if (figure !== null) figures.push({ name, figure });
-      }
+      phase.figures.forEach(add);
       const missed = leftOut(phase);
       if (missed !== "") notes.push(missed);
     }

@@ -27,6 +27,7 @@ const COMMANDS = [
     "validate",
     "plan",
     "run",
+    "coord-check",
     "submit",
     "serve",
     "worker",

@@ -67,6 +67,8 @@ describe("a freshly migrated database", () => {
 
   it("has the views that people are promised", () => {
     expect(namesOf(freshDatabase(), "view")).toEqual([
+      "coordinate_slopes",
+      "coordinates",
       "curves",
       "exponents",
       "level",
