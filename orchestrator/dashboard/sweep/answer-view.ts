@@ -2,6 +2,7 @@
 import type { CellVerdict } from "../../analysis/types.ts";
 import type { SweepProgress } from "../../database/progress.ts";
 import { type Answer, sayings } from "../../report/answer.ts";
+import { coordinateLines } from "../../report/coordinate-text.ts";
 import { confirmationLines, searchLines } from "../../report/phase-text.ts";
 import { plural } from "../../terminal/format.ts";
 import { takenTexts } from "../../terminal/phases.ts";
@@ -36,16 +37,17 @@ export function phasesView({ phases }: SweepProgress): Html | "" {
   return html`<h2 id="phases">Phases</h2>
 <ol class="phases">${phases.map(
     (phase) => html`<li><p>${badge(phase.state)} <strong>${phase.name}</strong>
-<span class="muted">${phase.state === "waiting" ? "starts when what it takes values from is decided" : plural(phase.points, "grid point")}</span></p>
+<span class="muted">${phase.state === "waiting" ? "starts when what it waits for is decided" : plural(phase.points, "grid point")}</span></p>
 ${phase.reason === null ? "" : html`<p class="problem">${phase.reason}</p>`}
 ${takenTexts(phase.taken).map((text) => html`<p>${text}</p>`)}
 ${phase.added.map(({ reason, points }) => html`<p>${plural(points, "point")} added, ${reason}</p>`)}</li>`,
   )}</ol>`;
 }
 
-/** What a phase that is no plain grid has found: the best of a random search, how a taken rate did beside its neighbours. */
+/** What a phase that is no plain grid has found: the best of a random search, the slopes of a coordinate check, how a taken rate did beside its neighbours. */
 export function specialAnswer(answer: Answer, phase: string): Html | "" {
   const lines = [
+    ...answer.checks.filter((c) => c.phase === phase).flatMap(coordinateLines),
     ...searchLines(answer.searches.filter((s) => s.phase === phase)),
     ...confirmationLines(answer.confirmations.filter((s) => s.phase === phase)),
   ];

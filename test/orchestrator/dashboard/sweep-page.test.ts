@@ -110,7 +110,7 @@ describe("phases", () => {
     submitText(db, file);
     const first = await page(app, "/sweeps/proxy-to-target");
     expect(first).toMatch(/<a href="[^"]+phase=proxy" aria-current="true">proxy/);
-    expect(first).toContain("starts when what it takes values from is decided");
+    expect(first).toContain("starts when what it waits for is decided");
     const waiting = await page(app, "/sweeps/proxy-to-target?phase=target");
     expect(waiting).toMatch(/<a href="[^"]+phase=target" aria-current="true">target/);
     expect(waiting).toContain("Phase target has no runs yet: it takes values from another phase");
