@@ -10,15 +10,18 @@ const FLUSH_MS = 1000;
 export class Reporter {
   readonly #redis: Redis;
   readonly #identity: Omit<WorkerEvent, "sequence" | "at" | "body">;
+  readonly #gone: AbortSignal;
   #sequence = 0;
   #points: MetricPoint[] = [];
   #timer: NodeJS.Timeout | undefined;
   /** Sends in order; a later event waits for the earlier one's acknowledgement. */
   #sent: Promise<unknown> = Promise.resolve();
 
-  constructor(redis: Redis, identity: Omit<WorkerEvent, "sequence" | "at" | "body">) {
+  /** @param gone aborted when nothing more can be sent: what waits for it is rejected */
+  constructor(redis: Redis, identity: Omit<WorkerEvent, "sequence" | "at" | "body">, gone: AbortSignal) {
     this.#redis = redis;
     this.#identity = identity;
+    this.#gone = gone;
   }
 
   point(point: Partial<MetricPoint> & { step: number }): void {
@@ -49,8 +52,20 @@ export class Reporter {
 
   #send(body: WorkerEventBody): void {
     const event: WorkerEvent = { ...this.#identity, sequence: ++this.#sequence, at: Date.now(), body };
-    this.#sent = this.#sent.then(() => this.#redis.xadd(EVENT_STREAM, "*", "event", JSON.stringify(event)));
+    this.#sent = this.#sent.then(() =>
+      unlessAborted(this.#redis.xadd(EVENT_STREAM, "*", "event", JSON.stringify(event)), this.#gone),
+    );
     // Whoever waits for an end of the run is told; nobody waits for its points.
     this.#sent.catch(() => undefined);
   }
+}
+
+/** A call to ioredis that is disconnected while it waits to connect again never settles, hence the signal. */
+function unlessAborted<T>(call: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(signal.reason as Error);
+    if (signal.aborted) abort();
+    signal.addEventListener("abort", abort, { once: true });
+    call.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  });
 }

@@ -63,17 +63,17 @@ export function startWorker(config: WorkerConfig, log: Logger): RunningWorker {
   const active = new Map<string, Active>();
   const attempts = new Set<Promise<void>>();
   let closing = false;
+  /** Aborted when the worker leaves without Redis. */
+  const redisLost = new AbortController();
 
   const processJob = async (job: BullJob<Job>): Promise<void> => {
     const { run, dispatch } = jobSchema.parse(job.data);
     const attempt = attemptNumber(dispatch, job.attemptsStarted);
-    const reporter = new Reporter(redis, {
-      run,
-      attempt,
-      token: randomUUID(),
-      worker: name,
-      host: hostname(),
-    });
+    const reporter = new Reporter(
+      redis,
+      { run, attempt, token: randomUUID(), worker: name, host: hostname() },
+      redisLost.signal,
+    );
     const stored = await redis.hget(DISPATCH_KEY, jobId(run, dispatch));
     // The collector drops a dispatch once its run has ended: nothing is left to do.
     if (stored === null) return;
@@ -200,6 +200,7 @@ export function startWorker(config: WorkerConfig, log: Logger): RunningWorker {
         if (closed.signal.aborted) return;
         log.warn("Redis is away: stopping without it");
         // What waits to be sent fails now, and the attempts end when their trainers have stopped.
+        redisLost.abort(new Error("Redis is away"));
         redis.disconnect();
         await Promise.allSettled(attempts);
       });
