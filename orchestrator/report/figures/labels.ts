@@ -24,6 +24,6 @@ export const signedDecimal = (value: number, digits: number): string => {
   return written.startsWith("−") || Number(written) === 0 ? written : `+${written}`;
 };
 
-/** "init_std 0.0866", "width 256" */
+/** "init_std 0.0866", "width 256", "LR 0.0055": short enough to stand beside a panel's title. */
 export const coordinateLabel = (name: string, value: unknown): string =>
-  `${name} ${typeof value === "number" ? String(Number(value.toPrecision(4))) : String(value ?? "–")}`;
+  `${name === "learning_rate" ? "LR" : name} ${typeof value === "number" ? String(Number(value.toPrecision(4))) : String(value ?? "–")}`;
