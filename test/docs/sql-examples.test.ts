@@ -34,7 +34,7 @@ function measureCheck(db: Database): void {
   advancePhases(db);
 }
 
-/** A valley around 2^-7, under SP higher when sparse; walls from 2^-4 up, one failed run, one never trained. */
+/** A valley around 2^-7, under SP from 2^-9.5 upwards with sparsity; walls from 2^-4 up, one failed run, one never trained. */
 function filledDatabase(): Database {
   const db = freshDatabase();
   measureCheck(db);
@@ -51,7 +51,7 @@ function filledDatabase(): Database {
   const others = points.filter((p) => p !== failing && p !== untrained);
   const events = others.flatMap(({ run, log2_lr, sparsity, parameterization }) => {
     const attempt = new Attempt(run, 1001);
-    const centre = parameterization === "sp" ? 2.5 * sparsity - 7.5 : -7;
+    const centre = parameterization === "sp" ? 4 * sparsity - 9.5 : -7;
     const loss = 2 + sparsity / 4 + 0.02 * (log2_lr - centre) ** 2;
     return [
       attempt.claimed(),

@@ -132,13 +132,15 @@ describe("run", () => {
     async (signal) => {
       const place = scratch();
       const file = writePhases(place, { steps: 400 });
-      const first = new Musweep(place, ["run", file]);
+      // A run that was claimed when everything died is taken up again when its lock has run out.
+      const lock = ["--lock-seconds", "2"];
+      const first = new Musweep(place, ["run", file, ...lock]);
       await first.says(/Phase target starts with/);
       const { code } = await first.signal(signal);
       if (signal === "SIGTERM") expect(code).toBe(130);
       const taken = sql(place, "SELECT taken FROM phases WHERE name = 'target'");
       await place.expectNoProcess();
-      await succeed(place, "run", file, "--slots", "2");
+      await succeed(place, "run", file, "--slots", "2", ...lock);
       expect(sql(place, "SELECT taken FROM phases WHERE name = 'target'")).toEqual(taken);
       expect(sql(place, "SELECT outcome, count(*) AS n FROM run_results GROUP BY 1")).toEqual([
         { outcome: "finished", n: 13 },
