@@ -50,6 +50,17 @@ describe("a sweep that does not exist", () => {
 });
 
 describe("/queues", () => {
+  it("leads from each job to its run's page, and from what is no job of ours nowhere else", async () => {
+    const { app, db, dispatcher, queue } = await startApp();
+    submitText(db, gridText({ rates: "[0.01]" }));
+    await dispatcher.tick();
+    await queue.add("stranger", { run: "<b>", command: "rm" } as never);
+    const answer = await app.request("/queues/api/queues?activeQueue=musweep-cpu&page=1&jobsPerPage=10");
+    const { queues } = (await answer.json()) as { queues: { jobs: { externalUrl: { href: string } }[] }[] };
+    const run = db.sqlite.prepare("SELECT id FROM runs").pluck().get() as string;
+    expect(queues[0]!.jobs.map((job) => job.externalUrl.href).sort()).toEqual(["/", `/runs/${run}`]);
+  });
+
   it("changes nothing, whatever it is asked", async () => {
     const { app, db, dispatcher, queue } = await startApp();
     submitText(db, gridText());
