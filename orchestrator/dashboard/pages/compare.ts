@@ -119,7 +119,9 @@ function results(runs: readonly Run[]): Html {
 
 function differences(runs: readonly Run[]): Html {
   if (runs.length < 2) return html``;
-  const rows = comparePlans(runs.map((run) => run.plan));
+  const plans = runs.map((run) => run.plan);
+  const rows = comparePlans(plans);
+  const every = new Set(plans.flatMap((plan) => plan.groups.map((group) => group.name))).size;
   const value = (v: PlanDifference["values"][number]): string =>
     v === undefined ? "–" : typeof v === "number" ? short(v) : String(v);
   return html`<h2>What differs</h2>
@@ -138,7 +140,7 @@ ${
           {
             name: "tensor groups",
             kind: "words" as const,
-            value: (d: PlanDifference) => d.groups.join(", "),
+            value: (d: PlanDifference) => (d.groups.length === every ? "all" : d.groups.join(", ")),
           },
           ...runs.map((run, i) => ({
             name: run.title,

@@ -50,7 +50,8 @@ export interface TrainingFigureOptions {
 }
 
 const LEFT = 58;
-const RIGHT = 14;
+/** Half of the last step's number stands beyond the axis. */
+const RIGHT = 28;
 const LOSS_HEIGHT = 260;
 const NORM_HEIGHT = 90;
 const AXIS = 24;
