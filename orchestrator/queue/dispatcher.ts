@@ -66,10 +66,20 @@ export function startDispatcher(
   );
   let lastReconcile = 0;
 
+  /** Runs with a checkpoint go before all that waits, however much that is: they are few, and half done. */
   async function enqueue(capability: Capability, queue: Queue<Job>): Promise<void> {
+    // What is added last is taken first.
+    await put(capability, queue, takeBegun(db, capability).reverse(), { lifo: true });
     const room = WAITING_TARGET - (await queue.getWaitingCount());
-    if (room <= 0) return;
-    const rows = takePending(db, capability, room);
+    if (room > 0) await put(capability, queue, takePending(db, capability, room), { lifo: false });
+  }
+
+  async function put(
+    capability: Capability,
+    queue: Queue<Job>,
+    rows: PendingRow[],
+    { lifo }: { lifo: boolean },
+  ): Promise<void> {
     if (rows.length === 0) return;
     const dispatches = rows.map((row): [string, string] => {
       const dispatch: Dispatch = { plan: row.plan, keep_weights: row.keep_weights === 1 };
@@ -80,7 +90,7 @@ export function startDispatcher(
       rows.map((row) => ({
         name: runTitle(db, row.id),
         data: { run: row.id, dispatch: row.dispatch },
-        opts: { jobId: jobId(row.id, row.dispatch), attempts: ATTEMPTS_PER_DISPATCH },
+        opts: { jobId: jobId(row.id, row.dispatch), attempts: ATTEMPTS_PER_DISPATCH, lifo },
       })),
     );
     log.debug({ capability, runs: rows.length }, "runs put on the queue");
@@ -245,15 +255,34 @@ export function startDispatcher(
 }
 
 /** Marks the next pending runs as queued, in training order, and returns them with their new dispatch numbers. */
-function takePending(db: Database, capability: Capability, limit: number): PendingRow[] {
+const takePending = (db: Database, capability: Capability, limit: number): PendingRow[] =>
+  markQueued(db, () =>
+    db.sqlite
+      .prepare<[string, number], PendingRow>(
+        `SELECT id, plan, dispatch + 1 AS dispatch, keep_weights FROM runs JOIN plans ON run_id = id
+         WHERE state = 'pending' AND on_queue = 0 AND capability = ? ORDER BY ordinal LIMIT ?`,
+      )
+      .all(capability, Math.min(limit, RECONCILE_PAGE)),
+  );
+
+/** As takePending, those that go on from a checkpoint. Few runs have begun, but SQLite would look at all that are pending. */
+const takeBegun = (db: Database, capability: Capability): PendingRow[] =>
+  markQueued(db, () =>
+    db.sqlite
+      .prepare<[string], PendingRow>(
+        `SELECT id, plan, dispatch + 1 AS dispatch, keep_weights
+         FROM runs r INDEXED BY runs_under_way CROSS JOIN plans ON run_id = id
+         WHERE step > 0 AND state IN ('pending', 'queued', 'running') AND state = 'pending' AND on_queue = 0
+           AND capability = ? AND EXISTS (SELECT 1 FROM attempts a WHERE a.run_id = r.id AND checkpoint IS NOT NULL)
+         ORDER BY ordinal`,
+      )
+      .all(capability),
+  );
+
+function markQueued(db: Database, select: () => PendingRow[]): PendingRow[] {
   return db.sqlite
     .transaction(() => {
-      const rows = db.sqlite
-        .prepare<[string, number], PendingRow>(
-          `SELECT id, plan, dispatch + 1 AS dispatch, keep_weights FROM runs JOIN plans ON run_id = id
-           WHERE state = 'pending' AND on_queue = 0 AND capability = ? ORDER BY ordinal LIMIT ?`,
-        )
-        .all(capability, Math.min(limit, RECONCILE_PAGE));
+      const rows = select();
       const mark = db.sqlite.prepare(
         "UPDATE runs SET state = 'queued', on_queue = 1, dispatch = ?, updated_at = ? WHERE id = ?",
       );

@@ -31,6 +31,13 @@ const trainedBeyond = (before: number) =>
     if (done() <= before + 300) throw new Error(`no step beyond ${before}`);
   });
 
+/** Steps that the latest attempt did not have to train again. */
+const resumedFrom = () =>
+  sql<{ step: number }>(
+    place,
+    "SELECT resumed_from_step AS step FROM attempts ORDER BY started_at DESC LIMIT 1",
+  )[0]!.step;
+
 const results = (where: Scratch) => ({
   runs: sql(
     where,
@@ -56,10 +63,11 @@ describe("a sweep that is interrupted again and again", () => {
     ]);
   });
 
-  it("by kill -9 of the orchestrator: nothing outlives it", async () => {
+  it("by kill -9 of the orchestrator, once it has gone on with the run that was begun: nothing outlives it", async () => {
     const before = done();
     const run = start();
     await trainedBeyond(before);
+    expect(resumedFrom()).toBeGreaterThan(0);
     const ended = await run.signal("SIGKILL");
     expect(ended.code).toBeNull();
     await place.expectNoProcess();

@@ -57,6 +57,30 @@ describe("the dispatcher", () => {
     expect((await waiting(o)).length).toBe(3);
   });
 
+  it("puts runs that have a checkpoint before all others, in training order, even onto a full queue", async () => {
+    const o = await startOrchestrator();
+    submitText(o.db, gridText({ rates: "[0.01, 0.02]", seeds: "{ count: 1100 }" }));
+    await until(async () => {
+      await o.dispatcher.tick();
+      expect(await o.queue.getWaitingCount()).toBe(2000);
+    });
+    const first = await take(o);
+    const second = await take(o);
+    await send(
+      o.redis,
+      ...[first, second].flatMap(({ attempt }) => [
+        attempt.claimed(),
+        attempt.started(),
+        attempt.released("shutdown"),
+      ]),
+    );
+    await o.collector.caughtUp();
+    for (const { job } of [first, second]) await job.moveToCompleted(null, job.token!, false);
+    await o.dispatcher.tick();
+    expect((await waiting(o)).slice(0, 2)).toEqual([first.job.name, second.job.name]);
+    expect(await o.queue.getWaitingCount()).toBeGreaterThanOrEqual(2000);
+  });
+
   it("after Redis lost everything, queues again what has no result, and only that", async () => {
     const o = await startOrchestrator();
     submitText(o.db, gridText());
