@@ -6,6 +6,7 @@ import type { Logger } from "pino";
 import { type Collector, type EventLag, startCollector } from "./collector/collector.ts";
 import { type Database, openDatabase } from "./database/open.ts";
 import { type Dispatcher, startDispatcher } from "./queue/dispatcher.ts";
+import { freeRuns } from "./queue/free-runs.ts";
 import { openRedis } from "./redis/open-redis.ts";
 import { lockState, type StateDirectory } from "./state.ts";
 
@@ -60,6 +61,7 @@ export async function startService(
     closers.push(() => redis.close());
     const collector: Collector = await startCollector(db, redis.url, log);
     closers.push(() => collector.close());
+    if (redis.private) await freeRuns(db, redis.url, log);
     const dispatcher: Dispatcher = startDispatcher(db, redis.url, log, collector);
     let dispatching = true;
     const stopDispatching = async (): Promise<void> => {

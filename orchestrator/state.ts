@@ -5,6 +5,7 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { MusweepError } from "../schema/errors.ts";
+import { isRunning } from "./is-running.ts";
 
 export interface StateDirectory {
   readonly root: string;
@@ -51,16 +52,7 @@ export function lockHolder(state: StateDirectory): number | undefined {
     return undefined;
   }
   // Its own id is left from an earlier process: in a container every restart gets the same one.
-  return Number.isInteger(pid) && pid > 0 && pid !== process.pid && isAlive(pid) ? pid : undefined;
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
+  return Number.isInteger(pid) && pid > 0 && pid !== process.pid && isRunning(pid) ? pid : undefined;
 }
 
 /**

@@ -21,6 +21,13 @@ export const CANCEL_CHANNEL = "musweep:cancel";
 export const WORKERS_KEY = "musweep:workers";
 /** A worker's heartbeat as JSON. The key's time to live says how old it is, whatever the clocks of the hosts say. */
 export const workerKey = (worker: string): string => `musweep:worker:${worker}`;
+/** A worker's name says which process of which host it is; the last part tells it from an earlier one with the same id. */
+export const workerName = (host: string, pid: number, unique: string): string => `${host}-${pid}-${unique}`;
+/** The process id in a worker's name; undefined in one that is not made as above. */
+export function processOfWorker(name: string): number | undefined {
+  const pid = /-(\d+)-[^-]+$/.exec(name)?.[1];
+  return pid === undefined ? undefined : Number(pid);
+}
 /** How long the last heartbeat of a worker is kept; a worker that stops in order removes its own. */
 export const HEARTBEAT_KEPT_MS = 3_600_000;
 /** A worker that was not heard of for this long is lost: killed, or cut off from Redis. */

@@ -22,6 +22,7 @@ import {
   queueName,
   WORKERS_KEY,
   workerKey,
+  workerName,
 } from "../schema/queue.ts";
 import { connectRedis } from "../schema/redis.ts";
 import type { WorkerConfig } from "../schema/worker.ts";
@@ -52,7 +53,7 @@ interface Active {
 
 /** Takes runs from now on, or from when Redis can be reached. */
 export function startWorker(config: WorkerConfig, log: Logger): RunningWorker {
-  const name = `${hostname()}-${process.pid}-${randomUUID().slice(0, 4)}`;
+  const name = workerName(hostname(), process.pid, randomUUID().slice(0, 4));
   const startedAt = Date.now();
   const redis = connectRedis(config.redis_url, (reason) =>
     log.warn(`Redis connection lost, waiting: ${reason}`),

@@ -10,6 +10,7 @@ import path from "node:path";
 import { z } from "zod";
 import { DATA_FILES, type DataMeta, dataMetaSchema } from "../../schema/data.ts";
 import { canonicalJson } from "../../schema/plan.ts";
+import { isRunning } from "../is-running.ts";
 import { encodeSource } from "./encode.ts";
 import { badData, cacheError } from "./errors.ts";
 import { filesOf, hashSource, readJson, writeAtomically } from "./source-identity.ts";
@@ -73,15 +74,6 @@ async function readDataMeta(directory: string): Promise<DataMeta | null> {
 }
 
 const TEMPORARY = /^\.preparing-(.*)-(\d+)-[0-9a-f]+$/;
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
-}
 
 /** Removes what killed processes of this host left behind. */
 async function removeStaleTemporaries(cache: string): Promise<void> {

@@ -8,6 +8,7 @@ import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { MusweepError } from "../../schema/errors.ts";
+import { isRunning } from "../is-running.ts";
 import type { InstallOptions } from "./install-server.ts";
 import { startPrivateServer } from "./private-server.ts";
 import { checkRedis, probe, withoutPassword } from "./probe.ts";
@@ -68,15 +69,6 @@ export async function findRedis(directory: string): Promise<{ url: string; pid: 
   const endpoint = await readEndpoint(directory);
   if (endpoint === null || endpoint.host !== hostname()) return null;
   return (await probe(endpoint.url)) === "down" ? null : { url: endpoint.url, pid: endpoint.pid };
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
 }
 
 const HANDOVER_SECONDS = 30;

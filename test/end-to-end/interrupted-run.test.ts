@@ -8,7 +8,7 @@ import { type Scratch, scratch, until } from "../support/scratch.ts";
 
 /** Training enough for every interruption below to fall into it, on a fast machine too. */
 const SWEEP = { name: "long", sparsity: "[0.5]", rates: "{ log2: { from: -7, to: -6 } }", steps: 12_000 };
-const OPTIONS = ["--slots", "1", "--checkpoint-seconds", "1", "--lock-seconds", "2"];
+const OPTIONS = ["--slots", "1", "--checkpoint-seconds", "1"];
 
 const undisturbed = scratch(afterAll);
 const place = scratch(afterAll);
@@ -20,7 +20,8 @@ beforeAll(async () => {
   writeSweep(place, SWEEP);
 });
 
-const start = () => new Musweep(place, ["run", "long.yaml", ...OPTIONS]);
+const start = (lockSeconds = 2) =>
+  new Musweep(place, ["run", "long.yaml", ...OPTIONS, "--lock-seconds", String(lockSeconds)]);
 const done = () => sql<{ steps: number }>(place, "SELECT sum(step) AS steps FROM runs")[0]!.steps;
 
 /** Waits until more has been trained than `before`, by the collector's word. */
@@ -65,7 +66,8 @@ describe("a sweep that is interrupted again and again", () => {
 
   it("by kill -9 of the orchestrator, once it has gone on with the run that was begun: nothing outlives it", async () => {
     const before = done();
-    const run = start();
+    // So long that what follows can only go on if nobody waits for it.
+    const run = start(3600);
     await trainedBeyond(before);
     expect(resumedFrom()).toBeGreaterThan(0);
     const ended = await run.signal("SIGKILL");
@@ -73,10 +75,11 @@ describe("a sweep that is interrupted again and again", () => {
     await place.expectNoProcess();
   });
 
-  it("by kill -9 of the worker: another is started", async () => {
+  it("by kill -9 of the worker, once the run of the killed one goes on: another is started", async () => {
     const before = done();
     const run = start();
     await trainedBeyond(before);
+    expect(resumedFrom()).toBeGreaterThan(0);
     process.kill(processOf(place, /workers\/main\.js/), "SIGKILL");
     await trainedBeyond(done());
     expect(await run.signal("SIGTERM")).toMatchObject({ code: 130 });

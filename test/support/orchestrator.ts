@@ -1,6 +1,7 @@
 /** The parts of an orchestrator in this process: database, private Redis, collector, dispatcher, all real. */
+import { randomUUID } from "node:crypto";
 import { join } from "node:path";
-import { Queue } from "bullmq";
+import { type Job as BullJob, Queue, Worker } from "bullmq";
 import type { Redis } from "ioredis";
 import { type Logger, pino } from "pino";
 import { onTestFinished } from "vitest";
@@ -8,9 +9,9 @@ import { type Collector, startCollector } from "../../orchestrator/collector/col
 import type { Database } from "../../orchestrator/database/open.ts";
 import { type Dispatcher, startDispatcher } from "../../orchestrator/queue/dispatcher.ts";
 import { openRedis } from "../../orchestrator/redis/open-redis.ts";
-import { EVENT_STREAM, type Job, queueName, type WorkerEvent } from "../../schema/queue.ts";
+import { attemptNumber, EVENT_STREAM, type Job, queueName, type WorkerEvent } from "../../schema/queue.ts";
 import { connectRedis } from "../../schema/redis.ts";
-import { freshDatabase } from "./database.ts";
+import { Attempt, freshDatabase } from "./database.ts";
 import { scratch } from "./scratch.ts";
 
 export const silent: Logger = pino({ level: "silent" });
@@ -48,4 +49,17 @@ export async function startOrchestrator(): Promise<Orchestrator> {
   const queue = new Queue<Job>(queueName("cpu"), { connection: redis });
   onTestFinished(() => queue.close());
   return { db, url, redis, collector, dispatcher, queue };
+}
+
+/** Takes the next job by hand, as BullMQ's worker does before it runs a processor. */
+export async function takeJob({ url }: Orchestrator): Promise<{ job: BullJob<Job>; attempt: Attempt }> {
+  const connection = connectRedis(url);
+  const worker = new Worker<Job>(queueName("cpu"), null, { connection, lockDuration: 60_000 });
+  onTestFinished(async () => {
+    await worker.close();
+    connection.disconnect();
+  });
+  const job = (await worker.getNextJob(randomUUID()))!;
+  const { run, dispatch } = job.data;
+  return { job, attempt: new Attempt(run, attemptNumber(dispatch, job.attemptsStarted)) };
 }

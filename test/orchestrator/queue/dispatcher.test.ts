@@ -1,19 +1,11 @@
 /** The dispatcher between a real SQLite and a real Redis; a BullMQ worker of the test's own takes the jobs. */
-import { randomUUID } from "node:crypto";
-import { type Job as BullJob, UnrecoverableError, Worker } from "bullmq";
+import { UnrecoverableError } from "bullmq";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { cancelUnwanted } from "../../../orchestrator/database/submit.ts";
-import {
-  attemptNumber,
-  CANCEL_CHANNEL,
-  DISPATCH_KEY,
-  dispatchSchema,
-  type Job,
-  queueName,
-} from "../../../schema/queue.ts";
+import { CANCEL_CHANNEL, DISPATCH_KEY, dispatchSchema } from "../../../schema/queue.ts";
 import { connectRedis } from "../../../schema/redis.ts";
-import { Attempt, cellsOf, gridText, submitText } from "../../support/database.ts";
-import { type Orchestrator, send, startOrchestrator } from "../../support/orchestrator.ts";
+import { cellsOf, gridText, submitText } from "../../support/database.ts";
+import { type Orchestrator, send, startOrchestrator, takeJob } from "../../support/orchestrator.ts";
 import { until } from "../../support/scratch.ts";
 
 const states = ({ db }: Orchestrator) =>
@@ -24,19 +16,6 @@ const cancelSweep = ({ db }: Orchestrator) => {
   db.sqlite.exec("UPDATE sweeps SET state = 'cancelled'");
   cancelUnwanted(db.sqlite, Date.now());
 };
-
-/** Takes the next job by hand, as BullMQ's worker does before it runs a processor. */
-async function take({ url }: Orchestrator): Promise<{ job: BullJob<Job>; attempt: Attempt }> {
-  const connection = connectRedis(url);
-  const worker = new Worker<Job>(queueName("cpu"), null, { connection, lockDuration: 60_000 });
-  onTestFinished(async () => {
-    await worker.close();
-    connection.disconnect();
-  });
-  const job = (await worker.getNextJob(randomUUID()))!;
-  const { run, dispatch } = job.data;
-  return { job, attempt: new Attempt(run, attemptNumber(dispatch, job.attemptsStarted)) };
-}
 
 describe("the dispatcher", () => {
   it("puts pending runs on the queue in training order, titled, with their plans beside them", async () => {
@@ -64,8 +43,8 @@ describe("the dispatcher", () => {
       await o.dispatcher.tick();
       expect(await o.queue.getWaitingCount()).toBe(2000);
     });
-    const first = await take(o);
-    const second = await take(o);
+    const first = await takeJob(o);
+    const second = await takeJob(o);
     await send(
       o.redis,
       ...[first, second].flatMap(({ attempt }) => [
@@ -85,9 +64,9 @@ describe("the dispatcher", () => {
     const o = await startOrchestrator();
     submitText(o.db, gridText());
     await o.dispatcher.tick();
-    const { attempt } = await take(o);
+    const { attempt } = await takeJob(o);
     await send(o.redis, attempt.claimed(), attempt.started(), attempt.finished(3));
-    const lost = await take(o);
+    const lost = await takeJob(o);
     await send(o.redis, lost.attempt.claimed());
     await o.collector.caughtUp();
     await o.redis.flushall();
@@ -99,7 +78,7 @@ describe("the dispatcher", () => {
     ]);
     expect((await waiting(o)).length).toBe(2);
     // The worker that went on regardless is heard until another attempt claims the run, and then no more.
-    const next = await take(o);
+    const next = await takeJob(o);
     await send(o.redis, next.attempt.claimed(), lost.attempt.finished(1), next.attempt.finished(2));
     await o.collector.caughtUp();
     const run = lost.job.data.run;
@@ -113,7 +92,7 @@ describe("the dispatcher", () => {
     const o = await startOrchestrator();
     submitText(o.db, gridText({ rates: "[0.01]" }));
     await o.dispatcher.tick();
-    const { job, attempt } = await take(o);
+    const { job, attempt } = await takeJob(o);
     await send(o.redis, attempt.claimed(), attempt.finished(3));
     await job.moveToCompleted(null, job.token!, false);
     await job.remove();
@@ -125,7 +104,7 @@ describe("the dispatcher", () => {
     const o = await startOrchestrator();
     submitText(o.db, gridText({ rates: "[0.01]" }));
     await o.dispatcher.tick();
-    const { job, attempt } = await take(o);
+    const { job, attempt } = await takeJob(o);
     await send(o.redis, attempt.claimed());
     await job.moveToFailed(
       new UnrecoverableError("job stalled more than allowable limit"),
@@ -144,7 +123,7 @@ describe("the dispatcher", () => {
     const o = await startOrchestrator();
     submitText(o.db, gridText());
     await o.dispatcher.tick();
-    const { job, attempt } = await take(o);
+    const { job, attempt } = await takeJob(o);
     await send(o.redis, attempt.claimed(), attempt.started());
     await o.collector.caughtUp();
     const asked: string[] = [];
@@ -168,7 +147,7 @@ describe("the dispatcher", () => {
     const text = gridText({ rates: "[0.01]" });
     submitText(o.db, text);
     await o.dispatcher.tick();
-    const { job, attempt } = await take(o);
+    const { job, attempt } = await takeJob(o);
     await send(o.redis, attempt.claimed(), attempt.started());
     await o.collector.caughtUp();
     // Both before the dispatcher looks: it never sees the run cancelled.
@@ -189,7 +168,7 @@ describe("the dispatcher", () => {
     const o = await startOrchestrator();
     submitText(o.db, gridText({ rates: "[0.01]" }));
     await o.dispatcher.tick();
-    const { job, attempt } = await take(o);
+    const { job, attempt } = await takeJob(o);
     await send(o.redis, attempt.claimed(), attempt.started());
     await o.collector.caughtUp();
     cancelSweep(o);
