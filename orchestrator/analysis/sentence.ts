@@ -35,17 +35,28 @@ const place = (cell: Cell, along: Along): string =>
     .map(({ name, value }) => `${name} ${value}`)
     .join(", ");
 
+/** "0.984", "0.75 (width 1536)" */
+function briefly(cell: Cell, along: Along): string {
+  const [own, ...tied] = standing(cell, along);
+  return tied.length === 0
+    ? own!.value
+    : `${own!.value} (${tied.map(({ name, value }) => `${name} ${value}`).join(", ")})`;
+}
+
 /** "sparsity 0 to 0.984", "sparsity 0 to 0.75 (width 768 to 1536)" */
 function range(v: Omit<Verdict, "sentence">, base: Cell, along: Along): string {
-  const name = AXIS_COORDINATE[along.axis];
-  const cells = [base, ...v.cells.map((c) => c.cell)].sort(
-    (a, b) => a.coordinates[name] - b.coordinates[name],
-  );
+  const cells = inOrder([base, ...v.cells.map((c) => c.cell)], (c) => c, along);
   const last = standing(cells.at(-1)!, along);
   const [own, ...tied] = standing(cells[0]!, along).map(
     (first, i) => `${first.name} ${first.value} to ${last[i]!.value}`,
   );
   return tied.length === 0 ? own! : `${own} (${tied.join(", ")})`;
+}
+
+/** By rising sparsity, width or layers. */
+function inOrder<T>(of: readonly T[], cellOf: (item: T) => Cell, { axis }: Along): T[] {
+  const value = (item: T) => cellOf(item).coordinates[AXIS_COORDINATE[axis]];
+  return [...of].sort((a, b) => value(a) - value(b));
 }
 
 /** The cell whose optimum has surely moved most. */
@@ -105,10 +116,17 @@ function inconclusive(v: Omit<Verdict, "sentence">, base: Cell, along: Along): s
   if (v.cells.length === 0) return `inconclusive: nothing to compare with ${place(base, along)}`;
   if (base.optimum.flag !== "bracketed")
     return `inconclusive: at ${place(base, along)} ${reasonOf(base, along)}`;
-  const open = v.cells.filter((c) => c.verdict === "inconclusive");
-  const unbounded = open.find((c) => c.drift.estimate === null);
-  if (unbounded !== undefined)
-    return `inconclusive: at ${place(unbounded.cell, along)} ${reasonOf(unbounded.cell, along)}`;
+  const open = inOrder(v.cells, (c) => c.cell, along).filter((c) => c.verdict === "inconclusive");
+  const reached = decided(v.cells, along);
+  /** Where the least decided cell is, if that is not said yet. */
+  const at = (cell: Cell) => (open.length > 1 ? `at ${briefly(cell, along)} ` : "");
+  const unbounded = open.find((c) => c.drift.estimate === null)?.cell;
+  if (unbounded !== undefined) {
+    const reason = reasonOf(unbounded, along);
+    return reached === undefined
+      ? `inconclusive: at ${place(unbounded, along)} ${reason}`
+      : `${upTo(reached, open, along)}, ${at(unbounded)}${reason}`;
+  }
   const widest = open.reduce((w, c) => (spread(c) > spread(w) ? c : w));
   const { estimate, low, high } = widest.drift;
   const remedy =
@@ -117,7 +135,27 @@ function inconclusive(v: Omit<Verdict, "sentence">, base: Cell, along: Along): s
       : v.more_seeds === null
         ? `more seeds alone would not decide, add ${TUNED[along.tuned ?? "learning_rate"].plural} near the optimum`
         : `about ${v.more_seeds} more ${v.more_seeds === 1 ? "seed" : "seeds"} would decide`;
-  return `inconclusive at ${place(widest.cell, along)}: drift ${signed(estimate!)} octave (${signed(low!)} to ${signed(high!)}) against a margin of ±${v.margin}; ${remedy}`;
+  const seen = `drift ${signed(estimate!)} octave (${signed(low!)} to ${signed(high!)}) against a margin of ±${v.margin}; ${remedy}`;
+  return reached === undefined
+    ? `inconclusive at ${place(widest.cell, along)}: ${seen}`
+    : `${upTo(reached, open, along)}: ${at(widest.cell)}${seen}`;
+}
+
+/**
+ * The last cell of those next to the base, in order, that all transfer. Cells tested in an order that is fixed beforehand, up to the
+ * first that is not decided, need no correction for their number (a fixed-sequence test), so what it says holds at the verdict's level.
+ */
+function decided(cells: readonly Judged[], along: Along): Cell | undefined {
+  const ordered = inOrder(cells, (c) => c.cell, along);
+  const first = ordered.findIndex((c) => c.verdict !== "transfers");
+  return ordered[first - 1]?.cell;
+}
+
+/** "transfers up to sparsity 0.938; open at 0.969 and 0.984" */
+function upTo(reached: Cell, open: readonly Judged[], along: Along): string {
+  const places = open.map((c) => briefly(c.cell, along));
+  const list = [places.slice(0, -1).join(", "), places.at(-1)!].filter((part) => part !== "").join(" and ");
+  return `transfers up to ${AXIS_COORDINATE[along.axis]} ${briefly(reached, along)}; open at ${list}`;
 }
 
 const spread = ({ drift: d }: Judged): number => d.high! - d.low!;

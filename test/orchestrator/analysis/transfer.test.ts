@@ -173,6 +173,29 @@ describe("verdict", () => {
     expect(judge([]).sentence).toBe("inconclusive: nothing to compare with sparsity 0");
   });
 
+  it("says how far it transfers where only what lies beyond is open", () => {
+    const same = (sparsity: number) => sparse(bracketed(-8, -8.1, -7.9), sparsity);
+    const wide = (sparsity: number) => sparse(bracketed(-8.4, -8.8, -8), sparsity);
+    const hidden = (sparsity: number) => sparse(bounded("too noisy", null, null), sparsity);
+    const said = (cells: Cell[]) => verdict(cells, base, { axis: "density", open: 2 }).sentence;
+    // −0.4 ∓ √(0.4² + 0.1²)
+    const seen = "drift −0.4 octave (−0.8 to +0.0) against a margin of ±0.5; 2 runs are still to come";
+    expect(said([wide(0.984), same(0.5), same(0.75)])).toBe(
+      `transfers up to sparsity 0.75; open at 0.984: ${seen}`,
+    );
+    // What transfers beyond the first open cell is neither claimed nor called open.
+    expect(said([same(0.5), wide(0.75), same(0.875), wide(0.938), wide(0.984)])).toBe(
+      `transfers up to sparsity 0.5; open at 0.75, 0.938 and 0.984: at 0.75 ${seen}`,
+    );
+    expect(said([wide(0.5), same(0.75)])).toBe(`inconclusive at sparsity 0.5: ${seen}`);
+    expect(said([same(0.5), hidden(0.75)])).toBe(
+      "transfers up to sparsity 0.5; open at 0.75, noise hides the optimum: add seeds or a wider grid",
+    );
+    expect(said([same(0.5), wide(0.75), hidden(0.984)])).toBe(
+      "transfers up to sparsity 0.5; open at 0.75 and 0.984, at 0.984 noise hides the optimum: add seeds or a wider grid",
+    );
+  });
+
   it("passes over the base among the cells", () => {
     expect(judge([base, sparse(bracketed(-7.9, -8.1, -7.7))]).cells).toHaveLength(1);
   });
@@ -189,6 +212,10 @@ describe("verdict", () => {
     const moved = cellOf(bracketed(-6, -6.1, -5.9), { density: 0.25, width: 1536 });
     expect(verdict([moved], tied[0]!, along).sentence).toBe(
       "drifts +2.0 octaves at sparsity 0.75, width 1536 (+1.9 to +2.1)",
+    );
+    const hidden = cellOf(bounded("too noisy", null, null), { density: 0.25, width: 1536 });
+    expect(verdict([...tied, hidden], tied[0]!, along).sentence).toMatch(
+      /^transfers up to sparsity 0\.5 \(width 1088\); open at 0\.75 \(width 1536\), noise hides/,
     );
   });
 
