@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { EXIT_CODES } from "../../schema/errors.ts";
 import { readSweepFile } from "../load-sweep.ts";
-import { readAnswer } from "../report/answer.ts";
+import { type Answer, readAnswer } from "../report/answer.ts";
 import { answerText } from "../report/answer-text.ts";
 import type { Service } from "../service.ts";
 import { common, parseCount, print, withRedis } from "./common.ts";
@@ -46,7 +46,7 @@ function finish(service: Service, sweep: string, options: TrainOptions, seconds:
     const next = [
       "Next:",
       `  musweep report ${sweep}${dir}`,
-      `  musweep sql "SELECT parameterization, sparsity, log2_lr, mean_loss FROM curves WHERE sweep = '${sweep}'"${dir}`,
+      `  musweep sql "SELECT ${curveColumns(answer)} FROM curves WHERE sweep = '${sweep}'"${dir}`,
       ...(failed + cancelled > 0
         ? [`  musweep requeue ${sweep} --missing${dir}   # then run the same file again`]
         : []),
@@ -55,4 +55,13 @@ function finish(service: Service, sweep: string, options: TrainOptions, seconds:
   });
   const stopped = answer.progress.phases.some((phase) => phase.state === "stopped");
   process.exitCode = failed + cancelled > 0 || stopped ? EXIT_CODES.incomplete : EXIT_CODES.ok;
+}
+
+/** The columns of the view that tell its rows apart, by what the sweep's curves are over. */
+function curveColumns({ rows }: Answer): string {
+  const tuned = [...new Set(rows.map((row) => row.tuned))];
+  if (tuned.length > 1) return "phase, parameterization, sparsity, tuned, log2_tuned, mean_loss";
+  const [only = "learning_rate"] = tuned;
+  const rate = only === "learning_rate" ? "log2_lr" : `log2_tuned AS log2_${only}`;
+  return `parameterization, sparsity, ${rate}, mean_loss`;
 }

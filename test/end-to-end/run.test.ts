@@ -129,4 +129,25 @@ describe("run", () => {
     expect(rows[1]!.step).toBeLessThanOrEqual(30);
     expect(sql(place, "SELECT count(*) AS n FROM missing")).toEqual([{ n: 0 }]);
   });
+
+  it("names a query to go on with that shows what the curves are over", async () => {
+    const asked = async ({ stdout }: Ended) => {
+      const query = /^ {2}musweep sql "(.*)"$/m.exec(stdout)![1]!;
+      return JSON.parse((await succeed(place, "sql", query, "--json")).stdout) as Record<string, unknown>[];
+    };
+    const rates = (await asked(first)).filter(
+      (row) => row.parameterization === "supar" && row.sparsity === 0.5,
+    );
+    expect(rates.map((row) => row.log2_lr)).toEqual([-9, -8, -7, -6, -5, -4, -3, -2]);
+    const file = writeSweep(place, { name: "inits", sparsity: "[0]", rates: "[0.01]" });
+    const text = readFileSync(join(place.directory, file), "utf8");
+    const inits = text.replace("learning_rate: [0.01]", "init_std: { log2: { from: -6, to: -4 } }");
+    writeFileSync(
+      join(place.directory, file),
+      `${inits.replace("base: { width: 32 }", "base: { width: 32, learning_rate: 0.01 }")}tune: init_std\n`,
+    );
+    const rows = await asked(await succeed(place, "run", file));
+    expect(rows.map((row) => row.log2_init_std)).toEqual([-6, -5, -4]);
+    expect(rows.every((row) => typeof row.mean_loss === "number")).toBe(true);
+  });
 });
