@@ -1,20 +1,35 @@
 import type { Command } from "commander";
 import { progressOf, type SweepProgress, sweepProgress } from "../database/progress.ts";
-import { lockHolder } from "../state.ts";
+import { type Fleet, fleetOf, readWorkers } from "../queue/read-workers.ts";
+import { inTime } from "../redis/in-time.ts";
+import { findRedis } from "../redis/open-redis.ts";
+import { connected } from "../redis/probe.ts";
+import { lockHolder, type StateDirectory } from "../state.ts";
+import { plural } from "../terminal/format.ts";
 import { phaseLines } from "../terminal/phases.ts";
 import { textTable } from "../terminal/table.ts";
-import { type CommonOptions, common, print, withDatabase } from "./common.ts";
+import { type CommonOptions, common, print, withDatabase, withRedis } from "./common.ts";
+
+interface Options extends CommonOptions {
+  redis?: string;
+}
 
 export function addStatus(program: Command): void {
-  common(
-    program
-      .command("status [sweep]")
-      .description("how far sweeps have come: runs by state, and the share of the work that is done"),
-    ["musweep status", "musweep status quickstart --json"],
-  ).action(async (sweep: string | undefined, options: CommonOptions) => {
-    await withDatabase(options, { readonly: true }, (db, state) => {
+  withRedis(
+    common(
+      program
+        .command("status [sweep]")
+        .description(
+          "how far sweeps have come: runs by state, and the share of the work that is done; and who trains them",
+        ),
+      ["musweep status", "musweep status quickstart --json"],
+    ),
+  ).action(async (sweep: string | undefined, options: Options) => {
+    await withDatabase(options, { readonly: true }, async (db, state) => {
+      const workers = await readFleet(state, options.redis);
       const sweeps = sweep === undefined ? sweepProgress(db) : [progressOf(db, sweep)];
-      print(options, sweep === undefined ? sweeps : sweeps[0], () => {
+      const values = sweeps.map((s) => (workers === null ? s : { ...s, workers }));
+      print(options, sweep === undefined ? values : values[0], () => {
         if (sweeps.length === 0) return "No sweeps yet: `musweep init` writes one to start from.";
         const holder = lockHolder(state);
         const serving =
@@ -22,11 +37,26 @@ export function addStatus(program: Command): void {
             ? "No orchestrator is running on this directory: `musweep run FILE` or `musweep serve` trains what is pending."
             : `Orchestrator running (process ${holder}).`;
         const phases = sweeps.flatMap((s) => phaseLines(s));
-        return [table(sweeps), ...(phases.length > 0 ? [phases.join("\n")] : []), serving].join("\n\n");
+        return [
+          table(sweeps),
+          ...(phases.length > 0 ? [phases.join("\n")] : []),
+          [serving, ...(workers === null ? [] : [fleetText(workers)])].join("\n"),
+        ].join("\n\n");
       });
     });
   });
 }
+
+/** As the dashboard counts them; null when there is no Redis, or it does not answer. */
+async function readFleet({ redis }: StateDirectory, named: string | undefined): Promise<Fleet | null> {
+  const url = named ?? (await findRedis(redis))?.url;
+  return url === undefined ? null : inTime(connected(url, readWorkers).then(fleetOf));
+}
+
+const fleetText = ({ alive, lost, slots, busy }: Fleet): string =>
+  alive + lost === 0
+    ? "No workers: `musweep worker` starts one."
+    : `${plural(alive, "worker")} alive, ${busy} of ${plural(slots, "slot")} busy${lost > 0 ? `; ${lost} lost` : ""}.`;
 
 const table = (sweeps: SweepProgress[]): string =>
   textTable<SweepProgress>(

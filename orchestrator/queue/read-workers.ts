@@ -41,6 +41,25 @@ export async function readWorkers(redis: Redis): Promise<WorkerStatus[]> {
 export const tokensPerSecond = (worker: WorkerStatus): number =>
   worker.lost ? 0 : worker.running.reduce((sum, run) => sum + run.tokens_per_second, 0);
 
+export interface Fleet {
+  /** Workers heard of lately, and those that were not. */
+  alive: number;
+  lost: number;
+  /** Of the workers that are alive. */
+  slots: number;
+  busy: number;
+}
+
+export function fleetOf(workers: readonly WorkerStatus[]): Fleet {
+  const alive = workers.filter((worker) => !worker.lost);
+  return {
+    alive: alive.length,
+    lost: workers.length - alive.length,
+    slots: alive.reduce((sum, { slots }) => sum + slots, 0),
+    busy: alive.reduce((sum, { running }) => sum + running.length, 0),
+  };
+}
+
 function parse(text: string): Heartbeat | undefined {
   try {
     return heartbeatSchema.parse(JSON.parse(text));

@@ -11,7 +11,7 @@ export function withoutPassword(url: string): string {
 const isUrl = (url: string): boolean => url.startsWith("/") || /^rediss?:\/\/[^/]/.test(url);
 
 /** One connection attempt, no retries. */
-async function connected<T>(url: string, use: (redis: Redis) => Promise<T>): Promise<T> {
+export async function connected<T>(url: string, use: (redis: Redis) => Promise<T>): Promise<T> {
   const redis = new Redis(url, {
     lazyConnect: true,
     connectTimeout: 5000,

@@ -57,6 +57,12 @@ describe("serve", () => {
     await expect
       .poll(() => json("/api/sweeps/short"), { timeout: 30_000 })
       .toMatchObject({ state: "complete", by_state: { finished: 10, failed: 0 } });
+    // What a worker says of itself is up to 5 s old.
+    expect((await succeed(place, "status")).stdout).toMatch(/^2 workers alive, [0-2] of 2 slots busy\.$/m);
+    expect(JSON.parse((await succeed(place, "status", "short", "--json")).stdout)).toMatchObject({
+      sweep: "short",
+      workers: { alive: 2, lost: 0, slots: 2 },
+    });
     const report = JSON.parse((await succeed(place, "report", "short", "--json")).stdout) as {
       rows: { sparsity: number; optimum: Record<string, unknown> }[];
     };

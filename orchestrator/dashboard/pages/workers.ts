@@ -1,6 +1,6 @@
 /** Who trains: every worker that has a heartbeat, what it trains at what speed, and what waits on the queues. */
 import { packageVersion } from "../../../schema/package.ts";
-import { readWorkers, tokensPerSecond, type WorkerStatus } from "../../queue/read-workers.ts";
+import { fleetOf, readWorkers, tokensPerSecond, type WorkerStatus } from "../../queue/read-workers.ts";
 import { runTitle } from "../../queue/title.ts";
 import { inTime } from "../../redis/in-time.ts";
 import { duration, plural } from "../../terminal/format.ts";
@@ -71,13 +71,11 @@ const nobody = (): Html =>
   );
 
 function workersContent(context: Context, workers: readonly WorkerStatus[]): Html {
-  const alive = workers.filter((worker) => !worker.lost);
-  const slots = alive.reduce((sum, worker) => sum + worker.slots, 0);
-  const busy = alive.reduce((sum, worker) => sum + worker.running.length, 0);
-  const speed = alive.reduce((sum, worker) => sum + tokensPerSecond(worker), 0);
-  return html`<p class="lead">${plural(alive.length, "worker")}, ${busy} of ${plural(slots, "slot")} busy, ${perSecond(speed)} tokens/s</p>
+  const { alive, lost, slots, busy } = fleetOf(workers);
+  const speed = workers.reduce((sum, worker) => sum + tokensPerSecond(worker), 0);
+  return html`<p class="lead">${plural(alive, "worker")}, ${busy} of ${plural(slots, "slot")} busy, ${perSecond(speed)} tokens/s</p>
 ${
-  alive.length === workers.length
+  lost === 0
     ? ""
     : html`<p>A worker that is lost was killed or cannot reach Redis. Its runs go to other workers; it leaves this list after an hour.</p>`
 }
