@@ -22,6 +22,7 @@
  * single things: /sweeps/NAME and /runs/ID, by sweepPath and runPath (components.ts).
  */
 import { Hono, type Context as Request } from "hono";
+import { compress } from "hono/compress";
 import { HTTPException } from "hono/http-exception";
 import { MusweepError } from "../../schema/errors.ts";
 import { SweepFileError } from "../sweep/problems.ts";
@@ -35,6 +36,8 @@ import { PAGES } from "./pages.ts";
 export function createApp(context: Context): Hono {
   const app = new Hono();
   app.use("*", securityHeaders);
+  // Text alone, and no event streams: a compressor would hold their events back.
+  app.use("*", compress());
   app.get("/healthz", (c) => c.json({ ok: true }));
   mountAssets(app);
   mountDoor(app, context.token);

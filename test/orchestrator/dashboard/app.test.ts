@@ -1,7 +1,8 @@
-/** The dashboard without a socket: what a mistake answers, that the queues cannot be written. */
+/** The dashboard without a socket: what a mistake answers, what is compressed, that the queues cannot be written. */
+import { gunzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { gridText, submitText } from "../../support/database.ts";
-import { startApp } from "./start-app.ts";
+import { browser, openApp, startApp } from "./start-app.ts";
 
 const yaml = { "content-type": "application/yaml" };
 
@@ -46,6 +47,47 @@ describe("a sweep that does not exist", () => {
         remedy: 'Did you mean "quickstart"?',
       });
     }
+  });
+});
+
+describe("to a browser that takes gzip", () => {
+  const gzip = { ...browser, "accept-encoding": "gzip, deflate, br" };
+
+  it.each(["/sql", "/no-such-page", "/metrics"])("%s is compressed, and otherwise the same", async (path) => {
+    const { app } = openApp();
+    const [plain, packed] = [
+      await app.request(path, { headers: browser }),
+      await app.request(path, { headers: gzip }),
+    ];
+    expect(packed.status).toBe(plain.status);
+    const { "content-encoding": encoding, ...headers } = Object.fromEntries(packed.headers);
+    expect(encoding).toBe("gzip");
+    expect(headers).toEqual(Object.fromEntries(plain.headers));
+    expect(headers).toMatchObject({ vary: "Accept-Encoding", "content-security-policy": expect.any(String) });
+    const [text, bytes] = [await plain.text(), Buffer.from(await packed.arrayBuffer())];
+    expect(bytes.length).toBeLessThan(text.length);
+    const unpacked = gunzipSync(bytes).toString("utf8");
+    // This process's own metrics change from one scrape to the next.
+    if (path === "/metrics") expect(unpacked).toContain("musweep_redis_up 0");
+    else expect(unpacked).toBe(text);
+  });
+
+  it("asking for the head alone gets the headers of the page as it is", async () => {
+    const { app } = openApp();
+    const head = await app.request("/sql", { method: "HEAD", headers: gzip });
+    expect([head.status, head.headers.get("content-encoding"), await head.text()]).toEqual([200, null, ""]);
+  });
+
+  it("a stream of events is not compressed, and says at once how things are", async () => {
+    const { app, db } = openApp();
+    submitText(db, gridText());
+    const response = await app.request("/sweeps/grid/live", { headers: gzip });
+    expect(response.headers.get("content-type")).toBe("text/event-stream");
+    expect(response.headers.get("content-encoding")).toBeNull();
+    const reader = response.body!.getReader();
+    const { value } = await reader.read();
+    expect(Buffer.from(value!).toString("utf8")).toMatch(/^event: fragment\ndata: \{"id":/);
+    await reader.cancel();
   });
 });
 
