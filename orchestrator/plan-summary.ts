@@ -4,6 +4,7 @@
  */
 import { nonzeroParameterCount, parameterCount, tokenCount, trainingFlops } from "../schema/cost.ts";
 import type { Plan } from "../schema/plan.ts";
+import type { RunState } from "../schema/tables.ts";
 import type { Database } from "./database/open.ts";
 import type { LoadedSweep, PhaseExpansion } from "./load-sweep.ts";
 import { speedKey } from "./speed.ts";
@@ -28,6 +29,8 @@ export interface PlanSummary {
   duplicates: number;
   runs: number;
   done: number;
+  /** Without a result, and trained again only when they are requeued. */
+  failed: number;
   to_train: number;
   flops: number;
   seconds: number | null;
@@ -58,14 +61,15 @@ export async function summarizePlan(
 ): Promise<PlanSummary> {
   const unique = new Map<string, Plan>();
   for (const cell of knownCells(loaded)) unique.set(cell.run, cell.plan);
-  const done = countDone(db, unique.keys());
+  const done = inStates(db, unique.keys(), ["finished", "diverged"]);
+  const failed = inStates(db, unique.keys(), ["failed"]);
   const counts = loaded.phases.filter((p) => p.known).map((p) => p.expansion.counts());
   const speeds =
     speedsOf === null
       ? new Map<string, number>()
       : await speedsOf(new Map([...unique.values()].map((plan) => [speedKey(plan), plan])));
   const rows = widthRows(
-    [...unique].filter(([run]) => !done.has(run)),
+    [...unique].filter(([run]) => !done.has(run) && !failed.has(run)),
     unique,
     speeds,
     slots,
@@ -76,7 +80,8 @@ export async function summarizePlan(
     duplicates: sum(counts.map((c) => c.duplicates)),
     runs: unique.size,
     done: done.size,
-    to_train: unique.size - done.size,
+    failed: failed.size,
+    to_train: unique.size - done.size - failed.size,
     flops: sum(rows.map((r) => r.flops)),
     seconds: rows.some((r) => r.seconds === null) ? null : sum(rows.map((r) => r.seconds!)),
     slots,
@@ -106,12 +111,10 @@ function waitingPhase({ phase, expansion }: PhaseExpansion): WaitingPhase {
 
 const sum = (values: number[]): number => values.reduce((a, b) => a + b, 0);
 
-/** Runs of an earlier sweep, or of this one, that have a result. */
-function countDone(db: Database, runs: Iterable<string>): Set<string> {
-  const find = db.sqlite.prepare("SELECT 1 FROM runs WHERE id = ? AND state IN ('finished', 'diverged')");
-  const done = new Set<string>();
-  for (const run of runs) if (find.get(run)) done.add(run);
-  return done;
+/** Runs of an earlier sweep, or of this one, that have come so far. */
+function inStates(db: Database, runs: Iterable<string>, states: readonly RunState[]): Set<string> {
+  const find = db.sqlite.prepare<[string], RunState>("SELECT state FROM runs WHERE id = ?").pluck();
+  return new Set([...runs].filter((run) => states.includes(find.get(run)!)));
 }
 
 function widthRows(

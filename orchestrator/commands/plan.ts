@@ -68,7 +68,7 @@ export function addPlan(program: Command): void {
 
 function summaryText(s: PlanSummary): string {
   const lines = [
-    `${s.sweep}: ${plural(s.points, "grid point")}${s.duplicates > 0 ? ` (${plural(s.duplicates, "duplicate")} removed)` : ""}, ${plural(s.runs, "unique run")}, ${s.done} already done, ${s.to_train} to train`,
+    `${s.sweep}: ${plural(s.points, "grid point")}${s.duplicates > 0 ? ` (${plural(s.duplicates, "duplicate")} removed)` : ""}, ${plural(s.runs, "unique run")}, ${s.done} already done, ${s.to_train} to train${s.failed > 0 ? `, ${s.failed} failed` : ""}`,
     "",
     textTable<WidthRow>(
       [
@@ -90,6 +90,11 @@ function summaryText(s: PlanSummary): string {
     s.seconds === null
       ? `${quantity(s.flops)}FLOPs in all.`
       : `${quantity(s.flops)}FLOPs in all; about ${duration(s.seconds)} here with ${plural(s.slots, "slot")}, at the speed measured on this machine.`,
+    ...(s.failed > 0
+      ? [
+          `What failed is trained again only when asked for, once the sweep is submitted: musweep requeue ${s.sweep} --failed`,
+        ]
+      : []),
     ...s.waiting.map(
       (p) =>
         `Then phase ${p.phase}, once decided (${p.takes.join("; ")}): ${plural(p.points, "grid point")}, at most ${plural(p.runs, "run")}, ${quantity(p.flops)}FLOPs; not counted above.`,

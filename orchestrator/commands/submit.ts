@@ -33,18 +33,24 @@ export function addSubmit(program: Command): void {
     await withDatabase(options, { readonly: false }, async (db, state) => {
       const stored = submitSweep(db, await loadSweep(read, state));
       print(options, stored, () => {
-        const idle = lockHolder(state) === undefined && stored.done < stored.runs;
+        const idle = lockHolder(state) === undefined && toTrain(stored) > 0;
         return `${submittedText(stored)}${idle ? "\nNothing is training it yet: start `musweep serve` and `musweep worker`, or `musweep run` with the same file." : ""}`;
       });
     });
   });
 }
 
+/** What failed stays failed until it is requeued. */
+const toTrain = ({ runs, done, failed }: Submitted): number => runs - done - failed;
+
 /** "quickstart: 162 grid points, 144 runs: 144 new" and what changed since the last submission. */
 export function submittedText(s: Submitted): string {
   const parts = [
     `${s.sweep}: ${plural(s.points, "grid point")}, ${plural(s.runs, "run")}`,
-    `${s.done} already trained, ${s.runs - s.done} to train`,
+    `${s.done} already trained, ${toTrain(s)} to train`,
+    ...(s.failed > 0
+      ? [`${s.failed} failed, which \`musweep requeue ${s.sweep} --failed\` trains again`]
+      : []),
     ...(s.waiting.length > 0
       ? [
           `${s.waiting.join(", ")}: starts when ${s.waiting.length > 1 ? "the phases that they wait for are" : "what it waits for is"} decided`,

@@ -28,10 +28,12 @@ export interface Stored {
   points: number;
   added: number;
   removed: number;
-  /** Distinct runs behind the points: brought by this submission, already trained, and waiting or in progress. */
+  /** Distinct runs behind the points: brought by this submission, already trained, failed; all others wait or are in progress. */
   runs: number;
   new_runs: number;
   done: number;
+  /** Trained again only when they are requeued. */
+  failed: number;
   /** Phases whose points are not known yet, because they take values from one that is not decided. */
   waiting: string[];
 }
@@ -180,10 +182,11 @@ const countPoints = (sqlite: Database["sqlite"], sweepId: number): { points: num
     )
     .get(sweepId)!;
 
-const countRuns = (sqlite: Database["sqlite"], sweepId: number): { runs: number; done: number } =>
+const countRuns = (sqlite: Database["sqlite"], sweepId: number): Pick<Stored, "runs" | "done" | "failed"> =>
   sqlite
-    .prepare<[number], { runs: number; done: number }>(
-      `SELECT count(*) AS runs, coalesce(sum(state IN ('finished', 'diverged')), 0) AS done FROM runs
+    .prepare<[number], Pick<Stored, "runs" | "done" | "failed">>(
+      `SELECT count(*) AS runs, coalesce(sum(state IN ('finished', 'diverged')), 0) AS done,
+         coalesce(sum(state = 'failed'), 0) AS failed FROM runs
        WHERE id IN (SELECT c.run_id FROM cells c JOIN phases p ON p.id = c.phase_id WHERE p.sweep_id = ?)`,
     )
     .get(sweepId)!;

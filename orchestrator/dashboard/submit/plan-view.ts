@@ -10,7 +10,7 @@ export function planView(plan: PlanSummary, known: boolean): Html {
     plan.to_train === 0 ? "nothing" : plan.seconds === null ? "not measured" : duration(plan.seconds);
   const shared = plan.points - plan.runs;
   return html`<dl class="facts">
-${fact(String(plan.to_train), "to train", plan.done > 0 ? `${plan.done} of ${plan.runs} are done already` : "none is done already")}
+${fact(String(plan.to_train), "to train", `${plan.done > 0 ? `${plan.done} of ${plan.runs} are done already` : "none is done already"}${plan.failed > 0 ? `; ${plan.failed} failed: requeue them on the sweep’s page` : ""}`)}
 ${fact(String(plan.runs), plan.runs === 1 ? "unique run" : "unique runs", `of ${plural(plan.points, "grid point")}${shared > 0 ? `; ${shared} mean the same training as another` : ""}${plan.duplicates > 0 ? `; ${plural(plan.duplicates, "duplicate")} removed` : ""}`)}
 ${fact(plan.flops === 0 ? "nothing" : `${quantity(plan.flops)}FLOPs`, "to compute", "counted as for dense models")}
 ${fact(time, "to wait", timeDetail(plan))}
@@ -39,7 +39,8 @@ at most ${plural(p.runs, "run")}, ${quantity(p.flops)}FLOPs; not counted above.<
 }
 
 function timeDetail(plan: PlanSummary): string {
-  if (plan.to_train === 0) return "every run has its result";
+  if (plan.to_train === 0)
+    return plan.failed > 0 ? "no run is left but what failed" : "every run has its result";
   return plan.seconds === null
     ? "this machine is busy, or has many shapes to measure: musweep plan FILE"
     : `expected on this machine with ${plural(plan.slots, "slot")}, at the speed measured here`;

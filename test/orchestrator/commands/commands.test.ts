@@ -230,7 +230,13 @@ describe("requeue", () => {
     await musweep(own, "run", file, "--trainer-command", misbehavingTrainer("failed-for-good"));
     const extended = readFileSync(join(own.directory, file), "utf8").replace("to: -5", "to: -3");
     writeFileSync(join(own.directory, file), extended);
-    await succeed(own, "submit", file);
+    // 2 of the 5 have never been tried.
+    const planned = await succeed(own, "plan", file, "--no-measure");
+    expect(planned.stdout).toContain("5 unique runs, 0 already done, 2 to train, 3 failed");
+    const submitted = await succeed(own, "submit", file);
+    expect(submitted.stdout).toContain(
+      "0 already trained, 2 to train; 3 failed, which `musweep requeue tiny --failed` trains again",
+    );
     await succeed(own, "cancel", "tiny");
     const states = () => sql(own, "SELECT state, count(*) AS n FROM runs GROUP BY state ORDER BY state");
     expect(states()).toEqual([

@@ -64,6 +64,18 @@ describe("a file with mistakes", () => {
 });
 
 describe("a sound file", () => {
+  it("counts what failed before apart from what would be trained", async () => {
+    const { app, db } = openApp();
+    await app.request("/sweeps", form({ text: gridText() }));
+    db.sqlite.prepare("UPDATE runs SET state = 'failed' WHERE ordinal = 1").run();
+    db.sqlite.prepare("UPDATE runs SET state = 'running' WHERE ordinal = 2").run();
+    const page = await (await app.request("/submit", form({ text: gridText() }))).text();
+    expect(page).toMatch(
+      /<dt>to train<\/dt><dd><strong>2<\/strong>.*none is done already; 1 failed: requeue/,
+    );
+    expect(page).toContain("Queue 2 runs");
+  });
+
   it("is planned, then queued when confirmed, and leads to its page", async () => {
     const { app, db } = openApp();
     // Something trains: this machine's speed is not measured now.

@@ -45,6 +45,7 @@ describe("submitting", () => {
       runs: 3,
       new_runs: 3,
       done: 0,
+      failed: 0,
       waiting: [],
     });
     for (const { run } of cellsOf(text)) train(db, run, 3);
@@ -111,7 +112,7 @@ describe("submitting", () => {
     applyAll(db, [attempt.claimed(), attempt.failed(true)]);
     expect(cancel(db, "grid")).toBe(2);
     expect(states(db)).toEqual({ failed: 1, cancelled: 2 });
-    submitText(db, text);
+    expect(submitText(db, text)).toMatchObject({ runs: 3, done: 0, failed: 1 });
     expect(states(db)).toEqual({ failed: 1, pending: 2 });
     expect(db.sqlite.prepare("SELECT state FROM sweeps").get()).toEqual({ state: "active" });
   });
