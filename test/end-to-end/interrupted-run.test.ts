@@ -66,8 +66,7 @@ describe("a sweep that is interrupted again and again", () => {
 
   it("by kill -9 of the orchestrator, once it has gone on with the run that was begun: nothing outlives it", async () => {
     const before = done();
-    // So long that what follows can only go on if nobody waits for it.
-    const run = start(3600);
+    const run = start();
     await trainedBeyond(before);
     expect(resumedFrom()).toBeGreaterThan(0);
     const ended = await run.signal("SIGKILL");
@@ -75,7 +74,20 @@ describe("a sweep that is interrupted again and again", () => {
     await place.expectNoProcess();
   });
 
-  it("by kill -9 of the worker, once the run of the killed one goes on: another is started", async () => {
+  it("by kill -9 of everything at once: nobody has given the run back", async () => {
+    const before = done();
+    // So long that what follows can only go on if nobody waits for it.
+    const run = start(3600);
+    await trainedBeyond(before);
+    // Halted first, so that it does not start another worker.
+    run.child.kill("SIGSTOP");
+    process.kill(processOf(place, /workers\/main\.js/), "SIGKILL");
+    await run.signal("SIGKILL");
+    await place.expectNoProcess();
+    expect(sql(place, "SELECT count(*) AS open FROM attempts WHERE outcome IS NULL")).toEqual([{ open: 1 }]);
+  });
+
+  it("by kill -9 of the worker, once the run of the one before goes on: another is started", async () => {
     const before = done();
     const run = start();
     await trainedBeyond(before);
