@@ -18,6 +18,8 @@ export type FitOptions = {
 };
 
 const MIN_POINTS = 3;
+/** Share of the distribution per octave between rates, up to so many octaves: in full up to one noise, not at all from another. */
+const EXTRA_TAIL = { per_octave: 0.02, widest: 1.5, quiet: 0.005, noisy: 0.01 };
 
 /**
  * @returns log2 η*, octaves; losses in the input's unit. Throws MusweepError "curve" on a curve that contradicts itself.
@@ -53,13 +55,14 @@ export function fitCurve(curve: Curve, others: Noise | undefined): Optimum {
   if (best === undefined || curve.stable.length < MIN_POINTS) return unknown;
 
   const p = posterior(curve, others);
-  const flag = flagOf(curve, best, p);
+  const extra = extraTail(curve, p.noise / Math.sqrt(best.n));
   const bounds = {
-    log2_lr_low: p.quantile(0.025),
-    log2_lr_high: p.quantile(0.975),
-    log2_lr_low_90: p.quantile(0.05),
-    log2_lr_high_90: p.quantile(0.95),
+    log2_lr_low: p.quantile(0.025 + extra),
+    log2_lr_high: p.quantile(0.975 - extra),
+    log2_lr_low_90: p.quantile(0.05 + extra),
+    log2_lr_high_90: p.quantile(0.95 - extra),
   };
+  const flag = flagOf(curve, best, bounds);
   switch (flag) {
     case "bracketed": {
       const log2_lr = p.quantile(0.5);
@@ -95,16 +98,29 @@ function hidesBehindHole(curve: Curve, best: StablePoint | undefined): boolean {
 const wallAbove = (curve: Curve): number | undefined =>
   curve.diverged.find((x) => x > curve.stable.at(-1)!.log2_lr);
 
+/**
+ * The model is cautious about the curve's shape, the more so the farther apart the rates are, and its tails hold more than
+ * they should: cut at their nominal share, intervals would cover 97 to 98%. So this much more is cut from each, found on
+ * other draws than those of the benchmark (docs/method.md). Where noise rules, the tails hold what they should.
+ * @param noise standard error of the best point, log loss
+ */
+function extraTail({ stable }: Curve, noise: number): number {
+  const { per_octave, widest, quiet, noisy } = EXTRA_TAIL;
+  const spacing = (stable.at(-1)!.log2_lr - stable[0]!.log2_lr) / (stable.length - 1);
+  const quietness = Math.min(1, Math.max(0, (noisy - noise) / (noisy - quiet)));
+  return per_octave * Math.min(widest, spacing) * quietness;
+}
+
 /** Bracketed: the whole interval lies between the outermost rates that trained, and the best is neither of them. */
 function flagOf(
   curve: Curve,
   best: StablePoint,
-  p: Posterior,
+  bounds: { log2_lr_low: number; log2_lr_high: number },
 ): Exclude<OptimumFlag, "incomplete" | "too few points"> {
   const first = curve.stable[0]!;
   const last = curve.stable.at(-1)!;
-  const openBelow = best === first || p.quantile(0.025) <= first.log2_lr;
-  const openAbove = best === last || p.quantile(0.975) >= last.log2_lr;
+  const openBelow = best === first || bounds.log2_lr_low <= first.log2_lr;
+  const openAbove = best === last || bounds.log2_lr_high >= last.log2_lr;
   if (openBelow && openAbove) return "too noisy";
   if (openBelow) return "at low edge";
   if (openAbove) return wallAbove(curve) === undefined ? "at high edge" : "edge is divergence";

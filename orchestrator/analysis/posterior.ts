@@ -16,12 +16,12 @@ import type { Noise } from "./types.ts";
 
 /** Right side 1.9 times as steep as the left, give or take a factor 1.8. */
 const SKEW_PRIOR = { mean: 0.65, sd: 0.6 };
-/** One run's scatter within its seed: 0.5%, give or take a factor 2.2. What replicates say overrules it. */
-const NOISE_PRIOR = { median: 0.005, sd: 0.8 };
+/** One run's scatter within its seed: 0.5%, give or take a factor 3.3. What replicates say overrules it. */
+const NOISE_PRIOR = { median: 0.005, sd: 1.2 };
 const NOISE_RANGE = { low: 2e-4, high: 0.05 };
 const NOISE_NODES = 8;
-/** Discrepancy of the model at height d above the best point (log loss): 0.1·d + 1.1·d². */
-const DISCREPANCY = { linear: 0.1, quadratic: 1.1 };
+/** Discrepancy of the model at height d above the best point (log loss): 0.16·d + 1.1·d². */
+const DISCREPANCY = { linear: 0.16, quadratic: 1.1 };
 /**
  * And of the model at a rate between the points, relative to the excess there: 0.3 + 1.1·d. Points say how high a valley is
  * where they are, hardly how flat its floor is between them. Chosen by the regret's measured coverage.
