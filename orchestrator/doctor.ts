@@ -87,6 +87,22 @@ async function checkOnnx(): Promise<DoctorRow> {
   }
 }
 
+/** What `npm run build` compiles where it finds a C compiler. */
+async function checkOptimizer(): Promise<DoctorRow> {
+  const row = {
+    name: "optimizer",
+    needed: "compiled by the build; else the trainer is slower, with the same results",
+  };
+  try {
+    await access(path.join(packageRoot(), "dist", "native", "optimizer.so"));
+    return ok(row.name, "compiled", row.needed);
+  } catch {
+    const remedy =
+      "Install a C compiler (Debian, Ubuntu: apt-get install gcc libc6-dev), then npm run build.";
+    return { ...row, status: "warn", found: "in JavaScript", remedy };
+  }
+}
+
 async function checkNamedRedis(url: string): Promise<DoctorRow> {
   const needed = `reachable, ${MINIMUM_VERSION} or newer`;
   try {
@@ -192,6 +208,7 @@ export async function examine(state: StateDirectory, redisUrl: string | undefine
     ...(await Promise.all([
       checkSqlite(),
       checkOnnx(),
+      checkOptimizer(),
       redisUrl === undefined ? checkServerProgram(state) : checkNamedRedis(redisUrl),
       checkState(state),
       checkTorch(),

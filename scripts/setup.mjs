@@ -167,7 +167,8 @@ export function hashSources(root) {
   const inputs = [
     "tsconfig.json",
     "tsconfig.build.json",
-    ...files.filter((file) => file.endsWith(".ts")).sort(),
+    path.join("scripts", "build-native.mjs"),
+    ...files.filter((file) => /\.(ts|c)$/.test(file)).sort(),
   ];
   for (const file of inputs)
     hash
@@ -190,6 +191,9 @@ async function ensureBuild() {
       collect(tsc, ["-p", "tsconfig.build.json", "--outDir", fresh]),
     );
     if (!built.ok) throw new SetupError(`The build failed:\n${lastLines(built.output, 20)}`);
+    const native = path.join(ROOT, "scripts", "build-native.mjs");
+    const { output } = await collect(process.execPath, [native, path.join(fresh, "native")]);
+    process.stderr.write(output);
     writeFileSync(path.join(fresh, ".sources"), wanted);
     mkdirSync(dist, { recursive: true });
     const old = `${fresh}-old`;

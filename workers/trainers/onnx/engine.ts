@@ -1,5 +1,5 @@
 /**
- * One run's numbers in memory, and the graphs that advance them: a training step and an evaluation. Knows nothing of the
+ * One run's numbers in memory, and what advances them: graphs for gradients and evaluation, and the optimizer. Knows nothing of the
  * protocol, checkpoints or clocks.
  */
 import type { ModuleSize } from "../../../schema/coordinates.ts";
@@ -10,15 +10,8 @@ import { scheduleFactor } from "../schedule.ts";
 import { fillInitial, type TensorSpec, tensorMask, tensorSpecs } from "../tensors.ts";
 import { CoordinateMeter } from "./coordinates.ts";
 import type { GraphBuilder } from "./graph.ts";
-import {
-  attentionBiases,
-  evaluationGraph,
-  gradientGraph,
-  names,
-  trainingGraph,
-  updateGraph,
-} from "./model.ts";
-import { optimizerScalars, scalarCount } from "./operations/adamw.ts";
+import { attentionBiases, evaluationGraph, gradientGraph, names } from "./model.ts";
+import { Optimizer } from "./optimizer.ts";
 import type { Binding, TensorData } from "./runtime.ts";
 import type { SessionCache } from "./session_cache.ts";
 
@@ -88,19 +81,15 @@ export class Engine {
   readonly #threads: number;
   readonly #passes: Passes;
   readonly #buffers = new Map<string, TensorData>();
-  /** One graph for a batch of one pass; else one per pass and one for the optimizer. */
   readonly #lanes: readonly Lane[];
-  readonly #update: Binding | null;
+  readonly #optimizer: Optimizer;
   readonly #evaluationSequences: number;
   readonly #evaluators: readonly Lane[];
   /** Only where the plan asks for coordinates. */
   readonly #meter: CoordinateMeter | null;
 
-  /**
-   * Allocates the run's memory and gets its sessions. Weights and moments are zero until `initialize` or a checkpoint.
-   * @param accumulate use the graphs for batches of many passes even when the batch is one
-   */
-  constructor(plan: Plan, data: DataSource, sessions: SessionCache, accumulate = passesOf(plan).count > 1) {
+  /** Allocates the run's memory and gets its sessions. Weights and moments are zero until `initialize` or a checkpoint. */
+  constructor(plan: Plan, data: DataSource, sessions: SessionCache) {
     this.#plan = plan;
     this.#data = data;
     this.#threads = sessions.threads;
@@ -113,7 +102,7 @@ export class Engine {
     for (const spec of this.specs) {
       for (const name of [names.weight, names.first, names.second])
         buffers.set(name(spec.name), new Float32Array(spec.size));
-      for (let lane = 0; accumulate && lane < lanes; lane++)
+      for (let lane = 0; lane < lanes; lane++)
         buffers.set(names.laneSum(lane, spec.name), new Float32Array(spec.size));
       const mask = tensorMask(plan, spec);
       if (mask !== null) buffers.set(names.mask(spec.name), mask);
@@ -121,13 +110,8 @@ export class Engine {
     attentionBiases(plan).forEach((bias, i) => {
       buffers.set(names.bias(i), bias);
     });
-    buffers.set(names.scalars, new Float32Array(scalarCount(plan)));
-    buffers.set(names.norm, new Float32Array(1));
 
-    // A "new/x" output is written over x: see adamw for why no result comes before the last use of what it replaces.
-    const prefix = names.updated("");
-    const bufferOf = (name: string): TensorData =>
-      buffers.get(name.startsWith(prefix) ? name.slice(prefix.length) : name)!;
+    const bufferOf = (name: string): TensorData => buffers.get(name)!;
     const lanesOf = (graph: GraphBuilder, perPass: number): Lane[] => {
       const session = sessions.get(graph, lanes);
       return Array.from({ length: lanes }, (_, lane) => {
@@ -135,17 +119,23 @@ export class Engine {
         const [targets, loss] = [new Int32Array(inputs.length), new Float32Array(perPass)];
         const own = new Map<string, TensorData>(Object.entries({ inputs, targets, loss }));
         for (const { name } of this.specs) {
-          const sum = buffers.get(names.laneSum(lane, name));
-          if (sum !== undefined) own.set(names.sum(name), sum).set(names.updated(names.sum(name)), sum);
+          // The new sum is written over the old one: nothing else reads that.
+          const sum = buffers.get(names.laneSum(lane, name))!;
+          own.set(names.sum(name), sum).set(names.updated(names.sum(name)), sum);
         }
         return { inputs, targets, loss, binding: session.bind((name) => own.get(name) ?? bufferOf(name)) };
       });
     };
-    this.#lanes = lanesOf(
-      accumulate ? gradientGraph(plan, sequences, count === lanes) : trainingGraph(plan, sequences),
-      sequences,
-    );
-    this.#update = accumulate ? sessions.get(updateGraph(plan, lanes)).bind(bufferOf) : null;
+    this.#lanes = lanesOf(gradientGraph(plan, sequences, count === lanes), sequences);
+    const parameters = this.specs.map(({ name, group }) => ({
+      group,
+      weight: this.weight(name),
+      first: this.#float(names.first(name)),
+      second: this.#float(names.second(name)),
+      mask: this.mask(name),
+      sums: this.#sums(name),
+    }));
+    this.#optimizer = new Optimizer(plan, parameters, sessions.threads);
     this.#evaluators = lanesOf(evaluationGraph(plan, this.#evaluationSequences), this.#evaluationSequences);
     this.#meter =
       plan.coordinates === undefined
@@ -156,7 +146,6 @@ export class Engine {
   /** Lets go of the sessions; only the arrays may still be used. */
   release(): void {
     for (const { binding } of [...this.#lanes, ...this.#evaluators]) binding.release();
-    this.#update?.release();
     this.#meter?.release();
   }
 
@@ -175,16 +164,15 @@ export class Engine {
    * @returns null when interrupted
    */
   async step(t: number, interrupted: () => boolean = () => false): Promise<StepResult | null> {
-    const tokens = this.#plan.batch_size * this.#plan.shape.sequence_length;
-    this.#float(names.scalars).set(optimizerScalars(this.#plan, t, scheduleFactor(this.#plan, t), tokens));
     const loss = await this.accumulateGradients(t, interrupted);
     if (loss === null) return null;
-    this.#update?.run();
-    return { loss, gradientNorm: this.#float(names.norm)[0]! };
+    const tokens = this.#plan.batch_size * this.#plan.shape.sequence_length;
+    const gradientNorm = await this.#optimizer.update(t, scheduleFactor(this.#plan, t), tokens);
+    return { loss, gradientNorm };
   }
 
   /**
-   * Runs all passes of step t's batch and leaves the gradients' sums behind, if there are graphs of their own for it.
+   * Runs all passes of step t's batch and leaves the gradients' sums behind.
    * @returns the batch's loss; null when interrupted
    */
   async accumulateGradients(t: number, interrupted: () => boolean = () => false): Promise<number | null> {
@@ -280,11 +268,8 @@ export class Engine {
     return this.#buffers.get(name) as Float32Array;
   }
 
-  /** The lanes' gradient sums; none without graphs of their own for them. */
+  /** The lanes' gradient sums. */
   #sums(tensor: string): Float32Array[] {
-    return this.#lanes.flatMap((_, lane) => {
-      const sum = this.#buffers.get(names.laneSum(lane, tensor));
-      return sum instanceof Float32Array ? [sum] : [];
-    });
+    return Array.from({ length: this.#passes.lanes }, (_, lane) => this.#float(names.laneSum(lane, tensor)));
   }
 }

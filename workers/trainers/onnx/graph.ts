@@ -15,6 +15,8 @@ export interface Value {
 
 export const sizeOf = (shape: readonly number[]): number => shape.reduce((product, d) => product * d, 1);
 const BYTES = { float32: 4, int32: 4, int64: 8 } as const;
+/** Operations that write over their first input if nobody needs it any more. */
+const IN_PLACE = new Set(["Softmax", "ScatterElements"]);
 const bytesOf = (v: Value): number => sizeOf(v.shape) * BYTES[v.type];
 
 interface Node {
@@ -192,19 +194,52 @@ export class GraphBuilder {
         ...value,
         bytes,
       })),
-      nodes: this.#nodes.map(
+      nodes: this.#listed().map(
         (n): GraphNode => ({ ...n, inputs: n.inputs.map(nameOf), outputs: n.outputs.map(nameOf) }),
       ),
     };
   }
 
   /**
-   * The most bytes of intermediate tensors alive at once, when nodes run in order and each tensor is freed after its last
-   * use. Inputs and outputs belong to the caller and are not counted.
+   * The nodes in an order that makes ONNX Runtime run them about as they were built: those whose results no other node uses
+   * come last, and of these the first is last, because there it begins. Left as built, the gradients of weights would wait
+   * for the end of the backward pass, when what they are made of has left the caches.
+   */
+  #listed(): readonly Node[] {
+    const used = new Set(this.#nodes.flatMap((n) => n.inputs));
+    const isLast = (n: Node): boolean => !n.outputs.some((v) => used.has(v));
+    return [...this.#nodes.filter((n) => !isLast(n)), ...this.#nodes.filter(isLast).toReversed()];
+  }
+
+  /** The order in which ONNX Runtime runs the list: from its end, each node after what it needs, and of that the last first. */
+  #executed(): readonly Node[] {
+    const listed = this.#listed();
+    const places = new Map(listed.map((n, i) => [n, i]));
+    const makers = new Map(listed.flatMap((n) => n.outputs.map((v) => [v, n])));
+    const order = new Set<Node>();
+    const pending = listed.map((node) => ({ node, ready: false }));
+    while (pending.length > 0) {
+      const { node, ready } = pending.pop()!;
+      if (order.has(node)) continue;
+      if (ready) order.add(node);
+      else {
+        const needed = node.inputs.flatMap((v) => makers.get(v) ?? []);
+        const last = needed.toSorted((a, b) => places.get(a)! - places.get(b)!);
+        pending.push({ node, ready: true }, ...last.map((n) => ({ node: n, ready: false })));
+      }
+    }
+    return [...order];
+  }
+
+  /**
+   * The most bytes of intermediate tensors alive at once, when each is freed after its last use. Inputs and outputs belong to
+   * the caller and are not counted. That ONNX Runtime writes some results over operands is left out but for the two
+   * operations that take a large vocabulary's logits: those outweigh all else.
    */
   peakBytes(): number {
+    const nodes = this.#executed();
     const lastUse = new Map<Value, number>();
-    this.#nodes.forEach((n, i) => {
+    nodes.forEach((n, i) => {
       for (const v of n.inputs) lastUse.set(v, i);
     });
     const outside = new Set<Value>([
@@ -214,12 +249,14 @@ export class GraphBuilder {
     ]);
     let alive = 0;
     let peak = 0;
-    this.#nodes.forEach((n, i) => {
+    nodes.forEach((n, i) => {
+      const inPlace = IN_PLACE.has(n.op) && lastUse.get(n.inputs[0]!) === i && !outside.has(n.inputs[0]!);
+      if (inPlace) alive -= bytesOf(n.inputs[0]!);
       const made = n.outputs.filter((v) => !outside.has(v));
       alive += made.reduce((sum, v) => sum + bytesOf(v), 0);
       peak = Math.max(peak, alive);
       for (const v of [...new Set(n.inputs), ...made]) {
-        if (outside.has(v)) continue;
+        if (outside.has(v) || (inPlace && v === n.inputs[0])) continue;
         if ((lastUse.get(v) ?? i) <= i) alive -= bytesOf(v);
       }
     });

@@ -8,7 +8,6 @@ import { SessionCache } from "./session_cache.ts";
 async function withEngine<Result>(
   plan: Plan,
   dataDirectory: string,
-  accumulate: boolean | undefined,
   threads: number,
   use: (engine: Engine) => Promise<Result>,
   shared?: SessionCache,
@@ -16,7 +15,7 @@ async function withEngine<Result>(
   const sessions = shared ?? new SessionCache(threads);
   const data = new DataSource(plan, dataDirectory);
   try {
-    const engine = new Engine(plan, data, sessions, accumulate);
+    const engine = new Engine(plan, data, sessions);
     try {
       engine.initialize();
       return await use(engine);
@@ -38,7 +37,7 @@ export interface FirstGradients {
 
 /** Loss and every gradient of step 1, at the initial weights. */
 export function firstGradients(plan: Plan, dataDirectory: string): Promise<FirstGradients> {
-  return withEngine(plan, dataDirectory, true, 1, async (engine) => {
+  return withEngine(plan, dataDirectory, 1, async (engine) => {
     const loss = (await engine.accumulateGradients(1))!;
     const tokens = plan.batch_size * plan.shape.sequence_length;
     const gradients = new Map(
@@ -72,7 +71,7 @@ export function traceTraining(
   steps = plan.steps,
   threads = 1,
 ): Promise<TrainingTrace> {
-  return withEngine(plan, dataDirectory, undefined, threads, async (engine) => {
+  return withEngine(plan, dataDirectory, threads, async (engine) => {
     const losses: number[] = [];
     const gradientNorms: number[] = [];
     for (let t = 1; t <= steps; t++) {
@@ -102,5 +101,5 @@ export function traceCoordinates(
     }
     return sizes;
   };
-  return withEngine(plan, dataDirectory, undefined, 1, trace, sessions);
+  return withEngine(plan, dataDirectory, 1, trace, sessions);
 }

@@ -1,13 +1,12 @@
 /**
- * The language model and the graphs that train it: pre-norm decoder blocks with causal attention and SwiGLU, forward and
- * backward in one graph. Which graph a plan needs follows from shapes, forward multipliers and which groups are masked;
- * learning rates, decays and schedules are inputs.
+ * The language model and its graphs: pre-norm decoder blocks with causal attention and SwiGLU, forward and backward in one
+ * graph. Which graph a plan needs follows from shapes and forward multipliers alone; masks, learning rates and schedules are
+ * the optimizer's.
  */
 import type { CoordinateModule } from "../../../schema/coordinates.ts";
 import type { Plan } from "../../../schema/plan.ts";
 import { type TensorSpec, tensorSpecs } from "../tensors.ts";
 import { GraphBuilder, type Value } from "./graph.ts";
-import { adamw, scalarCount } from "./operations/adamw.ts";
 import { alibiSlopes, attention, attentionBias, queryBlocks } from "./operations/attention.ts";
 import { crossEntropy } from "./operations/cross_entropy.ts";
 import { embed } from "./operations/embedding.ts";
@@ -16,13 +15,11 @@ import { layerNorm, rmsNorm } from "./operations/norm.ts";
 import type { Operation } from "./operations/operation.ts";
 import { swiglu } from "./operations/swiglu.ts";
 
-/** Names of graph inputs and outputs. A "new" output may be written over the input it replaces. */
+/** Names of graph inputs and outputs, and of a run's arrays. A "new" output may be written over the input it replaces. */
 export const names = {
   inputs: "inputs",
   targets: "targets",
-  scalars: "scalars",
   loss: "loss",
-  norm: "gradient_norm",
   bias: (block: number): string => `attention_bias/${block}`,
   weight: (tensor: string): string => `weight/${tensor}`,
   first: (tensor: string): string => `first/${tensor}`,
@@ -195,33 +192,6 @@ function model(g: GraphBuilder, plan: Plan, sequences: number, weights: Readonly
 const weightInputs = (g: GraphBuilder, specs: readonly TensorSpec[]): Map<string, Value> =>
   new Map(specs.map((s) => [s.name, g.input(names.weight(s.name), s.shape)]));
 
-/** Adds mask, clip and AdamW to a graph that has the gradients. */
-function update(
-  g: GraphBuilder,
-  plan: Plan,
-  specs: readonly TensorSpec[],
-  weights: ReadonlyMap<string, Value>,
-  gradients: ReadonlyMap<string, Value>,
-): void {
-  const parameters = specs.map((s) => {
-    const gradient = gradients.get(s.name)!;
-    return {
-      group: s.group,
-      weight: weights.get(s.name)!,
-      first: g.input(names.first(s.name), s.shape),
-      second: g.input(names.second(s.name), s.shape),
-      gradient: s.masked ? g.mul(gradient, g.input(names.mask(s.name), s.shape)) : gradient,
-    };
-  });
-  const { updated, norm } = adamw(g, plan, parameters, g.input(names.scalars, [scalarCount(plan)]));
-  g.output(names.norm, norm);
-  specs.forEach((s, i) => {
-    g.output(names.updated(names.weight(s.name)), updated[i]!.weight);
-    g.output(names.updated(names.first(s.name)), updated[i]!.first);
-    g.output(names.updated(names.second(s.name)), updated[i]!.second);
-  });
-}
-
 /** Validation loss of `sequences` sequences. */
 export function evaluationGraph(plan: Plan, sequences: number): GraphBuilder {
   const g = new GraphBuilder();
@@ -243,17 +213,6 @@ export function activationsGraph(
   return { graph: g, activations };
 }
 
-/** A whole optimizer step on a batch that fits one pass. */
-export function trainingGraph(plan: Plan, sequences: number): GraphBuilder {
-  const g = new GraphBuilder();
-  const specs = tensorSpecs(plan);
-  const weights = weightInputs(g, specs);
-  const { loss, backward } = model(g, plan, sequences, weights);
-  g.output(names.loss, loss);
-  update(g, plan, specs, weights, backward());
-  return g;
-}
-
 /**
  * One pass over a part of a batch: loss, and gradients added to the sums so far.
  * @param only no pass was summed before it, the sums are its gradients
@@ -269,15 +228,5 @@ export function gradientGraph(plan: Plan, sequences: number, only: boolean): Gra
     const gradient = gradients.get(s.name)!;
     g.output(names.updated(name), only ? gradient : g.add(g.input(name, s.shape), gradient));
   }
-  return g;
-}
-
-/** The optimizer step that follows the passes of a batch; each lane has a sum of gradients. */
-export function updateGraph(plan: Plan, lanes: number): GraphBuilder {
-  const g = new GraphBuilder();
-  const specs = tensorSpecs(plan);
-  const sum = ({ name, shape }: TensorSpec): Value =>
-    Array.from({ length: lanes }, (_, lane) => g.input(names.laneSum(lane, name), shape)).reduce(g.add);
-  update(g, plan, specs, weightInputs(g, specs), new Map(specs.map((s) => [s.name, sum(s)])));
   return g;
 }

@@ -7,9 +7,9 @@ import { readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
-import koffi from "koffi";
 import { z } from "zod";
 import type { ElementType, Graph, GraphTensor } from "./encode.ts";
+import koffi from "./foreign.ts";
 
 const require = createRequire(import.meta.url);
 const packageFile = require.resolve("onnxruntime-node/package.json");
@@ -26,9 +26,6 @@ function libraryPath(): string {
   if (file === undefined) throw new Error(`${directory} holds no ONNX Runtime library`);
   return join(directory, file);
 }
-
-// A graph may run on another thread beside this one; it needs as much stack there.
-koffi.config({ async_stack_size: koffi.config().sync_stack_size! });
 
 /**
  * Makes freed blocks of a mebibyte and more go back to the system at once. glibc otherwise keeps ever larger ones for itself:

@@ -27,10 +27,6 @@ export interface Compiled {
 export function compile(build: (g: GraphBuilder) => void): Compiled {
   const g = new GraphBuilder();
   build(g);
-  return compileGraph(g);
-}
-
-export function compileGraph(g: GraphBuilder): Compiled {
   const graph = g.finish();
   const session = new Session(graph, encodeModel(graph), 1);
   return {
