@@ -137,6 +137,15 @@ export class GraphBuilder {
     return this.node("Transpose", [x], shape, { attributes: { perm: { ints: permutation } } });
   }
 
+  /**
+   * A matrix turned round in memory, [I, J] → [J, I]. ONNX Runtime would fuse a Transpose into the product that reads it and
+   * turn the matrix round piece by piece, again and again; an Einsum it leaves alone.
+   */
+  turned(x: Value): Value {
+    const [rows, columns] = x.shape as [number, number];
+    return this.node("Einsum", [x], [columns, rows], { attributes: { equation: "ij->ji" } });
+  }
+
   /** Pieces of the given lengths along one axis. */
   split(x: Value, lengths: readonly number[], axis: number): Value[] {
     if (lengths.length === 1) return [x];

@@ -112,14 +112,16 @@ test("passes and lanes follow from the plan alone", () => {
   expect(passesOf(plan)).toEqual({ sequences: 16, count: 2, lanes: 2 });
 });
 
-test.each([
-  ["one pass", { plan: { batch_size: 4 } }],
-  ["two lanes", { plan: { batch_size: 8, micro_batch_size: 4 } }],
-  ["two lanes of two passes, the last one short", { plan: { batch_size: 12, micro_batch_size: 4 } }],
-])("one, two and three threads give the same bits: %s", async (_name, options: PlanOptions) => {
+test.each<[string, number, PlanOptions]>([
+  ["one pass", 11, { plan: { batch_size: 4 } }],
+  ["one pass, a large vocabulary", 16_384, { plan: { batch_size: 4 } }],
+  ["two lanes", 11, { plan: { batch_size: 8, micro_batch_size: 4 } }],
+  ["two lanes of two passes, the last one short", 11, { plan: { batch_size: 12, micro_batch_size: 4 } }],
+])("one, two and three threads give the same bits: %s", async (_name, vocabulary, options) => {
   const directory = temporaryDirectory();
   const shape = { d_model: 64, d_head: 32, d_ffn: 176, sequence_length: 128 };
-  const plan = makePlan({ hash: writeData(directory, 11, 8000), density: 0.5, shape, ...options });
+  const hash = writeData(directory, vocabulary, 8000);
+  const plan = makePlan({ hash, vocabulary, density: 0.5, shape, ...options });
   const [one, two, three] = [1, 2, 3].map((threads) => traceTraining(plan, directory, 2, threads));
   expect(await two).toEqual(await one);
   expect(await three).toEqual(await one);

@@ -30,10 +30,21 @@ export function unembed(g: GraphBuilder, x: Value, w: Value, multiplier: number)
 }
 
 /**
- * alpha · aᵀ·b. a [N, I], b [N, O] → [I, O]. ONNX Runtime reads its left operand column by column here, again for every few
- * columns of the right one, so the narrower of the two goes left; turning the product round afterwards costs little.
+ * From this width of the result on, a factor is turned round beforehand. Below it is hardly faster; and ONNX Runtime adds up
+ * such a product in another order where a thread's share is 64 columns or fewer, which would make the last bits depend on the
+ * number of threads (up to 255 of them are safe here).
+ */
+const WIDE = 16_384;
+
+/**
+ * alpha · aᵀ·b. a [N, I], b [N, O] → [I, O]. The narrower of the two is the one that is read column by column or turned round;
+ * turning the product round afterwards costs little.
  */
 function transposedProduct(g: GraphBuilder, a: Value, b: Value, alpha = 1): Value {
-  if (a.shape[1]! <= b.shape[1]!) return g.matmul(a, b, { transA: true, alpha });
-  return g.transpose(g.matmul(b, a, { transA: true, alpha }), [1, 0]);
+  const [inputs, outputs] = [a.shape[1]!, b.shape[1]!];
+  const product = (left: Value, right: Value): Value =>
+    Math.max(inputs, outputs) >= WIDE
+      ? g.matmul(g.turned(left), right, { alpha })
+      : g.matmul(left, right, { transA: true, alpha });
+  return inputs <= outputs ? product(a, b) : g.transpose(product(b, a), [1, 0]);
 }
