@@ -1,5 +1,6 @@
 /** The optimizer against AdamW as its papers write it, in float64; its compiled loops against those in JavaScript, bit for bit. */
 import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { expect, test } from "vitest";
 import type { Plan } from "../../../../schema/plan.ts";
 import { compiledLoops } from "../../../../workers/trainers/onnx/compiled_optimizer.ts";
@@ -58,10 +59,16 @@ const withRates = (options: Pick<Plan, "clip_norm"> & { eps: number }): Plan => 
 /** Every other number is there. */
 const halfMask = (size: number): Float32Array => new Float32Array(size).map((_, i) => i % 2);
 
-function parameterOf(group: Parameter["group"], size: number, lanes: number, masked: boolean): Parameter {
+function parameterOf(
+  group: Parameter["group"],
+  size: number,
+  lanes: number,
+  masked: boolean,
+  weight = normals(group, size),
+): Parameter {
   return {
     group,
-    weight: normals(group, size),
+    weight,
     first: new Float32Array(size),
     second: new Float32Array(size),
     mask: masked ? halfMask(size) : null,
@@ -117,21 +124,27 @@ test("where there is a C compiler, the compiled loops are in use", () => {
 test("compiled or not, on one thread or several: the same bits", async () => {
   // Sizes around the lengths of vectors and pieces; the large one is several threads' work.
   const sizes = [1, 15, 17, 1023, 1025, 32_769, 300_007];
+  const noise = normals("gradient", sizes.at(-1)!, 10);
+  const start = normals("weight", sizes.at(-1)!);
   const traced = async (compiled: boolean, threads: number) => {
     const plan = withRates({ clip_norm: 0.5, eps: 1e-8 });
     const parameters = sizes.flatMap((size, i) =>
-      [1, 2].map((lanes) => parameterOf(GROUPS[i % 3]!, size, lanes, i % 2 === 1)),
+      [1, 2].map((lanes) => parameterOf(GROUPS[i % 3]!, size, lanes, i % 2 === 1, start.slice(0, size))),
     );
     const optimizer = new Optimizer(plan, parameters, threads, compiled);
     const norms: number[] = [];
     for (let t = 1; t <= 3; t++) {
       for (const { sums } of parameters)
         sums.forEach((sum, lane) => {
-          sum.set(normals(`${sum.length}/${t}/${lane}`, sum.length, 10));
+          for (let i = 0; i < sum.length; i++) sum[i] = noise[i]! / (t + 3 * lane);
         });
       norms.push(await optimizer.update(t, 1, TOKENS));
     }
-    return { norms, arrays: parameters.map(({ weight, first, second }) => [weight, first, second]) };
+    const digest = (array: Float32Array) => createHash("sha256").update(array).digest("hex");
+    return {
+      norms,
+      arrays: parameters.map(({ weight, first, second }) => [weight, first, second].map(digest)),
+    };
   };
   const script = await traced(false, 1);
   for (const threads of [1, 2, 3]) expect(await traced(true, threads)).toEqual(script);
