@@ -22,14 +22,11 @@ const functions = library && {
 
 /** Below this, waking a second thread takes longer than it helps. */
 const NUMBERS_PER_THREAD = 2 ** 17;
-/** struct Block of optimizer.c: six pointers, then count and group. */
-const POINTERS = 6;
-const FIELDS = POINTERS + 2;
 
 /** null where they were not built */
 export function compiledLoops(blocks: readonly Block[], threads: number): CompiledLoops | null {
   if (functions === null) return null;
-  // The arrays stay where they are: their memory is outside of the garbage collector's, and the blocks keep them alive.
+  // struct Block of optimizer.c: six pointers, count, group. The arrays stay where they are: their memory is outside of the garbage collector's, and the blocks keep them alive.
   const table = BigInt64Array.from(
     blocks.flatMap(({ parameter, start, count, group }) => {
       const { weight, first, second, mask, sums } = parameter;
@@ -38,8 +35,6 @@ export function compiledLoops(blocks: readonly Block[], threads: number): Compil
       return [...pointers, BigInt(count), BigInt(group)];
     }),
   );
-  if (table.length !== FIELDS * blocks.length)
-    throw new Error("a block of the optimizer is not laid out as its C code reads it");
   const total = blocks.reduce((sum, b) => sum + b.count, 0);
   const parts = Math.max(1, Math.min(threads, Math.floor(total / NUMBERS_PER_THREAD)));
 
