@@ -9,6 +9,7 @@ import { type Database, openDatabase } from "../orchestrator/database/open.ts";
 import { refreshPhase } from "../orchestrator/database/optima.ts";
 import { storeSweep } from "../orchestrator/database/submit.ts";
 import { parseSweep } from "../orchestrator/sweep/parse-sweep.ts";
+import { atOnce } from "../orchestrator/turns.ts";
 
 export const SIZE = { sweeps: 50, runs: 100_100, points: 102 };
 /** Of what this file makes: another number makes it anew. */
@@ -57,7 +58,9 @@ function fill(db: Database, say: (text: string) => void): void {
   for (let i = 0; i < SIZE.sweeps; i++) {
     const file = sweepText(i);
     const { name, phases } = parseSweep(file, `${i}.yaml`);
-    storeSweep(db, { name, file, data: DATA, capability: "cpu", phases }, Date.UTC(2026, 0, 1 + 7 * i));
+    atOnce(
+      storeSweep(db, { name, file, data: DATA, capability: "cpu", phases }, Date.UTC(2026, 0, 1 + 7 * i)),
+    );
   }
   say(`${SIZE.sweeps} sweeps stored after ${since()}`);
   const runs = db.sqlite

@@ -13,6 +13,7 @@ import type { StateDirectory } from "./state.ts";
 import { type Expansion, expandPhase } from "./sweep/expand-sweep.ts";
 import { parseSweep } from "./sweep/parse-sweep.ts";
 import { takenAxes } from "./sweep/taken-axes.ts";
+import { inTurns } from "./turns.ts";
 
 export interface SweepText {
   sweep: Sweep;
@@ -74,14 +75,20 @@ export async function loadSweep(
   return { ...read, data, phases: expandPhases(read.sweep, data) };
 }
 
-export function submitSweep(db: Database, loaded: LoadedSweep): Stored & { duplicates: number } {
-  const stored = storeSweep(db, {
-    name: loaded.sweep.name,
-    file: loaded.text,
-    data: { hash: loaded.data.hash, vocab_size: loaded.data.vocab_size },
-    capability: "cpu",
-    phases: loaded.sweep.phases,
-  });
+/** A large grid takes its time; the process does what else comes in meanwhile. */
+export async function submitSweep(
+  db: Database,
+  loaded: LoadedSweep,
+): Promise<Stored & { duplicates: number }> {
+  const stored = await inTurns(
+    storeSweep(db, {
+      name: loaded.sweep.name,
+      file: loaded.text,
+      data: { hash: loaded.data.hash, vocab_size: loaded.data.vocab_size },
+      capability: "cpu",
+      phases: loaded.sweep.phases,
+    }),
+  );
   // What has all its results already is complete now, whether or not an orchestrator is running.
   advancePhases(db);
   const duplicates = loaded.phases.map((p) => (p.known ? p.expansion.counts().duplicates : 0));

@@ -10,6 +10,7 @@ import type { LoadedSweep, PhaseExpansion } from "./load-sweep.ts";
 import { speedKey } from "./speed.ts";
 import type { Cell } from "./sweep/expand-sweep.ts";
 import { multiplesOf, takenAxes } from "./sweep/taken-axes.ts";
+import { inTurns } from "./turns.ts";
 
 export interface WidthRow {
   width: number;
@@ -59,8 +60,7 @@ export async function summarizePlan(
   slots: number,
   speedsOf: ((plans: Map<string, Plan>) => Promise<Map<string, number>>) | null,
 ): Promise<PlanSummary> {
-  const unique = new Map<string, Plan>();
-  for (const cell of knownCells(loaded)) unique.set(cell.run, cell.plan);
+  const unique = await inTurns(uniquePlans(loaded));
   const done = inStates(db, unique.keys(), ["finished", "diverged"]);
   const failed = inStates(db, unique.keys(), ["failed"]);
   const counts = loaded.phases.filter((p) => p.known).map((p) => p.expansion.counts());
@@ -90,8 +90,18 @@ export async function summarizePlan(
   };
 }
 
-export const knownCells = (loaded: LoadedSweep): Cell[] =>
-  loaded.phases.filter((p) => p.known).flatMap((p) => [...p.expansion.cells()]);
+export function* knownCells(loaded: LoadedSweep): Generator<Cell> {
+  for (const { known, expansion } of loaded.phases) if (known) yield* expansion.cells();
+}
+
+function* uniquePlans(loaded: LoadedSweep): Generator<void, Map<string, Plan>> {
+  const plans = new Map<string, Plan>();
+  for (const cell of knownCells(loaded)) {
+    plans.set(cell.run, cell.plan);
+    yield;
+  }
+  return plans;
+}
 
 /** What a run costs does not depend on the values that stand in. */
 function waitingPhase({ phase, expansion }: PhaseExpansion): WaitingPhase {

@@ -6,6 +6,7 @@
  * run, trained once.
  */
 import { createHash } from "node:crypto";
+import { configure } from "safe-stable-stringify";
 import { z } from "zod";
 
 const positive = z.number().positive();
@@ -109,14 +110,10 @@ export const planSchema = z.strictObject({
 });
 export type Plan = z.infer<typeof planSchema>;
 
+const sorted = configure({ circularValue: TypeError });
+
 /** JSON with sorted keys: equal values give equal text, whatever order they were built in. */
-export function canonicalJson(value: unknown): string {
-  return JSON.stringify(value, (_key, v: unknown) =>
-    v !== null && typeof v === "object" && !Array.isArray(v)
-      ? Object.fromEntries(Object.entries(v).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)))
-      : v,
-  );
-}
+export const canonicalJson = (value: unknown): string => sorted(value)!;
 
 /** The run's id: "r" and 20 hex digits of SHA-256 over the plan. The letter keeps it from being a number to the queue. */
 export function runIdOf(plan: Plan): string {

@@ -31,7 +31,7 @@ export function addSubmit(program: Command): void {
       return;
     }
     await withDatabase(options, { readonly: false }, async (db, state) => {
-      const stored = submitSweep(db, await loadSweep(read, state));
+      const stored = await submitSweep(db, await loadSweep(read, state));
       print(options, stored, () => {
         const idle = lockHolder(state) === undefined && toTrain(stored) > 0;
         return `${submittedText(stored)}${idle ? "\nNothing is training it yet: start `musweep serve` and `musweep worker`, or `musweep run` with the same file." : ""}`;

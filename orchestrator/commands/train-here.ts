@@ -110,7 +110,7 @@ async function submitFile(
     onProgress: ({ read_bytes, total_bytes }) =>
       line.update(total_bytes > 0 ? read_bytes / total_bytes : 0, `tokenizing: ${quantity(read_bytes)}B`),
   }).finally(() => line.end());
-  say(submittedText(submitSweep(service.db, loaded)));
+  say(submittedText(await submitSweep(service.db, loaded)));
 }
 
 /** On a free port unless one was asked for. */

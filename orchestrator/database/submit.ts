@@ -6,12 +6,12 @@ import type { TakenName } from "../../schema/axes.ts";
 import type { Capability } from "../../schema/queue.ts";
 import type { Phase } from "../../schema/sweep.ts";
 import type { DataIdentity } from "../parameterization/resolve-plan.ts";
-import { expandPhase, tunedOf } from "../sweep/expand-sweep.ts";
+import { type Cell, expandPhase, tunedOf } from "../sweep/expand-sweep.ts";
 import { sourcesOf } from "../sweep/taken-axes.ts";
 import type { Database } from "./open.ts";
 import { refreshPhase } from "./optima.ts";
 import { definitionOf } from "./phases.ts";
-import { cellWriter, reviveCancelled } from "./store-cells.ts";
+import { type GatheredCells, gatherCells, reviveCancelled } from "./store-cells.ts";
 
 export interface SweepToStore {
   name: string;
@@ -38,11 +38,49 @@ export interface Stored {
   waiting: string[];
 }
 
-export function storeSweep(db: Database, sweep: SweepToStore, now = Date.now()): Stored {
-  return db.sqlite.transaction(() => store(db, sweep, now)).immediate();
+/** Yields while the grids are expanded; then everything is stored in one transaction, or nothing. */
+export function* storeSweep(db: Database, sweep: SweepToStore, now = Date.now()): Generator<void, Stored> {
+  const grids = new Map<Phase, GatheredCells>();
+  try {
+    for (const phase of sweep.phases) {
+      if (sourcesOf(phase).length > 0) continue;
+      const gathered = gatherCells(db.sqlite);
+      grids.set(phase, gathered);
+      yield* gathering(db, expandPhase(phase, sweep.data).cells(), gathered);
+    }
+    return db.sqlite.transaction(() => store(db, sweep, grids, now)).immediate();
+  } finally {
+    for (const gathered of grids.values()) gathered.drop();
+  }
 }
 
-function store({ sqlite }: Database, sweep: SweepToStore, now: number): Stored {
+/** Cells in a transaction of their own, which the database file does not see. */
+const BATCH = 50;
+
+function* gathering(
+  { sqlite }: Database,
+  cells: Generator<Cell>,
+  gathered: GatheredCells,
+): Generator<void, void> {
+  let position = 0;
+  const gatherBatch = sqlite.transaction((): boolean => {
+    for (let n = 0; n < BATCH; n++) {
+      const { done, value } = cells.next();
+      if (done) return false;
+      gathered.add(value, position++, "grid");
+    }
+    return true;
+  });
+  while (gatherBatch()) yield;
+}
+
+/** @param grids of the phases that take nothing from others */
+function store(
+  { sqlite }: Database,
+  sweep: SweepToStore,
+  grids: ReadonlyMap<Phase, GatheredCells>,
+  now: number,
+): Stored {
   const { id: sweepId } = sqlite
     .prepare<unknown[], { id: number }>(
       `INSERT INTO sweeps (name, file, data_hash, submitted_at) VALUES (@name, @file, @data_hash, @now)
@@ -72,12 +110,12 @@ function store({ sqlite }: Database, sweep: SweepToStore, now: number): Stored {
       tuned: tunedOf(phase),
       kind: phase.coordinates === undefined ? "grid" : "coordinate-check",
     });
-    if (sources.length > 0) {
+    const grid = grids.get(phase);
+    if (grid === undefined) {
       if (isChanged) removed += sqlite.prepare("DELETE FROM cells WHERE phase_id = ?").run(id).changes;
     } else {
-      const grid = storeGrid(sqlite, id, phase, sweep, { now, keepAdded: !isChanged });
-      newRuns += grid.newRuns;
-      removed += grid.removed;
+      newRuns += grid.store(id, { capability: sweep.capability, now });
+      removed += grid.removeOthers(id, { keepAdded: !isChanged });
     }
     reviveCancelled(sqlite, id, now);
     refreshPhase(sqlite, id);
@@ -142,37 +180,6 @@ function writePhase(
        RETURNING id`,
     )
     .get({ sweepId, name, ...values })!.id;
-}
-
-/** @param options keepAdded: points that the phase has added to its grid stay */
-function storeGrid(
-  sqlite: Database["sqlite"],
-  phaseId: number,
-  phase: Phase,
-  sweep: SweepToStore,
-  options: { now: number; keepAdded: boolean },
-): { newRuns: number; removed: number } {
-  sqlite.exec(
-    "CREATE TEMP TABLE IF NOT EXISTS wanted (run_id TEXT, curve TEXT, tuned_value REAL, seed INTEGER)",
-  );
-  sqlite.exec("DELETE FROM wanted");
-  const addWanted = sqlite.prepare("INSERT INTO wanted VALUES (@run, @curve, @tuned_value, @seed)");
-  const writer = cellWriter(sqlite, phaseId, { capability: sweep.capability, now: options.now });
-  let position = 0;
-  let newRuns = 0;
-  for (const cell of expandPhase(phase, sweep.data).cells()) {
-    if (writer.write(cell, position++, "grid")) newRuns++;
-    const { run, curve, tuned_value } = cell;
-    addWanted.run({ run, curve, tuned_value, seed: cell.coordinates.seed });
-  }
-  const removed = sqlite
-    .prepare(
-      `DELETE FROM cells WHERE phase_id = @phaseId AND (reason = 'grid' OR NOT @keepAdded)
-       AND NOT EXISTS (SELECT 1 FROM wanted w WHERE w.run_id = cells.run_id AND w.curve = cells.curve
-                       AND w.tuned_value = cells.tuned_value AND w.seed = cells.seed)`,
-    )
-    .run({ phaseId, keepAdded: options.keepAdded ? 1 : 0 }).changes;
-  return { newRuns, removed };
 }
 
 const countPoints = (sqlite: Database["sqlite"], sweepId: number): { points: number } =>

@@ -10,7 +10,7 @@ import {
 import { readCurves, readOptima } from "../database/curves.ts";
 import { refreshPhase } from "../database/optima.ts";
 import { type StoredPhase, startedPhase } from "../database/phases.ts";
-import { cellWriter, reviveCancelled } from "../database/store-cells.ts";
+import { gatherCells, reviveCancelled } from "../database/store-cells.ts";
 import { expandPhase } from "../sweep/expand-sweep.ts";
 import { isSearch } from "../sweep/taken-axes.ts";
 
@@ -29,14 +29,16 @@ export function addRuns(sqlite: Sqlite.Database, self: StoredPhase, now: number)
     additions = refinements(sqlite, self.id, curves, phase.refine.budget);
   if (additions.length === 0) return false;
 
-  const writer = cellWriter(sqlite, self.id, { capability, now });
+  const gathered = gatherCells(sqlite);
   const expansion = expandPhase(startedPhase(self), data);
   const reasons = new Map(additions.map(({ curve, reason }) => [curve, reason]));
   const cells = expansion.extraCells(new Map(additions.map(({ curve, points }) => [curve, points])));
   let position = sqlite
     .prepare<[number], { n: number }>("SELECT max(position) + 1 AS n FROM cells WHERE phase_id = ?")
     .get(self.id)!.n;
-  for (const cell of cells) writer.write(cell, position++, reasons.get(cell.curve)!);
+  for (const cell of cells) gathered.add(cell, position++, reasons.get(cell.curve)!);
+  gathered.store(self.id, { capability, now });
+  gathered.drop();
   reviveCancelled(sqlite, self.id, now);
   refreshPhase(sqlite, self.id);
   return true;

@@ -15,7 +15,7 @@ import { broken, dropFits, readFits, storeFits } from "../database/coordinates.t
 import type { Database } from "../database/open.ts";
 import { refreshPhase } from "../database/optima.ts";
 import { readPhases, type StoredPhase, startedPhase } from "../database/phases.ts";
-import { cellWriter, reviveCancelled } from "../database/store-cells.ts";
+import { gatherCells, reviveCancelled } from "../database/store-cells.ts";
 import { lineSentence } from "../report/coordinate-text.ts";
 import { expandPhase } from "../sweep/expand-sweep.ts";
 import { sourcesOf } from "../sweep/taken-axes.ts";
@@ -85,10 +85,12 @@ function start(
   }
   self.state = "active";
   self.taken = taken;
-  const writer = cellWriter(sqlite, self.id, { capability: definition.capability, now });
+  const gathered = gatherCells(sqlite);
   let position = 0;
   for (const cell of expandPhase(startedPhase(self), definition.data).cells())
-    writer.write(cell, position++, "grid");
+    gathered.add(cell, position++, "grid");
+  gathered.store(self.id, { capability: definition.capability, now });
+  gathered.drop();
   reviveCancelled(sqlite, self.id, now);
   refreshPhase(sqlite, self.id);
 }

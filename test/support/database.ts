@@ -4,9 +4,10 @@ import { onTestFinished } from "vitest";
 import { eventApplier } from "../../orchestrator/database/apply-event.ts";
 import { type Database, openDatabase } from "../../orchestrator/database/open.ts";
 import { refreshRuns } from "../../orchestrator/database/optima.ts";
-import { storeSweep } from "../../orchestrator/database/submit.ts";
+import { type Stored, storeSweep } from "../../orchestrator/database/submit.ts";
 import { type Cell, expandPhase } from "../../orchestrator/sweep/expand-sweep.ts";
 import { parseSweep } from "../../orchestrator/sweep/parse-sweep.ts";
+import { atOnce } from "../../orchestrator/turns.ts";
 import type { ModuleSize } from "../../schema/coordinates.ts";
 import type { WorkerEvent, WorkerEventBody } from "../../schema/queue.ts";
 import { scratch } from "./scratch.ts";
@@ -20,17 +21,13 @@ export function freshDatabase(): Database {
   return db;
 }
 
-/** Stores a sweep file without its data: what is trained on does not matter to the database. */
-export function submitText(db: Database, text: string) {
-  const sweep = parseSweep(text, "test.yaml");
-  return storeSweep(db, {
-    name: sweep.name,
-    file: text,
-    data: DATA,
-    capability: "cpu",
-    phases: sweep.phases,
-  });
+/** Stores a sweep file without its data, in turns: what is trained on does not matter to the database. */
+export function storingText(db: Database, text: string): Generator<void, Stored> {
+  const { name, phases } = parseSweep(text, "test.yaml");
+  return storeSweep(db, { name, file: text, data: DATA, capability: "cpu", phases });
 }
+
+export const submitText = (db: Database, text: string): Stored => atOnce(storingText(db, text));
 
 export const cellsOf = (text: string): Cell[] => [
   ...expandPhase(parseSweep(text, "test.yaml").phases[0], DATA).cells(),

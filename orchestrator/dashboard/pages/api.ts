@@ -18,7 +18,7 @@ export const apiPage: Page = {
       const text = await c.req.text();
       const sweep = parseSweep(text, c.req.query("file") ?? "sweep.yaml");
       const loaded = await loadSweep({ sweep, text, directory: state.root }, state);
-      return c.json(submitSweep(db, loaded), 201);
+      return c.json(await submitSweep(db, loaded), 201);
     });
   },
 };

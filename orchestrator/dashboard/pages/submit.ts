@@ -63,7 +63,7 @@ export const submitPage: Page = {
     app.post("/sweeps", limit, async (c) => {
       const draft = await readDraft(c);
       return guarded(c, draft, async () => {
-        const { sweep } = submitSweep(db, await load(draft, context));
+        const { sweep } = await submitSweep(db, await load(draft, context));
         return c.redirect(sweepPath(sweep), 303);
       });
     });

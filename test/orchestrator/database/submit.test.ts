@@ -2,12 +2,14 @@
 import { describe, expect, it } from "vitest";
 import type { Database } from "../../../orchestrator/database/open.ts";
 import { cancelUnwanted } from "../../../orchestrator/database/submit.ts";
+import { atOnce } from "../../../orchestrator/turns.ts";
 import {
   Attempt,
   applyAll,
   cellsOf,
   freshDatabase,
   gridText,
+  storingText,
   submitText,
   train,
 } from "../../support/database.ts";
@@ -115,6 +117,59 @@ describe("submitting", () => {
     expect(submitText(db, text)).toMatchObject({ runs: 3, done: 0, failed: 1 });
     expect(states(db)).toEqual({ failed: 1, pending: 2 });
     expect(db.sqlite.prepare("SELECT state FROM sweeps").get()).toEqual({ state: "active" });
+  });
+});
+
+describe("a large grid, stored in turns with other work", () => {
+  const many = (name: string) =>
+    gridText({
+      name,
+      sparsity: "[0, 0.25, 0.5, 0.75]",
+      rates: "{ log2: { from: -12, to: -3 } }",
+      seeds: "{ count: 4 }",
+    });
+  const count = (db: Database, table: string) =>
+    db.sqlite.prepare<[], number>(`SELECT count(*) FROM ${table}`).pluck().get();
+
+  it("is nowhere until all of it is there, and results of others are stored meanwhile", () => {
+    const db = freshDatabase();
+    const other = gridText({ name: "other", steps: 40 });
+    submitText(db, other);
+    const work = storingText(db, many("large"));
+    expect(work.next().done).toBe(false);
+    expect(work.next().done).toBe(false);
+    train(db, cellsOf(other)[0]!.run, 3);
+    expect([count(db, "sweeps"), count(db, "runs"), count(db, "cells")]).toEqual([1, 3, 3]);
+    expect(atOnce(work)).toMatchObject({ points: 160, added: 160, new_runs: 160 });
+    expect(states(db)).toEqual({ finished: 1, pending: 162 });
+  });
+
+  it("does not mix with another that comes between", () => {
+    const db = freshDatabase();
+    const [one, two] = [storingText(db, many("one")), storingText(db, many("two"))];
+    for (const work of [one, two, two, one, one]) expect(work.next().done).toBe(false);
+    expect(atOnce(two)).toMatchObject({ sweep: "two", points: 160, runs: 160, new_runs: 160 });
+    expect(atOnce(one)).toMatchObject({ sweep: "one", points: 160, runs: 160, new_runs: 0 });
+    const plain = freshDatabase();
+    submitText(plain, many("two"));
+    const stored = (of: Database, sweep: string) =>
+      of.sqlite
+        .prepare(
+          `SELECT c.run_id, c.position, c.curve, c.coordinates, c.tuned_value, r.ordinal, r.planned_flops, p.plan
+           FROM cells c JOIN runs r ON r.id = c.run_id JOIN plans p ON p.run_id = r.id
+           JOIN phases ON phases.id = c.phase_id JOIN sweeps s ON s.id = sweep_id WHERE s.name = ? ORDER BY c.id`,
+        )
+        .all(sweep);
+    expect(stored(db, "two")).toEqual(stored(plain, "two"));
+    expect(stored(db, "one")).toEqual(stored(plain, "two"));
+  });
+
+  it("leaves nothing behind when it is given up", () => {
+    const db = freshDatabase();
+    const work = storingText(db, many("large"));
+    work.next();
+    work.return({} as never);
+    expect([count(db, "sweeps"), count(db, "runs"), count(db, "gathered_cells")]).toEqual([0, 0, 0]);
   });
 });
 
