@@ -5,7 +5,7 @@ WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 # On Node 22 every native binding comes ready-made in its package: no install script has to run.
 RUN npm ci --ignore-scripts --no-audit --no-fund
-# The trainer's optimizer is compiled.
+# A part of the trainer is C.
 RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev
 COPY tsconfig.json tsconfig.build.json ./
 COPY scripts/build-native.mjs scripts/

@@ -87,19 +87,16 @@ async function checkOnnx(): Promise<DoctorRow> {
   }
 }
 
-/** What `npm run build` compiles where it finds a C compiler. */
-async function checkOptimizer(): Promise<DoctorRow> {
-  const row = {
-    name: "optimizer",
-    needed: "compiled by the build; else the trainer is slower, with the same results",
-  };
+/** What `npm run build` compiles with the system's C compiler. */
+async function checkCompiledCode(): Promise<DoctorRow> {
+  const row = { name: "compiled code", needed: "the trainer's, made by npm run build" };
   try {
-    await access(path.join(packageRoot(), "dist", "native", "optimizer.so"));
-    return ok(row.name, "compiled", row.needed);
+    await access(path.join(packageRoot(), "dist", "native", "trainer.so"));
+    return ok(row.name, "there", row.needed);
   } catch {
     const remedy =
       "Install a C compiler (Debian, Ubuntu: apt-get install gcc libc6-dev), then npm run build.";
-    return { ...row, status: "warn", found: "in JavaScript", remedy };
+    return { ...row, status: "fail", found: "missing", remedy };
   }
 }
 
@@ -208,7 +205,7 @@ export async function examine(state: StateDirectory, redisUrl: string | undefine
     ...(await Promise.all([
       checkSqlite(),
       checkOnnx(),
-      checkOptimizer(),
+      checkCompiledCode(),
       redisUrl === undefined ? checkServerProgram(state) : checkNamedRedis(redisUrl),
       checkState(state),
       checkTorch(),

@@ -168,7 +168,7 @@ export function hashSources(root) {
     "tsconfig.json",
     "tsconfig.build.json",
     path.join("scripts", "build-native.mjs"),
-    ...files.filter((file) => /\.(ts|c)$/.test(file)).sort(),
+    ...files.filter((file) => /\.(ts|c|h)$/.test(file)).sort(),
   ];
   for (const file of inputs)
     hash
@@ -192,8 +192,8 @@ async function ensureBuild() {
     );
     if (!built.ok) throw new SetupError(`The build failed:\n${lastLines(built.output, 20)}`);
     const native = path.join(ROOT, "scripts", "build-native.mjs");
-    const { output } = await collect(process.execPath, [native, path.join(fresh, "native")]);
-    process.stderr.write(output);
+    const compiled = await collect(process.execPath, [native, path.join(fresh, "native")]);
+    if (!compiled.ok) throw new SetupError(compiled.output.trim());
     writeFileSync(path.join(fresh, ".sources"), wanted);
     mkdirSync(dist, { recursive: true });
     const old = `${fresh}-old`;

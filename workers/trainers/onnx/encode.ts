@@ -4,6 +4,9 @@
  */
 import protobuf from "protobufjs/light.js";
 
+/** Domain of the operators in native/operations.c. */
+export const COMPILED_DOMAIN = "musweep";
+
 export type AttributeValue =
   | number
   | { readonly ints: readonly number[] }
@@ -12,7 +15,7 @@ export type AttributeValue =
 
 export interface GraphNode {
   readonly op: string;
-  /** "" for ONNX's own operators, "com.microsoft" for ONNX Runtime's. */
+  /** "" for ONNX's own operators, "com.microsoft" for ONNX Runtime's, COMPILED_DOMAIN for our own. */
   readonly domain: string;
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
@@ -32,6 +35,8 @@ export interface Graph {
   readonly nodes: readonly GraphNode[];
   readonly inputs: readonly GraphTensor[];
   readonly outputs: readonly GraphTensor[];
+  /** Shapes that ONNX Runtime cannot find out: of what our own operators give. */
+  readonly stated: readonly GraphTensor[];
   /** Small constants, stored in the model. */
   readonly constants: readonly (GraphTensor & { readonly bytes: Uint8Array })[];
 }
@@ -62,6 +67,7 @@ const root = protobuf.Root.fromJSON({
         initializer: repeated("Tensor", 5),
         input: repeated("ValueInfo", 11),
         output: repeated("ValueInfo", 12),
+        value_info: repeated("ValueInfo", 13),
       },
     },
     Node: {
@@ -124,6 +130,7 @@ export function encodeModel(graph: Graph): Uint8Array {
     opset_import: [
       { domain: "", version: ONNX_OPSET },
       { domain: "com.microsoft", version: 1 },
+      { domain: COMPILED_DOMAIN, version: 1 },
     ],
     graph: {
       name: "graph",
@@ -137,6 +144,7 @@ export function encodeModel(graph: Graph): Uint8Array {
       })),
       input: graph.inputs.map(encodeValueInfo),
       output: graph.outputs.map(encodeValueInfo),
+      value_info: graph.stated.map(encodeValueInfo),
       initializer: graph.constants.map((c) => ({
         name: c.name,
         dims: c.shape,

@@ -10,7 +10,7 @@ import { scheduleFactor } from "../schedule.ts";
 import { fillInitial, type TensorSpec, tensorMask, tensorSpecs } from "../tensors.ts";
 import { CoordinateMeter } from "./coordinates.ts";
 import type { GraphBuilder } from "./graph.ts";
-import { attentionBiases, evaluationGraph, gradientGraph, names } from "./model.ts";
+import { evaluationGraph, gradientGraph, names } from "./model.ts";
 import { Optimizer } from "./optimizer.ts";
 import type { Binding, TensorData } from "./runtime.ts";
 import type { SessionCache } from "./session_cache.ts";
@@ -107,9 +107,6 @@ export class Engine {
       const mask = tensorMask(plan, spec);
       if (mask !== null) buffers.set(names.mask(spec.name), mask);
     }
-    attentionBiases(plan).forEach((bias, i) => {
-      buffers.set(names.bias(i), bias);
-    });
 
     const bufferOf = (name: string): TensorData => buffers.get(name)!;
     const lanesOf = (graph: GraphBuilder, perPass: number): Lane[] => {

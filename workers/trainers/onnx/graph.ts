@@ -5,7 +5,14 @@
  * Sizes have one alphabet in this folder: B sequences per pass, T tokens per sequence, N = B·T, C d_model, H heads,
  * D d_head, F d_ffn, V vocabulary, L layers.
  */
-import type { AttributeValue, ElementType, Graph, GraphNode, GraphTensor } from "./encode.ts";
+import {
+  type AttributeValue,
+  COMPILED_DOMAIN,
+  type ElementType,
+  type Graph,
+  type GraphNode,
+  type GraphTensor,
+} from "./encode.ts";
 
 /** A tensor in the graph: an input, a constant, or the output of a node. */
 export interface Value {
@@ -15,8 +22,6 @@ export interface Value {
 
 export const sizeOf = (shape: readonly number[]): number => shape.reduce((product, d) => product * d, 1);
 const BYTES = { float32: 4, int32: 4, int64: 8 } as const;
-/** Operations that write over their first input if nobody needs it any more. */
-const IN_PLACE = new Set(["Softmax", "ScatterElements"]);
 const bytesOf = (v: Value): number => sizeOf(v.shape) * BYTES[v.type];
 
 interface Node {
@@ -26,6 +31,10 @@ interface Node {
   readonly outputs: readonly Value[];
   readonly attributes: Readonly<Record<string, AttributeValue>>;
 }
+
+/** Whether its first output may be written over its first input. */
+const overwrites = ({ domain, inputs, outputs }: Node): boolean =>
+  domain === COMPILED_DOMAIN && String(inputs[0]!.shape) === String(outputs[0]!.shape);
 
 interface NodeOptions {
   readonly attributes?: Readonly<Record<string, AttributeValue>>;
@@ -52,6 +61,8 @@ function broadcast(a: readonly number[], b: readonly number[]): number[] {
 
 export class GraphBuilder {
   readonly #nodes: Node[] = [];
+  readonly #turned = new Map<Value, Value>();
+  #mostThreads = Number.POSITIVE_INFINITY;
   readonly #inputs = new Map<string, Value>();
   readonly #outputs = new Map<string, Value>();
   readonly #constants = new Map<string, { value: Value; bytes: Uint8Array }>();
@@ -108,20 +119,28 @@ export class GraphBuilder {
     return outputs;
   }
 
+  /** One of the operations in native/operations.c; it writes its first output over its first input where it can. */
+  compiled(
+    op: string,
+    inputs: readonly Value[],
+    shapes: readonly (readonly number[])[],
+    { start = 0, epsilon = 0 } = {},
+  ): Value[] {
+    const attributes = { shape: { ints: inputs[0]!.shape }, start, epsilon: { float: epsilon } };
+    return this.nodes(op, inputs, shapes, { domain: COMPILED_DOMAIN, attributes });
+  }
+
   #elementwise(op: string, a: Value, b: Value): Value {
     return this.node(op, [a, b], broadcast(a.shape, b.shape));
   }
   add = (a: Value, b: Value): Value => this.#elementwise("Add", a, b);
   sub = (a: Value, b: Value): Value => this.#elementwise("Sub", a, b);
   mul = (a: Value, b: Value): Value => this.#elementwise("Mul", a, b);
-  div = (a: Value, b: Value): Value => this.#elementwise("Div", a, b);
-  min = (a: Value, b: Value): Value => this.#elementwise("Min", a, b);
-  unary = (op: "Sqrt" | "Sigmoid" | "Log" | "Neg" | "Exp", x: Value): Value => this.node(op, [x], x.shape);
   /** x times a constant; x itself for 1. */
   scale = (x: Value, factor: number): Value => (factor === 1 ? x : this.mul(x, this.floats([1], [factor])));
 
   /** Over one axis, which stays with length 1. */
-  reduce(op: "ReduceSum" | "ReduceMean" | "ReduceMax" | "ReduceSumSquare", x: Value, axis: number): Value {
+  reduce(op: "ReduceSum" | "ReduceMean", x: Value, axis: number): Value {
     const at = axis < 0 ? x.shape.length + axis : axis;
     const shape = x.shape.map((d, i) => (i === at ? 1 : d));
     return this.node(op, [x, this.integers([at])], shape, { attributes: { keepdims: 1 } });
@@ -138,12 +157,14 @@ export class GraphBuilder {
   }
 
   /**
-   * A matrix turned round in memory, [I, J] → [J, I]. ONNX Runtime would fuse a Transpose into the product that reads it and
-   * turn the matrix round piece by piece, again and again; an Einsum it leaves alone.
+   * A matrix turned round in memory, [I, J] → [J, I]; once for all who need it.
    */
   turned(x: Value): Value {
-    const [rows, columns] = x.shape as [number, number];
-    return this.node("Einsum", [x], [columns, rows], { attributes: { equation: "ij->ji" } });
+    const known = this.#turned.get(x);
+    if (known !== undefined) return known;
+    const [turned] = this.compiled("Turn", [x], [x.shape.toReversed()]) as [Value];
+    this.#turned.set(x, turned);
+    return turned;
   }
 
   /** Pieces of the given lengths along one axis. */
@@ -167,6 +188,19 @@ export class GraphBuilder {
     return this.node("Concat", parts, shape, { attributes: { axis } });
   }
 
+  /**
+   * Threads that may share an operation without changing a bit of its result. ONNX Runtime gives each a run of columns of a
+   * product that has more columns than rows, in multiples of 16, and adds up in another order where a run has 64 or fewer.
+   */
+  get mostThreads(): number {
+    return this.#mostThreads;
+  }
+
+  #noteProduct(rows: number, inner: number, columns: number): void {
+    if (columns <= rows || inner <= 128) return;
+    this.#mostThreads = Math.min(this.#mostThreads, Math.max(1, Math.floor(Math.ceil(columns / 16) / 5)));
+  }
+
   /** alpha · a·b over the last two axes; a transposed operand costs nothing, ONNX Runtime's FusedMatMul reads it in place. */
   matmul(a: Value, b: Value, { transA = false, transB = false, alpha = 1 }: MatMulOptions = {}): Value {
     const [rows, inner] = transA ? [a.shape.at(-1)!, a.shape.at(-2)!] : [a.shape.at(-2)!, a.shape.at(-1)!];
@@ -174,6 +208,7 @@ export class GraphBuilder {
       ? [b.shape.at(-1)!, b.shape.at(-2)!]
       : [b.shape.at(-2)!, b.shape.at(-1)!];
     if (inner !== innerB) throw new Error(`cannot multiply [${a.shape}] by [${b.shape}]`);
+    if (!transA) this.#noteProduct(rows, inner, columns);
     const shape = [...broadcast(a.shape.slice(0, -2), b.shape.slice(0, -2)), rows, columns];
     if (!transA && !transB && alpha === 1) return this.node("MatMul", [a, b], shape);
     return this.node("FusedMatMul", [a, b], shape, {
@@ -195,7 +230,11 @@ export class GraphBuilder {
       return name;
     };
     const tensor = ([name, value]: [string, Value]): GraphTensor => ({ name, ...value });
+    const outputs = new Set(this.#outputs.values());
     return {
+      stated: this.#nodes
+        .filter((n) => n.domain === COMPILED_DOMAIN)
+        .flatMap((n) => n.outputs.filter((v) => !outputs.has(v)).map((v) => tensor([nameOf(v), v]))),
       inputs: [...this.#inputs].map(tensor),
       outputs: [...this.#outputs].map(tensor),
       constants: [...this.#constants.values()].map(({ value, bytes }) => ({
@@ -259,7 +298,7 @@ export class GraphBuilder {
     let alive = 0;
     let peak = 0;
     nodes.forEach((n, i) => {
-      const inPlace = IN_PLACE.has(n.op) && lastUse.get(n.inputs[0]!) === i && !outside.has(n.inputs[0]!);
+      const inPlace = overwrites(n) && lastUse.get(n.inputs[0]!) === i && !outside.has(n.inputs[0]!);
       if (inPlace) alive -= bytesOf(n.inputs[0]!);
       const made = n.outputs.filter((v) => !outside.has(v));
       alive += made.reduce((sum, v) => sum + bytesOf(v), 0);

@@ -7,11 +7,11 @@ import type { CoordinateModule } from "../../../schema/coordinates.ts";
 import type { Plan } from "../../../schema/plan.ts";
 import { type TensorSpec, tensorSpecs } from "../tensors.ts";
 import { GraphBuilder, type Value } from "./graph.ts";
-import { alibiSlopes, attention, attentionBias, queryBlocks } from "./operations/attention.ts";
+import { alibiSlopes, attention, queryBlocks } from "./operations/attention.ts";
 import { crossEntropy } from "./operations/cross_entropy.ts";
 import { embed } from "./operations/embedding.ts";
 import { linear, unembed } from "./operations/linear.ts";
-import { layerNorm, rmsNorm } from "./operations/norm.ts";
+import { layerNorm, type Norm, rmsNorm } from "./operations/norm.ts";
 import type { Operation } from "./operations/operation.ts";
 import { swiglu } from "./operations/swiglu.ts";
 
@@ -20,7 +20,6 @@ export const names = {
   inputs: "inputs",
   targets: "targets",
   loss: "loss",
-  bias: (block: number): string => `attention_bias/${block}`,
   weight: (tensor: string): string => `weight/${tensor}`,
   first: (tensor: string): string => `first/${tensor}`,
   second: (tensor: string): string => `second/${tensor}`,
@@ -48,21 +47,7 @@ interface Activation {
   readonly parts: readonly Value[];
 }
 
-/** What each query block adds to its scores: positions and the causal mask. */
-export function attentionBiases(plan: Plan): Float32Array[] {
-  const heads = plan.shape.d_model / plan.shape.d_head;
-  const slopes = plan.shape.positions === "alibi" ? alibiSlopes(heads) : new Array<number>(heads).fill(0);
-  return queryBlocks(plan.shape.sequence_length).map((block) => attentionBias(slopes, block));
-}
-
-/** Numbers in all attention biases together. */
-export function attentionBiasElements(plan: Plan): number {
-  const blocks = queryBlocks(plan.shape.sequence_length);
-  const scores = blocks.reduce((sum, { start, end }) => sum + (end - start) * end, 0);
-  return (plan.shape.d_model / plan.shape.d_head) * scores;
-}
-
-/** The model on B sequences, with its weights, tokens and biases as graph inputs. */
+/** The model on B sequences, with its weights and tokens as graph inputs. */
 function model(g: GraphBuilder, plan: Plan, sequences: number, weights: ReadonlyMap<string, Value>): Model {
   const { layers, d_model, d_head, sequence_length: t, norm_eps, tied_embeddings } = plan.shape;
   const { embedding_multiplier, attention_scale, logits_multiplier } = plan.forward;
@@ -70,9 +55,8 @@ function model(g: GraphBuilder, plan: Plan, sequences: number, weights: Readonly
   const n = sequences * t;
   const inputs = g.input(names.inputs, [n], "int32");
   const targets = g.input(names.targets, [n], "int32");
-  const blocks = queryBlocks(t);
-  const biases = blocks.map(({ start, end }, i) => g.input(names.bias(i), [heads, end - start, end]));
-  const shape = { sequences, length: t, heads, scale: attention_scale, blocks };
+  const slopes = plan.shape.positions === "alibi" ? alibiSlopes(heads) : new Array<number>(heads).fill(0);
+  const shape = { sequences, length: t, slopes, scale: attention_scale, blocks: queryBlocks(t) };
 
   const weight = (name: string): Value => weights.get(name)!;
   const gradients = new Map<string, Value>();
@@ -81,14 +65,14 @@ function model(g: GraphBuilder, plan: Plan, sequences: number, weights: Readonly
     activations.push({ module, layer, parts });
   };
 
-  const norm = (x: Value, name: string): Operation<Value> => {
+  const norm = (x: Value, name: string): Norm<Value> => {
     const gain = weight(`${name}.gain`);
     if (plan.shape.norm === "rmsnorm") {
       const op = rmsNorm(g, x, gain, norm_eps);
       return {
         out: op.out,
-        backward: (dy) => {
-          const { dx, dGain } = op.backward(dy);
+        backward: (dy, residual) => {
+          const { dx, dGain } = op.backward(dy, residual);
           gradients.set(`${name}.gain`, dGain);
           return dx;
         },
@@ -97,8 +81,8 @@ function model(g: GraphBuilder, plan: Plan, sequences: number, weights: Readonly
     const op = layerNorm(g, x, gain, weight(`${name}.bias`), norm_eps);
     return {
       out: op.out,
-      backward: (dy) => {
-        const { dx, dGain, dBias } = op.backward(dy);
+      backward: (dy, residual) => {
+        const { dx, dGain, dBias } = op.backward(dy, residual);
         gradients.set(`${name}.gain`, dGain);
         gradients.set(`${name}.bias`, dBias);
         return dx;
@@ -125,7 +109,7 @@ function model(g: GraphBuilder, plan: Plan, sequences: number, weights: Readonly
     const q = project(normed.out, `${prefix}attention_query`);
     const k = project(normed.out, `${prefix}attention_key`);
     const v = project(normed.out, `${prefix}attention_value`);
-    const mixed = attention(g, q.out, k.out, v.out, biases, shape);
+    const mixed = attention(g, q.out, k.out, v.out, shape);
     const projected = project(mixed.out, `${prefix}attention_output`);
     note("attention_scores", layer, ...mixed.scores);
     note("attention", layer, projected.out);
@@ -134,7 +118,7 @@ function model(g: GraphBuilder, plan: Plan, sequences: number, weights: Readonly
       backward: (dOut) => {
         const { dq, dk, dv } = mixed.backward(projected.backward(dOut));
         const dNormed = g.add(g.add(q.backward(dq), k.backward(dk)), v.backward(dv));
-        return g.add(dOut, normed.backward(dNormed));
+        return normed.backward(dNormed, dOut);
       },
     };
   };
@@ -152,7 +136,7 @@ function model(g: GraphBuilder, plan: Plan, sequences: number, weights: Readonly
       out: g.add(x, down.out),
       backward: (dOut) => {
         const { dGate, dUp } = gated.backward(down.backward(dOut));
-        return g.add(dOut, normed.backward(g.add(gate.backward(dGate), up.backward(dUp))));
+        return normed.backward(g.add(gate.backward(dGate), up.backward(dUp)), dOut);
       },
     };
   };
@@ -169,9 +153,9 @@ function model(g: GraphBuilder, plan: Plan, sequences: number, weights: Readonly
     x = push(attentionBlock(x, l));
     x = push(feedForwardBlock(x, l));
   }
-  x = push(norm(x, "final_norm"));
+  const normed = norm(x, "final_norm");
   const output = tied_embeddings ? "embedding" : "unembedding";
-  const logits = unembed(g, x, weight(output), logits_multiplier); // [N, V]
+  const logits = unembed(g, normed.out, weight(output), logits_multiplier); // [N, V]
   note("logits", null, logits.out);
   const nats = crossEntropy(g, logits.out, targets);
   const perSequence = g.reduce("ReduceMean", g.reshape(nats.out, [sequences, t]), 1);
@@ -180,7 +164,7 @@ function model(g: GraphBuilder, plan: Plan, sequences: number, weights: Readonly
     loss: g.reshape(perSequence, [sequences]),
     backward: () => {
       const { dx, dw } = logits.backward(nats.backward());
-      let dOut = dx;
+      let dOut = normed.backward(dx, null);
       for (const op of chain.toReversed()) dOut = op.backward(dOut);
       gradients.set("embedding", embedded.backward(dOut, tied_embeddings ? dw : null));
       if (!tied_embeddings) gradients.set("unembedding", dw);

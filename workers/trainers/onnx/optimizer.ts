@@ -1,12 +1,13 @@
 /**
  * AdamW with decoupled decay (Loshchilov, Hutter, arXiv 1711.05101) on gradients clipped by their global norm.
  *
- * Outside the graph, because ONNX Runtime would take a pass over memory for each of a dozen operations. The loops are here,
- * and compiled in optimizer.c: which of the two runs changes the speed and no bit of a result, and neither does the number
- * of threads. The moments are kept scaled, M = m/(1−β1) and U = v/(1−β2), which saves a product for each.
+ * Outside the graph: two loops over all weights, compiled in native/optimizer.c. The moments are kept scaled, M = m/(1−β1) and
+ * U = v/(1−β2), which saves a product for each. The number of threads changes no bit of a result.
  */
+import { promisify } from "node:util";
 import type { Plan, TensorGroup } from "../../../schema/plan.ts";
-import { type CompiledLoops, compiledLoops } from "./compiled_optimizer.ts";
+import koffi from "./foreign.ts";
+import { native } from "./native.ts";
 
 /** A parameter tensor; all of one length. */
 export interface Parameter {
@@ -21,7 +22,7 @@ export interface Parameter {
 }
 
 /** `count` numbers of a tensor from `start`. */
-export interface Block {
+interface Block {
   readonly parameter: Parameter;
   readonly start: number;
   readonly count: number;
@@ -29,32 +30,29 @@ export interface Block {
   readonly group: number;
 }
 
-/** What an update needs to know besides the arrays; all float32. */
-export interface UpdateScalars {
-  readonly beta1: number;
-  readonly beta2: number;
-  readonly eps: number;
-  /** Makes the clipped gradient of the mean of the gradients' sums. */
-  readonly factor: number;
-  /** Two per group of the plan: the rate, and what is kept of a weight. */
-  readonly rates: Float32Array;
-}
+const sumOfSquares = native.func("void sum_of_squares(void*, int64_t, int64_t, void*)");
+const adamw = native.func("void adamw(void*, int64_t, int64_t, void*, float, float, float, float)");
 
 /** Small enough that threads share a model of a few blocks evenly. */
 const BLOCK = 2 ** 15;
-/** As a compiler's vectors add them up: number i goes to partial sum i mod 16. */
-const PARTIAL_SUMS = 16;
+/** Below this, waking a second thread takes longer than it helps. */
+const NUMBERS_PER_THREAD = 2 ** 17;
 
 export class Optimizer {
   readonly #plan: Plan;
   readonly #blocks: readonly Block[];
-  readonly #loops: CompiledLoops | null;
+  /** The blocks as native/optimizer.c takes them. */
+  readonly #table: BigInt64Array;
+  /** Blocks of thread i: from #bounds[i] to #bounds[i + 1] − 1. */
+  readonly #bounds: readonly number[];
 
-  /** @param compiled whether to use the compiled loops, where they were built */
-  constructor(plan: Plan, parameters: readonly Parameter[], threads: number, compiled = true) {
+  constructor(plan: Plan, parameters: readonly Parameter[], threads: number) {
     this.#plan = plan;
     this.#blocks = parameters.flatMap((parameter) => blocksOf(plan, parameter));
-    this.#loops = compiled ? compiledLoops(this.#blocks, threads) : null;
+    this.#table = BigInt64Array.from(this.#blocks.flatMap(structOf));
+    const numbers = this.#blocks.reduce((sum, b) => sum + b.count, 0);
+    const parts = Math.max(1, Math.min(threads, Math.floor(numbers / NUMBERS_PER_THREAD)));
+    this.#bounds = Array.from({ length: parts + 1 }, (_, i) => Math.round((i * this.#blocks.length) / parts));
   }
 
   /**
@@ -71,22 +69,23 @@ export class Optimizer {
     const c1 = (1 - beta1) / (1 - beta1 ** t);
     const rootC2 = Math.sqrt((1 - beta2) / (1 - beta2 ** t));
     const squares = new Float64Array(this.#blocks.length);
-    if (this.#loops === null) sumOfSquares(this.#blocks, squares);
-    else await this.#loops.sumOfSquares(squares);
+    await this.#onAll(sumOfSquares, squares);
     const norm = Math.sqrt(squares.reduce((sum, x) => sum + x, 0)) / tokens;
     const clip = clip_norm === null ? 1 : Math.min(1, clip_norm / norm);
-    const scalars: UpdateScalars = {
-      beta1: Math.fround(beta1),
-      beta2: Math.fround(beta2),
-      eps: Math.fround(eps / rootC2),
-      factor: Math.fround(clip / tokens),
-      rates: Float32Array.from(
-        groups.flatMap((g) => [(factor * g.learning_rate * c1) / rootC2, 1 - factor * g.decay_per_step]),
-      ),
-    };
-    if (this.#loops === null) adamw(this.#blocks, scalars);
-    else await this.#loops.adamw(scalars);
+    // Two per group: the rate, and what is kept of a weight.
+    const rates = Float32Array.from(
+      groups.flatMap((g) => [(factor * g.learning_rate * c1) / rootC2, 1 - factor * g.decay_per_step]),
+    );
+    await this.#onAll(adamw, rates, beta1, beta2, eps / rootC2, clip / tokens);
     return norm;
+  }
+
+  /** Calls a loop on all blocks, by several threads where that pays: every block is on its own. */
+  async #onAll(loop: typeof adamw, ...rest: unknown[]): Promise<void> {
+    const [first, ...others] = this.#bounds.slice(1).map((end, i) => [this.#bounds[i]!, end]);
+    const aside = others.map((bounds) => promisify(loop.async)(this.#table, ...bounds, ...rest));
+    loop(this.#table, ...first!, ...rest);
+    await Promise.all(aside);
   }
 }
 
@@ -99,37 +98,13 @@ function blocksOf(plan: Plan, parameter: Parameter): Block[] {
   });
 }
 
-/** Masked gradient number i, summed over lanes. */
-function gradientAt({ sums, mask }: Parameter, i: number): number {
-  let gradient = sums[0]![i]!;
-  if (sums.length > 1) gradient = Math.fround(gradient + sums[1]![i]!);
-  return mask === null ? gradient : Math.fround(gradient * mask[i]!);
-}
-
-function sumOfSquares(blocks: readonly Block[], squares: Float64Array): void {
-  blocks.forEach(({ parameter, start, count }, b) => {
-    const partial = new Float64Array(PARTIAL_SUMS);
-    for (let i = 0; i < count; i++) {
-      const gradient = gradientAt(parameter, start + i);
-      partial[i % PARTIAL_SUMS]! += gradient * gradient;
-    }
-    squares[b] = partial.reduce((sum, x) => sum + x, 0);
-  });
-}
-
-function adamw(blocks: readonly Block[], { beta1, beta2, eps, factor, rates }: UpdateScalars): void {
-  const { fround, sqrt } = Math;
-  for (const { parameter, start, count, group } of blocks) {
-    const { weight, first, second } = parameter;
-    const [rate, keep] = [rates[2 * group]!, rates[2 * group + 1]!];
-    for (let i = start; i < start + count; i++) {
-      const clipped = fround(gradientAt(parameter, i) * factor);
-      const m = fround(fround(first[i]! * beta1) + clipped);
-      const u = fround(fround(second[i]! * beta2) + fround(clipped * clipped));
-      first[i] = m;
-      second[i] = u;
-      const direction = fround(m / fround(fround(sqrt(u)) + eps));
-      weight[i] = fround(fround(weight[i]! * keep) - fround(direction * rate));
-    }
-  }
+/**
+ * struct Block of native/optimizer.c: six pointers, count, group. The arrays stay where they are, because their memory is
+ * outside of the garbage collector's; the blocks keep them alive.
+ */
+function structOf({ parameter, start, count, group }: Block): bigint[] {
+  const { weight, first, second, mask, sums } = parameter;
+  const arrays = [weight, first, second, mask, sums[0], sums[1]];
+  const pointers = arrays.map((a) => (a ? koffi.address(a) + BigInt(start * a.BYTES_PER_ELEMENT) : 0n));
+  return [...pointers, BigInt(count), BigInt(group)];
 }

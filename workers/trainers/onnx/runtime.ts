@@ -8,8 +8,9 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { z } from "zod";
-import type { ElementType, Graph, GraphTensor } from "./encode.ts";
+import { COMPILED_DOMAIN, type ElementType, type Graph, type GraphTensor } from "./encode.ts";
 import koffi from "./foreign.ts";
+import { native } from "./native.ts";
 
 const require = createRequire(import.meta.url);
 const packageFile = require.resolve("onnxruntime-node/package.json");
@@ -45,7 +46,7 @@ returnFreedMemory();
 const library = koffi.load(libraryPath());
 
 /** Version of the function table that is asked for; the table only ever grows at its end. */
-const API_VERSION = 14;
+const API_VERSION = 18;
 
 type Pointer = bigint | object;
 
@@ -58,6 +59,9 @@ const FUNCTIONS = {
   SetSessionLogSeverityLevel: [22, "void*, int"],
   SetIntraOpNumThreads: [24, "void*, int"],
   SetInterOpNumThreads: [25, "void*, int"],
+  CreateCustomOpDomain: [26, "str, _Out_ void**"],
+  AddCustomOperator: [27, "void*, void*"],
+  AddCustomOpDomain: [28, "void*, void*"],
   CreateTensorWithDataAsOrtValue: [49, "void*, void*, size_t, int64_t*, size_t, int, _Out_ void**"],
   CreateCpuMemoryInfo: [69, "int, int, _Out_ void**"],
   AddSessionConfigEntry: [130, "void*, str, str"],
@@ -129,6 +133,15 @@ const ELEMENT_TYPE: Record<ElementType, number> = { float32: 1, int32: 6, int64:
 const environment = create("CreateEnv", WARNINGS_OFF, "musweep");
 const memoryInfo = create("CreateCpuMemoryInfo", ARENA_ALLOCATOR, DEFAULT_MEMORY);
 
+/** The operators of native/onnx_operations.c. */
+const operators = create("CreateCustomOpDomain", COMPILED_DOMAIN);
+const customOperator = native.func("void* custom_operator(int)");
+for (let i = 0; ; i++) {
+  const operator = customOperator(i) as Pointer | null;
+  if (operator === null) break;
+  call("AddCustomOperator", operators, operator);
+}
+
 /** Session settings by ONNX Runtime's own names. */
 const SETTINGS = {
   // A thread that waits spins no longer than waking it would take: a tenth faster on two threads, and no slower when
@@ -137,6 +150,8 @@ const SETTINGS = {
   "session.intra_op.spin_duration_us": "20",
   // Smaller pieces of work towards the end of an operation: threads on a shared machine finish together.
   "session.dynamic_block_base": "8",
+  // It would turn a factor of a product round piece by piece, again and again, where the graph says to do it once.
+  "optimization.disable_specified_optimizers": "MatmulTransposeFusion",
 };
 
 export type TensorData = Float32Array | Int32Array;
@@ -208,6 +223,7 @@ export class Session {
       call("SetSessionLogSeverityLevel", options, WARNINGS_OFF);
       // A pattern of the first run would be laid out anew for the second, beside the memory of the first: half as much again.
       call("DisableMemPattern", options);
+      call("AddCustomOpDomain", options, operators);
       for (const [key, value] of Object.entries(SETTINGS)) call("AddSessionConfigEntry", options, key, value);
       this.#session = create("CreateSessionFromArray", environment, model, model.byteLength, options);
     } finally {

@@ -1,4 +1,5 @@
 /** The whole model: its gradients against finite differences, and what must not change its numbers. */
+import { createHash } from "node:crypto";
 import { expect, test } from "vitest";
 import { DataSource } from "../../../../workers/trainers/data.ts";
 import { Engine, type Passes, passesOf } from "../../../../workers/trainers/onnx/engine.ts";
@@ -122,7 +123,12 @@ test.each<[string, number, PlanOptions]>([
   const shape = { d_model: 64, d_head: 32, d_ffn: 176, sequence_length: 128 };
   const hash = writeData(directory, vocabulary, 8000);
   const plan = makePlan({ hash, vocabulary, density: 0.5, shape, ...options });
-  const [one, two, three] = [1, 2, 3].map((threads) => traceTraining(plan, directory, 2, threads));
-  expect(await two).toEqual(await one);
-  expect(await three).toEqual(await one);
+  const trace = async (threads: number) => {
+    const { weights, ...numbers } = await traceTraining(plan, directory, 2, threads);
+    // A difference in a million numbers would take minutes to print.
+    const digests = [...weights].map(([name, w]) => [name, createHash("sha256").update(w).digest("hex")]);
+    return { ...numbers, digests };
+  };
+  const one = await trace(1);
+  for (const threads of [2, 3, 5]) expect(await trace(threads)).toEqual(one);
 });

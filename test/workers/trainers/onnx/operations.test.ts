@@ -3,7 +3,6 @@ import { expect, test } from "vitest";
 import {
   alibiSlopes,
   attention,
-  attentionBias,
   queryBlocks,
 } from "../../../../workers/trainers/onnx/operations/attention.ts";
 import { crossEntropy } from "../../../../workers/trainers/onnx/operations/cross_entropy.ts";
@@ -54,19 +53,36 @@ test("embedding with repeated tokens, alone and on top of the unembedding's grad
   });
 });
 
-test("RMSNorm", () =>
-  expectGradients({ x: [3, 5], gain: [5] }, (g, { x, gain }) => {
+test("RMSNorm, alone and with a residual beside it", async () => {
+  await expectGradients({ x: [3, 5], gain: [5] }, (g, { x, gain }) => {
     const op = rmsNorm(g, x!, gain!, 0.01);
-    return { out: op.out, backward: (dy) => ({ x: op.backward(dy).dx, gain: op.backward(dy).dGain }) };
-  }));
-
-test("LayerNorm", () =>
-  expectGradients({ x: [3, 5], gain: [5], bias: [5] }, (g, { x, gain, bias }) => {
-    const op = layerNorm(g, x!, gain!, bias!, 0.01);
     return {
       out: op.out,
       backward: (dy) => {
-        const { dx, dGain, dBias } = op.backward(dy);
+        const { dx, dGain } = op.backward(dy, null);
+        return { x: dx, gain: dGain };
+      },
+    };
+  });
+  await expectGradients({ x: [3, 5], gain: [5] }, (g, { x, gain }) => {
+    const op = rmsNorm(g, x!, gain!, 0.01);
+    return {
+      out: g.add(x!, op.out),
+      backward: (dy) => {
+        const { dx, dGain } = op.backward(dy, dy);
+        return { x: dx, gain: dGain };
+      },
+    };
+  });
+});
+
+test("LayerNorm, with a residual beside it", () =>
+  expectGradients({ x: [3, 5], gain: [5], bias: [5] }, (g, { x, gain, bias }) => {
+    const op = layerNorm(g, x!, gain!, bias!, 0.01);
+    return {
+      out: g.add(x!, op.out),
+      backward: (dy) => {
+        const { dx, dGain, dBias } = op.backward(dy, dy);
         return { x: dx, gain: dGain, bias: dBias };
       },
     };
@@ -87,26 +103,19 @@ test.each([
   ["a short last block and three heads", 3, [2, 4, 5]],
 ])("attention in %s", async (_name, heads, ends) => {
   const blocks = blocksOf(ends);
-  const shape = { sequences: 2, length: ends.at(-1)!, heads, scale: 0.6, blocks };
+  const shape = { sequences: 2, length: ends.at(-1)!, slopes: alibiSlopes(heads), scale: 0.6, blocks };
   const c = 2 * heads;
   const n = 2 * shape.length;
-  const slopes = alibiSlopes(heads);
-  const biases = blocks.map((block) => attentionBias(slopes, block));
-  await expectGradients(
-    { q: [n, c], k: [n, c], v: [n, c] },
-    (g, { q, k, v }) => {
-      const inputs = blocks.map(({ start, end }, i) => g.input(`bias${i}`, [heads, end - start, end]));
-      const op = attention(g, q!, k!, v!, inputs, shape);
-      return {
-        out: op.out,
-        backward: (dOut) => {
-          const { dq, dk, dv } = op.backward(dOut);
-          return { q: dq, k: dk, v: dv };
-        },
-      };
-    },
-    Object.fromEntries(biases.map((bias, i) => [`bias${i}`, bias])),
-  );
+  await expectGradients({ q: [n, c], k: [n, c], v: [n, c] }, (g, { q, k, v }) => {
+    const op = attention(g, q!, k!, v!, shape);
+    return {
+      out: op.out,
+      backward: (dOut) => {
+        const { dq, dk, dv } = op.backward(dOut);
+        return { q: dq, k: dk, v: dv };
+      },
+    };
+  });
 });
 
 test("attention is softmax(scale·q·k − slope·distance)·v over the tokens so far", async () => {
@@ -120,15 +129,10 @@ test("attention is softmax(scale·q·k − slope·distance)·v over the tokens s
   const slopes = alibiSlopes(h);
   const blocks = blocksOf([2, 5]);
   const program = compile((g) => {
-    const inputs = blocks.map(({ start, end }, i) => g.input(`bias${i}`, [h, end - start, end]));
     const [x, y, z] = ["q", "k", "v"].map((name) => g.input(name, [b * t, c]));
-    g.output(
-      "out",
-      attention(g, x!, y!, z!, inputs, { sequences: b, length: t, heads: h, scale, blocks }).out,
-    );
+    g.output("out", attention(g, x!, y!, z!, { sequences: b, length: t, slopes, scale, blocks }).out);
   });
-  const biases = Object.fromEntries(blocks.map((block, i) => [`bias${i}`, attentionBias(slopes, block)]));
-  const { out } = program.run({ q, k, v, ...biases });
+  const { out } = program.run({ q, k, v });
   for (let s = 0; s < b; s++)
     for (let head = 0; head < h; head++)
       for (let i = 0; i < t; i++) {

@@ -13,8 +13,8 @@ interface Attention extends Operation<AttentionGradients> {
 export interface AttentionShape {
   readonly sequences: number; // B
   readonly length: number; // T
-  readonly heads: number; // H
-  /** softmax(scale · q·k + bias) */
+  /** Query i sees key j with scale · q·k − slope·(i − j); a slope per head, zeros without positions. */
+  readonly slopes: readonly number[]; // [H]
   readonly scale: number;
   /** In order; together 0 … T − 1. */
   readonly blocks: readonly QueryBlock[];
@@ -47,30 +47,29 @@ export function queryBlocks(length: number): QueryBlock[] {
 
 /**
  * q, k, v [N, C] → out [N, C]; head h is columns h·D … (h+1)·D − 1.
- * @param biases per block, [H, block length, end of the block]: positions and the causal mask, see attentionBias
  */
 export function attention(
   g: GraphBuilder,
   q: Value,
   k: Value,
   v: Value,
-  biases: readonly Value[],
-  { sequences: b, length: t, heads: h, scale, blocks }: AttentionShape,
+  { sequences: b, length: t, slopes, scale, blocks }: AttentionShape,
 ): Attention {
   const c = q.shape[1]!;
+  const h = slopes.length;
   const d = c / h;
+  const slopesOfHeads = g.floats([h], slopes);
   const perHead = (x: Value): Value => g.transpose(g.reshape(x, [b, t, h, d]), [0, 2, 1, 3]); // [B, H, T, D]
   const merged = (x: Value): Value => g.reshape(g.transpose(x, [0, 2, 1, 3]), [b * t, c]);
   const [qs, ks, vs] = [perHead(q), perHead(k), perHead(v)];
   const lengths = blocks.map((block) => block.end - block.start);
   const queries = g.split(qs, lengths, 2);
-  const parts = blocks.map(({ end }, i) => {
+  const parts = blocks.map(({ start, end }, i) => {
     const upTo = (x: Value): Value => (end === t ? x : g.slice(x, 2, 0, end));
     const [keys, values] = [upTo(ks), upTo(vs)]; // [B, H, end, D]
     const scores = g.matmul(queries[i]!, keys, { transB: true, alpha: scale });
-    const biased = g.add(scores, biases[i]!);
-    const weights = g.node("Softmax", [biased], biased.shape, { attributes: { axis: -1 } }); // P [B, H, length, end]
-    return { keys, values, scores, weights, out: g.matmul(weights, values) };
+    const [p] = g.compiled("CausalSoftmax", [scores, slopesOfHeads], [scores.shape], { start }); // [B, H, length, end]
+    return { start, keys, values, scores, p: p!, out: g.matmul(p!, values) };
   });
   return {
     scores: parts.map((p) => p.scores),
@@ -82,16 +81,15 @@ export function attention(
     ),
     backward: (dOut) => {
       const dOuts = g.split(perHead(dOut), lengths, 2);
-      const gradients = parts.map((p, i) => {
+      const gradients = parts.map(({ start, keys, values, p }, i) => {
         const dO = dOuts[i]!; // [B, H, length, D]
-        // Softmax: dS = P ∘ (dP − rowsum(P ∘ dP)), and rowsum(P ∘ dP) = rowsum(dO ∘ O).
-        const dWeights = g.matmul(dO, p.values, { transB: true });
-        const rowSum = g.reduce("ReduceSum", g.mul(dO, p.out), -1);
-        const dScores = g.mul(g.sub(dWeights, rowSum), p.weights);
+        const dP = g.matmul(dO, values, { transB: true });
+        // dS = P ∘ (dP − rowsum(P ∘ dP))
+        const [dScores] = g.compiled("CausalSoftmaxGradient", [dP, p], [p.shape], { start });
         return {
-          dq: g.matmul(dScores, p.keys, { alpha: scale }),
-          dk: g.matmul(dScores, queries[i]!, { transA: true, alpha: scale }), // [B, H, end, D]
-          dv: g.matmul(p.weights, dO, { transA: true }),
+          dq: g.matmul(dScores!, keys, { alpha: scale }),
+          dk: g.matmul(dScores!, queries[i]!, { transA: true, alpha: scale }), // [B, H, end, D]
+          dv: g.matmul(p, dO, { transA: true }),
         };
       });
       return {
@@ -129,26 +127,6 @@ function sumOfPrefixes(g: GraphBuilder, prefixes: readonly Value[]): Value {
     sum = g.add(head!, prefix);
   }
   return g.concat([sum, ...finished], 2);
-}
-
-/** Large enough that exp(score + bias) is exactly 0; −∞ would make NaN of a row without any key. */
-const MASKED = -1e9;
-
-/**
- * Positions and causal mask of one query block: bias[h][i][j] = −slope_h·(i − j) for keys j ≤ i, else MASKED, with i from
- * start to end − 1.
- * @param slopes one per head; zeros without positions
- * @returns [H, end − start, end] in row-major order
- */
-export function attentionBias(slopes: readonly number[], { start, end }: QueryBlock): Float32Array {
-  const bias = new Float32Array(slopes.length * (end - start) * end).fill(MASKED);
-  slopes.forEach((slope, h) => {
-    for (let i = start; i < end; i++) {
-      const row = (h * (end - start) + i - start) * end;
-      for (let j = 0; j <= i; j++) bias[row + j] = -slope * (i - j);
-    }
-  });
-  return bias;
 }
 
 /**

@@ -13,38 +13,39 @@ export function linear(g: GraphBuilder, x: Value, w: Value): Operation<LinearGra
     out: g.matmul(x, w),
     backward: (dy) => ({
       dx: g.matmul(dy, w, { transB: true }), // [N, O]·[O, I]
-      dw: transposedProduct(g, x, dy), // [I, N]·[N, O]
+      dw: weightGradient(g, x, dy),
     }),
   };
 }
+
+/**
+ * xᵀ·dy. x [N, I], dy [N, O] → [I, O]. ONNX Runtime could read x turned round, but does so again for every piece of the result,
+ * a sixth slower than a product of what was turned once. Where x is wide, it is cheaper to turn dy, and the result.
+ */
+function weightGradient(g: GraphBuilder, x: Value, dy: Value): Value {
+  return x.shape[1]! > dy.shape[1]!
+    ? g.turned(g.matmul(g.turned(dy), x)) // ([O, N]·[N, I])ᵀ
+    : g.matmul(g.turned(x), dy); // [I, N]·[N, O]
+}
+
+/**
+ * From this vocabulary on, x is turned round for the gradient of the table, and the product afterwards: the logits' gradient is
+ * much larger than either. In a smaller one turning gains nothing.
+ */
+const LARGE_VOCABULARY = 16_384;
 
 /** logits = multiplier · x·Wᵀ. x [N, C], w [V, C] → logits [N, V] */
 export function unembed(g: GraphBuilder, x: Value, w: Value, multiplier: number): Operation<LinearGradients> {
+  const alpha = multiplier;
+  const tableGradient = (dLogits: Value): Value =>
+    w.shape[0]! < LARGE_VOCABULARY
+      ? g.matmul(dLogits, x, { transA: true, alpha }) // [V, N]·[N, C]
+      : g.turned(g.matmul(g.turned(x), dLogits, { alpha })); // ([C, N]·[N, V])ᵀ
   return {
-    out: g.matmul(x, w, { transB: true, alpha: multiplier }),
+    out: g.matmul(x, w, { transB: true, alpha }),
     backward: (dLogits) => ({
-      dx: g.matmul(dLogits, w, { alpha: multiplier }), // [N, V]·[V, C]
-      dw: transposedProduct(g, dLogits, x, multiplier), // [V, N]·[N, C]
+      dx: g.matmul(dLogits, w, { alpha }), // [N, V]·[V, C]
+      dw: tableGradient(dLogits),
     }),
   };
-}
-
-/**
- * From this width of the result on, a factor is turned round beforehand. Below it is hardly faster; and ONNX Runtime adds up
- * such a product in another order where a thread's share is 64 columns or fewer, which would make the last bits depend on the
- * number of threads (up to 255 of them are safe here).
- */
-const WIDE = 16_384;
-
-/**
- * alpha · aᵀ·b. a [N, I], b [N, O] → [I, O]. The narrower of the two is the one that is read column by column or turned round;
- * turning the product round afterwards costs little.
- */
-function transposedProduct(g: GraphBuilder, a: Value, b: Value, alpha = 1): Value {
-  const [inputs, outputs] = [a.shape[1]!, b.shape[1]!];
-  const product = (left: Value, right: Value): Value =>
-    Math.max(inputs, outputs) >= WIDE
-      ? g.matmul(g.turned(left), right, { alpha })
-      : g.matmul(left, right, { transA: true, alpha });
-  return inputs <= outputs ? product(a, b) : g.transpose(product(b, a), [1, 0]);
 }

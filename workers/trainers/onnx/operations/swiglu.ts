@@ -9,15 +9,14 @@ interface SwigluGradients {
 
 /** y = silu(gate) ∘ up, silu(x) = x·σ(x). gate, up [N, F] → y [N, F] */
 export function swiglu(g: GraphBuilder, gate: Value, up: Value): Operation<SwigluGradients> {
-  const sigmoid = g.unary("Sigmoid", gate);
-  const silu = g.mul(gate, sigmoid);
-  const y = g.mul(silu, up);
+  const { shape } = gate;
+  const [y] = g.compiled("Swiglu", [gate, up], [shape]);
   return {
-    out: y,
+    out: y!,
+    // silu′ = σ·(1 + x·(1 − σ))
     backward: (dy) => {
-      // silu′ = σ + silu − silu·σ, so up·silu′ = σ·up + y − σ·y
-      const slope = g.add(g.mul(sigmoid, g.sub(up, y)), y);
-      return { dGate: g.mul(dy, slope), dUp: g.mul(dy, silu) };
+      const [dGate, dUp] = g.compiled("SwigluGradient", [dy, gate, up], [shape, shape]);
+      return { dGate: dGate!, dUp: dUp! };
     },
   };
 }

@@ -1,18 +1,5 @@
-/*
- * The loops of optimizer.ts, compiled: the same operations on the same numbers in the same order, hence the same bits.
- * scripts/build-native.mjs builds it, with contraction off: a fused multiply-add would round once where JavaScript
- * rounds twice.
- */
-#include <math.h>
-#include <stdint.h>
-
-/* Instructions are chosen when the library is loaded, where the loader can do that. */
-#if defined(__x86_64__) && defined(__gnu_linux__)
-#define FOR_EACH_PROCESSOR __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define FOR_EACH_PROCESSOR
-#endif
-#define INLINE static inline __attribute__((always_inline))
+/* The optimizer's loops, as optimizer.ts calls them. */
+#include "loops.h"
 
 /* A run of at most 2^31 numbers of one tensor, as optimizer.ts lays it out. */
 typedef struct {
@@ -38,8 +25,6 @@ INLINE void gather(const Block *b, int64_t start, int64_t count, float *restrict
     for (int64_t i = 0; i < count; i++) gradient[i] *= mask[i];
   }
 }
-
-INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* squares[b] = sum of the squared gradients of block b, for b from begin to end - 1 */
 FOR_EACH_PROCESSOR

@@ -1,0 +1,140 @@
+/**
+ * The compiled operations against their formulas in float64, where the small sizes of the other tests do not reach: many
+ * chunks of rows, whole vectors and what is left after them, several threads, large and broken numbers.
+ */
+import { expect, test } from "vitest";
+import { encodeModel } from "../../../../workers/trainers/onnx/encode.ts";
+import { GraphBuilder, type Value } from "../../../../workers/trainers/onnx/graph.ts";
+import { crossEntropy } from "../../../../workers/trainers/onnx/operations/cross_entropy.ts";
+import { rmsNorm } from "../../../../workers/trainers/onnx/operations/norm.ts";
+import { swiglu } from "../../../../workers/trainers/onnx/operations/swiglu.ts";
+import { Session, type TensorData } from "../../../../workers/trainers/onnx/runtime.ts";
+import { compile, normals } from "./finite_differences.ts";
+
+const ROWS = 1030;
+
+/** Largest distance, relative to the largest expected number. */
+function distance(found: Float32Array, expected: ArrayLike<number>): number {
+  let [difference, largest] = [0, 0];
+  for (let i = 0; i < found.length; i++) {
+    difference = Math.max(difference, Math.abs(found[i]! - expected[i]!));
+    largest = Math.max(largest, Math.abs(expected[i]!));
+  }
+  return difference / largest;
+}
+
+test.each([1, 15, 16, 17, 100])("a matrix of %i columns is turned round exactly", (columns) => {
+  const x = normals("x", ROWS * columns);
+  const { y } = compile((g) => g.output("y", g.turned(g.input("x", [ROWS, columns])))).run({ x });
+  const expected = x.map((_, i) => x[(i % ROWS) * columns + Math.floor(i / ROWS)]!);
+  expect(Buffer.compare(Buffer.from(y!.buffer), Buffer.from(expected.buffer))).toBe(0);
+});
+
+test("RMSNorm of many rows, forward and backward", () => {
+  const c = 50;
+  const [x, gain, dy] = [normals("x", ROWS * c), normals("gain", c), normals("dy", ROWS * c)];
+  const program = compile((g) => {
+    const op = rmsNorm(g, g.input("x", [ROWS, c]), g.input("gain", [c]), 0.1);
+    const { dx, dGain } = op.backward(g.input("dy", [ROWS, c]), null);
+    for (const [name, value] of Object.entries({ y: op.out, dx, dGain })) g.output(name, value);
+  });
+  const found = program.run({ x, gain, dy });
+  const [y, dx, dGain] = [new Float64Array(x.length), new Float64Array(x.length), new Float64Array(c)];
+  for (let row = 0; row < ROWS; row++) {
+    const at = (i: number): number => row * c + i;
+    const columns = Array.from({ length: c }, (_, i) => i);
+    const r = 1 / Math.sqrt(columns.reduce((sum, i) => sum + x[at(i)]! ** 2, 0) / c + 0.1);
+    const mean = columns.reduce((sum, i) => sum + dy[at(i)]! * gain[i]! * x[at(i)]! * r, 0) / c;
+    for (const i of columns) {
+      y[at(i)] = x[at(i)]! * r * gain[i]!;
+      dx[at(i)] = (dy[at(i)]! * gain[i]! - x[at(i)]! * r * mean) * r;
+      dGain[i]! += dy[at(i)]! * x[at(i)]! * r;
+    }
+  }
+  expect(distance(found.y!, y)).toBeLessThan(1e-6);
+  expect(distance(found.dx!, dx)).toBeLessThan(1e-6);
+  expect(distance(found.dGain!, dGain)).toBeLessThan(1e-6);
+});
+
+test("SwiGLU keeps its digits from −200 to 200, and what is not a number stays so", () => {
+  const n = 4001;
+  const gate = Float32Array.from({ length: n }, (_, i) => (i - 2000) / 10);
+  const ones = new Float32Array(n).fill(1);
+  const program = compile((g) => {
+    const op = swiglu(g, g.input("gate", [1, n]), g.input("up", [1, n]));
+    const { dGate, dUp } = op.backward(g.input("dy", [1, n]));
+    for (const [name, value] of Object.entries({ y: op.out, dGate, dUp })) g.output(name, value);
+  });
+  const { y, dGate, dUp } = program.run({ gate, up: ones, dy: ones });
+  gate.forEach((x, i) => {
+    const sigmoid = 1 / (1 + Math.exp(-x));
+    const slope = sigmoid * (1 + x * (1 - sigmoid));
+    // e^−88 and less is 0.
+    for (const [found, expected, scale] of [
+      [y![i]!, x * sigmoid, x * sigmoid],
+      [dUp![i]!, x * sigmoid, x * sigmoid],
+      [dGate![i]!, slope, sigmoid * (1 + Math.abs(x))], // of the two that cancel at −1.28
+    ] as const)
+      expect(Math.abs(found - expected), `at ${x}`).toBeLessThan(1e-6 * Math.abs(scale) + 1e-35);
+  });
+  gate[7] = Number.NaN;
+  const broken = program.run({ gate, up: ones, dy: ones });
+  for (const values of Object.values(broken)) expect(values[7]).toBeNaN();
+});
+
+test("cross-entropy of a large vocabulary, and of logits that overflowed", () => {
+  const [n, v] = [5, 20_003];
+  const logits = normals("logits", n * v, 4);
+  const targets = Int32Array.from([0, 16, 777, 20_001, 20_002]);
+  const program = compile((g) => {
+    const op = crossEntropy(g, g.input("logits", [n, v]), g.input("targets", [n], "int32"));
+    g.output("nll", op.out);
+    g.output("gradient", op.backward());
+  });
+  const { nll, gradient } = program.run({ logits, targets });
+  const [expectedNll, expectedGradient] = [new Float64Array(n), new Float64Array(n * v)];
+  targets.forEach((target, row) => {
+    const exps = Array.from(logits.subarray(row * v, (row + 1) * v), Math.exp);
+    const total = exps.reduce((sum, x) => sum + x, 0);
+    expectedNll[row] = Math.log(total) - logits[row * v + target]!;
+    exps.forEach((x, i) => {
+      expectedGradient[row * v + i] = x / total - Number(i === target);
+    });
+  });
+  expect(distance(nll!, expectedNll)).toBeLessThan(1e-6);
+  // log Σ exp is about 18 here: half a unit of its last place is 1e-6.
+  expect(distance(gradient!, expectedGradient)).toBeLessThan(4e-6);
+  for (const broken of [Number.NaN, Number.POSITIVE_INFINITY]) {
+    logits[3] = broken;
+    const found = program.run({ logits, targets }).nll!;
+    expect(found[0]).toBeNaN();
+    expect(found[1]).toBe(nll![1]);
+  }
+});
+
+test("several threads give the bits of one", () => {
+  const c = 300;
+  const inputs: Record<string, TensorData> = {
+    x: normals("x", ROWS * c),
+    gain: normals("gain", c),
+    dy: normals("dy", ROWS * c),
+  };
+  const bytes = (threads: number): Buffer => {
+    const g = new GraphBuilder();
+    const [x, gain, dy] = [g.input("x", [ROWS, c]), g.input("gain", [c]), g.input("dy", [ROWS, c])];
+    const norm = rmsNorm(g, x, gain, 0.1);
+    const gated = swiglu(g, norm.out, x);
+    const { dGate } = gated.backward(dy);
+    const { dx, dGain } = norm.backward(dGate, dy);
+    const outputs: Record<string, Value> = { y: gated.out, dx, dGain, turned: g.turned(dx) };
+    for (const [name, value] of Object.entries(outputs)) g.output(name, value);
+    const graph = g.finish();
+    const arrays = Object.fromEntries(
+      graph.outputs.map(({ name, shape }) => [name, new Float32Array(shape.reduce((a, b) => a * b, 1))]),
+    );
+    new Session(graph, encodeModel(graph), threads).bind((name) => arrays[name] ?? inputs[name]!).run();
+    return Buffer.concat(Object.values(arrays).map((a) => Buffer.from(a.buffer)));
+  };
+  const one = bytes(1);
+  for (const threads of [2, 3]) expect(Buffer.compare(bytes(threads), one)).toBe(0);
+});

@@ -1,0 +1,206 @@
+/*
+ * The operations of the model that are no matrix product, each in one pass over memory: ONNX Runtime would take a pass for
+ * every addition and multiplication in them. They are nodes of the graph like any other; the files in
+ * ../operations make the nodes.
+ *
+ * An operation works on rows, and every row is on its own (the gradients of gains aside, which are summed over chunks of rows
+ * and then over chunks): threads may share the chunks, and the result does not depend on how.
+ */
+#include "operations.h"
+#include "loops.h"
+
+/* y = gain ∘ x·r, r = 1/√(mean x² + ε). x [N, C], gain [C] → y [N, C], r [N, 1] */
+FOR_EACH_PROCESSOR
+static void rms_norm(const Call *call, int64_t begin, int64_t end, float *partial) {
+  (void)partial;
+  const int64_t c = call->columns;
+  const float *gain = call->in[1];
+  for (int64_t row = begin; row < end; row++) {
+    const float *x = (const float *)call->in[0] + row * c;
+    float *y = call->out[0] + row * c;
+    float squares = 0;
+#pragma omp simd reduction(+ : squares)
+    for (int64_t i = 0; i < c; i++) squares += x[i] * x[i];
+    const float r = 1 / sqrtf(squares / c + call->epsilon);
+    call->out[1][row] = r;
+#pragma omp simd
+    for (int64_t i = 0; i < c; i++) y[i] = x[i] * r * gain[i];
+  }
+}
+
+/*
+ * With x̂ = x·r and dx̂ = dy ∘ gain: dx = (dx̂ − x̂·mean(dx̂ ∘ x̂))·r + residual, dGain = Σ dy ∘ x̂ over rows.
+ * dy [N, C], x [N, C], gain [C], r [N, 1], residual [N, C] or null → dx [N, C], dGain [C]
+ */
+FOR_EACH_PROCESSOR
+static void rms_norm_gradient(const Call *call, int64_t begin, int64_t end, float *partial) {
+  const int64_t c = call->columns;
+  const float *gain = call->in[2], *inverse = call->in[3];
+  for (int64_t row = begin; row < end; row++) {
+    const float *dy = (const float *)call->in[0] + row * c, *x = (const float *)call->in[1] + row * c;
+    const float *residual = call->in[4] ? (const float *)call->in[4] + row * c : 0;
+    float *dx = call->out[0] + row * c;
+    const float r = inverse[row];
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < c; i++) sum += dy[i] * gain[i] * x[i];
+    const float mean = sum * r / c;
+#pragma omp simd
+    for (int64_t i = 0; i < c; i++) {
+      const float normalized = x[i] * r, gradient = dy[i];
+      partial[i] += gradient * normalized;
+      dx[i] = (gradient * gain[i] - normalized * mean) * r;
+    }
+    if (residual) {
+#pragma omp simd
+      for (int64_t i = 0; i < c; i++) dx[i] += residual[i];
+    }
+  }
+}
+
+/* y = silu(gate) ∘ up. gate [N, F], up [N, F] → y [N, F] */
+FOR_EACH_PROCESSOR
+static void swiglu(const Call *call, int64_t begin, int64_t end, float *partial) {
+  (void)partial;
+  const float *gate = call->in[0], *up = call->in[1];
+  float *y = call->out[0];
+#pragma omp simd
+  for (int64_t i = begin * call->columns; i < end * call->columns; i++)
+    y[i] = gate[i] / (1 + exponential(-gate[i])) * up[i];
+}
+
+/* dGate = dy ∘ up ∘ σ ∘ (1 + gate ∘ (1 − σ)), dUp = dy ∘ silu(gate). dy, gate, up [N, F] → dGate, dUp [N, F] */
+FOR_EACH_PROCESSOR
+static void swiglu_gradient(const Call *call, int64_t begin, int64_t end, float *partial) {
+  (void)partial;
+  const float *dy = call->in[0], *gate = call->in[1], *up = call->in[2];
+  float *d_gate = call->out[0], *d_up = call->out[1];
+#pragma omp simd
+  for (int64_t i = begin * call->columns; i < end * call->columns; i++) {
+    const float gradient = dy[i], x = gate[i], sigmoid = 1 / (1 + exponential(-x)), silu = x * sigmoid;
+    d_gate[i] = gradient * up[i] * (sigmoid + silu * (1 - sigmoid));
+    d_up[i] = gradient * silu;
+  }
+}
+
+/* Keys that the query of this row may look at: those up to itself. */
+INLINE int64_t seen(const Call *call, int64_t row) {
+  const int64_t queries = call->shape[2];
+  return call->start + row % queries + 1;
+}
+
+/*
+ * P = softmax over keys j ≤ i of scores − slope·(i − j), 0 for later keys; query i of a block that begins at `start`.
+ * scores [B, H, queries, keys], slopes [H] → P [B, H, queries, keys]
+ */
+FOR_EACH_PROCESSOR
+static void causal_softmax(const Call *call, int64_t begin, int64_t end, float *partial) {
+  (void)partial;
+  const int64_t keys = call->columns;
+  for (int64_t row = begin; row < end; row++) {
+    const float *scores = (const float *)call->in[0] + row * keys;
+    const float slope = ((const float *)call->in[1])[row / call->shape[2] % call->shape[1]];
+    float *p = call->out[0] + row * keys;
+    const int32_t count = (int32_t)seen(call, row);
+    float largest = -INFINITY, sum = 0;
+#pragma omp simd reduction(max : largest)
+    for (int32_t j = 0; j < count; j++) {
+      const float biased = scores[j] - slope * (float)(count - 1 - j);
+      p[j] = biased;
+      largest = biased > largest ? biased : largest;
+    }
+#pragma omp simd reduction(+ : sum)
+    for (int32_t j = 0; j < count; j++) {
+      p[j] = exponential(p[j] - largest);
+      sum += p[j];
+    }
+    const float factor = 1 / sum;
+#pragma omp simd
+    for (int32_t j = 0; j < count; j++) p[j] *= factor;
+    for (int64_t j = count; j < keys; j++) p[j] = 0;
+  }
+}
+
+/* dS = P ∘ (dP − Σ P ∘ dP) in every row. dP, P [B, H, queries, keys] → dS [B, H, queries, keys] */
+FOR_EACH_PROCESSOR
+static void causal_softmax_gradient(const Call *call, int64_t begin, int64_t end, float *partial) {
+  (void)partial;
+  const int64_t keys = call->columns;
+  for (int64_t row = begin; row < end; row++) {
+    const float *dp = (const float *)call->in[0] + row * keys, *p = (const float *)call->in[1] + row * keys;
+    float *ds = call->out[0] + row * keys;
+    const int64_t count = seen(call, row);
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t j = 0; j < count; j++) sum += p[j] * dp[j];
+#pragma omp simd
+    for (int64_t j = 0; j < count; j++) ds[j] = p[j] * (dp[j] - sum);
+    for (int64_t j = count; j < keys; j++) ds[j] = 0;
+  }
+}
+
+/* nll = log Σ exp(logits) − logits[target]. logits [N, V], targets [N] int32 → nll [N, 1], log Σ exp [N, 1] */
+FOR_EACH_PROCESSOR
+static void cross_entropy(const Call *call, int64_t begin, int64_t end, float *partial) {
+  (void)partial;
+  const int64_t v = call->columns;
+  for (int64_t row = begin; row < end; row++) {
+    const float *logits = (const float *)call->in[0] + row * v;
+    float largest = -INFINITY, sum = 0;
+#pragma omp simd reduction(max : largest)
+    for (int64_t i = 0; i < v; i++) largest = logits[i] > largest ? logits[i] : largest;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < v; i++) sum += exponential(logits[i] - largest);
+    const float log_sum = largest + logf(sum);
+    call->out[0][row] = log_sum - logits[((const int32_t *)call->in[1])[row]];
+    call->out[1][row] = log_sum;
+  }
+}
+
+/* dLogits = softmax(logits) − 1 at the target. logits [N, V], targets [N] int32, log Σ exp [N, 1] → dLogits [N, V] */
+FOR_EACH_PROCESSOR
+static void cross_entropy_gradient(const Call *call, int64_t begin, int64_t end, float *partial) {
+  (void)partial;
+  const int64_t v = call->columns;
+  for (int64_t row = begin; row < end; row++) {
+    const float *logits = (const float *)call->in[0] + row * v;
+    float *gradient = call->out[0] + row * v;
+    const float log_sum = ((const float *)call->in[2])[row];
+#pragma omp simd
+    for (int64_t i = 0; i < v; i++) gradient[i] = exponential(logits[i] - log_sum);
+    gradient[((const int32_t *)call->in[1])[row]] -= 1;
+  }
+}
+
+/* x [R, C] → xᵀ [C, R]; here the rows are the result's. In squares as wide as a cache line: each is read and written once. */
+FOR_EACH_PROCESSOR
+static void turn(const Call *call, int64_t begin, int64_t end, float *partial) {
+  (void)partial;
+  enum { SQUARE = 16 };
+  const int64_t rows = call->rows, columns = call->columns;
+  for (int64_t row = begin; row < end; row += SQUARE)
+    for (int64_t column = 0; column < columns; column += SQUARE) {
+      const int64_t height = least(SQUARE, end - row), width = least(SQUARE, columns - column);
+      const float *from = (const float *)call->in[0] + column * rows + row;
+      float *to = call->out[0] + row * columns + column;
+      if (height == SQUARE && width == SQUARE)
+        for (int64_t i = 0; i < SQUARE; i++)
+          for (int64_t j = 0; j < SQUARE; j++) to[i * columns + j] = from[j * rows + i];
+      else
+        for (int64_t i = 0; i < height; i++)
+          for (int64_t j = 0; j < width; j++) to[i * columns + j] = from[j * rows + i];
+    }
+}
+
+const Operation operations[] = {
+    {"RmsNorm", rms_norm, 2, 2, {FLOATS, FLOATS}, 2, {AS_INPUT, ROWS}},
+    {"RmsNormGradient", rms_norm_gradient, 5, 4, {FLOATS, FLOATS, FLOATS, FLOATS, FLOATS}, 2, {AS_INPUT, COLUMN_SUMS}},
+    {"Swiglu", swiglu, 2, 2, {FLOATS, FLOATS}, 1, {AS_INPUT}},
+    {"SwigluGradient", swiglu_gradient, 3, 3, {FLOATS, FLOATS, FLOATS}, 2, {AS_INPUT, AS_INPUT}},
+    {"CausalSoftmax", causal_softmax, 2, 2, {FLOATS, FLOATS}, 1, {AS_INPUT}},
+    {"CausalSoftmaxGradient", causal_softmax_gradient, 2, 2, {FLOATS, FLOATS}, 1, {AS_INPUT}},
+    {"CrossEntropy", cross_entropy, 2, 2, {FLOATS, INTEGERS}, 2, {ROWS, ROWS}},
+    {"Turn", turn, 1, 1, {FLOATS}, 1, {TURNED}},
+    {"CrossEntropyGradient", cross_entropy_gradient, 3, 3, {FLOATS, INTEGERS, FLOATS}, 1, {AS_INPUT}},
+};
+const int operation_count = sizeof operations / sizeof operations[0];
