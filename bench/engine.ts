@@ -56,11 +56,14 @@ interface Speeds {
   /** Tokens per second. */
   readonly twoThreads: number;
   readonly twoProcesses: number | null;
+  /** A batch as one pass in one session whose operations two threads share, as ONNX Runtime would do it by itself. */
+  readonly oneSession: number | null;
   readonly eager: number | null;
   readonly compiled: number | null;
   /** Medians of the rounds' own ratios: what else the machine did moves these least. */
   readonly peakShare: number;
   readonly processRatio: number | null;
+  readonly sessionRatio: number | null;
   readonly torchRatio: number | null;
   /** Shares of a default run's time, by what they are spent on. */
   readonly costs: Record<string, number>;
@@ -83,14 +86,21 @@ async function measureSpeed({ plan }: Model, dataDirectory: string): Promise<Spe
     await process.next();
     return process;
   };
-  const ours = (threads: number) =>
-    start(process.execPath, ["--import", "tsx", enginePath], { plan, dataDirectory, threads });
+  const ours = (threads: number, passes: Partial<Plan> = {}) =>
+    start(process.execPath, ["--import", "tsx", enginePath], {
+      plan: { ...plan, ...passes },
+      dataDirectory,
+      threads,
+    });
   const theirs = (compile: boolean) =>
     start(python, [torchPath], { plan, threads: THREADS, compile, probe_seconds: SECONDS / 2 });
   try {
     const contestants: Record<string, LineProcess[]> = { twoThreads: [await ours(THREADS)] };
     // Above this, two processes are not how one would use two cores, and memory is short.
-    if (parameterCount(plan) < 1e7) contestants.twoProcesses = [await ours(1), await ours(1)];
+    if (parameterCount(plan) < 1e7) {
+      contestants.twoProcesses = [await ours(1), await ours(1)];
+      contestants.oneSession = [await ours(THREADS, { micro_batch_size: plan.batch_size })];
+    }
     if (torch) contestants.eager = [await theirs(false)];
     if (torch && !flag("no-compile")) contestants.compiled = [await theirs(true)];
     const rounds: Record<string, number>[] = [];
@@ -107,10 +117,12 @@ async function measureSpeed({ plan }: Model, dataDirectory: string): Promise<Spe
       peak: of((r) => r.peak!),
       twoThreads: of((r) => r.twoThreads!),
       twoProcesses: optional("twoProcesses"),
+      oneSession: optional("oneSession"),
       eager: optional("eager"),
       compiled: optional("compiled"),
       peakShare: of((r) => (r.twoThreads! * flopsPerToken(plan)) / r.peak!),
       processRatio: optional("twoProcesses", (r) => r.twoProcesses! / r.twoThreads!),
+      sessionRatio: optional("oneSession", (r) => r.twoProcesses! / r.oneSession!),
       torchRatio: optional("eager", (r) => r.twoThreads! / Math.max(r.eager!, r.compiled ?? 0)),
       costs: z.record(z.string(), z.number()).parse(costs),
     };
@@ -195,7 +207,8 @@ const right = (title: string, value: (r: Result) => string) => ({ title, value, 
 
 function print(results: Result[]): void {
   console.log(
-    `\nTokens per second. Peak: a large MatMul of the same library. PyTorch: the faster of eager, compiled.`,
+    `\nTokens per second. Peak: a large MatMul of the same library. One session: a batch in one pass, each operation shared by\n` +
+      `${THREADS} threads. PyTorch: the faster of eager, compiled.`,
   );
   console.log(
     textTable<Result>(
@@ -206,7 +219,9 @@ function print(results: Result[]): void {
         right("of peak", (r) => percent(r.speeds.peakShare)),
         right("target", (r) => (r.target === null ? "–" : percent(r.target.peak))),
         right("2 × 1 thread", (r) => integer(r.speeds.twoProcesses)),
-        right("to 1 × 2", (r) => times(r.speeds.processRatio)),
+        right("to trainer", (r) => times(r.speeds.processRatio)),
+        right("one session", (r) => integer(r.speeds.oneSession)),
+        right("2 × 1 to it", (r) => times(r.speeds.sessionRatio)),
         right("eager", (r) => integer(r.speeds.eager)),
         right("compiled", (r) => integer(r.speeds.compiled)),
         right("to PyTorch", (r) => times(r.speeds.torchRatio)),
