@@ -55,6 +55,11 @@ interface Step {
   blocked_ms: number;
 }
 
+interface Cell {
+  run_id: string;
+  log2_lr: number;
+}
+
 const steps: Step[] = [];
 for (const curves of CURVES) await measure(curves);
 console.log("| step | grid points | ms | event loop blocked at most, ms |");
@@ -87,29 +92,20 @@ async function measure(curves: number): Promise<void> {
     });
     await service.stopDispatching();
 
-    const [first, second] = [1, 2].map((seed) =>
-      db.sqlite
-        .prepare<[number], { run_id: string; curve: string; log2_lr: number }>(
-          "SELECT run_id, curve, log2(learning_rate) AS log2_lr FROM cells WHERE seed = ? ORDER BY position",
-        )
-        .all(seed),
-    ) as [Cell[], Cell[]];
+    const cellsOf = db.sqlite.prepare<[number], Cell>(
+      "SELECT run_id, log2(learning_rate) AS log2_lr FROM cells WHERE seed = ? ORDER BY position",
+    );
+    const [first, second] = [cellsOf.all(1), cellsOf.all(2)];
     await during("results of the first seed", () => finish(first));
-    // With the first of these, the noise of the whole phase is known; with the next ones it changes, and every curve with it.
-    await during("first results of the second seed", async () => {
+    // The first replicates: they say how noisy the phase is, and with every word on that all its curves are fitted again.
+    await during("the next 20 results, one by one", async () => {
       for (const cell of second.slice(0, 20)) await finish([cell]);
     });
-    await during("results of the second seed", () => finish(second.slice(20)));
+    await during("all other results", () => finish(second.slice(20)));
   } finally {
     redis.disconnect();
     await service.close();
     rmSync(directory, { recursive: true, force: true });
-  }
-
-  interface Cell {
-    run_id: string;
-    curve: string;
-    log2_lr: number;
   }
 
   async function finish(cells: readonly Cell[]): Promise<void> {
@@ -124,7 +120,7 @@ async function measure(curves: number): Promise<void> {
 }
 
 /** An attempt at a run, as its worker tells it. The loss is a valley with its minimum near 2^-7, and 0.5% of scatter. */
-function eventsOf({ run_id, log2_lr }: { run_id: string; log2_lr: number }): WorkerEvent[] {
+function eventsOf({ run_id, log2_lr }: Cell): WorkerEvent[] {
   const scatter = Number.parseInt(run_id.slice(1, 7), 16) / 2 ** 24 - 0.5;
   const loss = 2 * (1 + 0.012 * (log2_lr + 7) ** 2 + 0.017 * scatter);
   const bodies: WorkerEventBody[] = [

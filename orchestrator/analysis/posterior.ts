@@ -66,9 +66,12 @@ export type Posterior = {
   noise: number;
 };
 
-/** The same curve is asked about again and again while its neighbours change: the last few answers are kept. */
+/**
+ * The same curve is asked about again and again while its neighbours change, and ahead of a transaction that must be short
+ * (database/optima.ts): so many of the last answers are kept, some 12 kB each.
+ */
+export const ANSWERS_KEPT = 4096;
 const recent = new Map<string, Posterior>();
-const MAX_RECENT = 1024;
 
 /** @param others noise measured on other curves (`noiseOfOthers`) */
 export function posterior(curve: Curve, others: Noise | undefined): Posterior {
@@ -81,7 +84,7 @@ export function posterior(curve: Curve, others: Noise | undefined): Posterior {
   const answer = recent.get(key) ?? integrate(curve, others);
   recent.delete(key);
   recent.set(key, answer);
-  if (recent.size > MAX_RECENT) recent.delete(recent.keys().next().value!);
+  if (recent.size > ANSWERS_KEPT) recent.delete(recent.keys().next().value!);
   return answer;
 }
 
@@ -178,9 +181,13 @@ type Slice = {
   left: number;
   right: number;
   variance: number;
-  /** Mean of the curvature and of its square, each over the whole slice but for one valley alone, in the order of VALLEYS. */
+  /**
+   * Mean of the curvature and of its square, each over the whole slice but for one valley alone, in the order of VALLEYS: of this
+   * slice from `at` on, the others' before and behind.
+   */
   curvature: Float64Array;
   curvature_square: Float64Array;
+  at: number;
 };
 
 function evaluate(
@@ -190,20 +197,50 @@ function evaluate(
   high: number,
   count: number,
 ): Slice[] {
+  const curvature = new Float64Array(count * VALLEYS.length);
+  const curvature_square = new Float64Array(count * VALLEYS.length);
   return Array.from({ length: count }, (_, i) =>
-    evaluateAt(points, nodes, low + ((high - low) * i) / (count - 1)),
+    evaluateAt(points, nodes, {
+      x: low + ((high - low) * i) / (count - 1),
+      curvature,
+      curvature_square,
+      at: i * VALLEYS.length,
+    }),
   );
 }
 
-function evaluateAt(points: StablePoint[], nodes: WeighedNode[], x: number): Slice {
-  const given = VALLEYS.map(({ valley, log_prior }) => {
-    const g = new Float64Array(points.length);
-    for (let k = 0; k < g.length; k++) g[k] = valley.excess(points[k]!.log2_lr - x);
-    const fits = nodes.map((node) => fitGiven(node, g, node.log_prior + log_prior));
-    return { valley, fits };
-  });
-  let peak = Number.NEGATIVE_INFINITY;
-  for (const { fits } of given) for (const fit of fits) peak = Math.max(peak, fit.log_weight);
+const perFit = (): Float64Array => new Float64Array(VALLEYS.length * NOISE_NODES);
+
+/** What is worked out for every valley and noise node of a slice, valley by valley; used again for the next slice. */
+const scratch = {
+  excess: new Float64Array(0),
+  /** Of the log weight, all but what depends on t. */
+  base: perFit(),
+  /** The log weight is not above this. */
+  bound: perFit(),
+  log_weight: perFit(),
+  s: perFit(),
+  t: perFit(),
+  /** exp(−t²/2), and the normal distribution function at t. */
+  gauss: perFit(),
+  cdf: perFit(),
+  mean_excess: perFit(),
+};
+
+function evaluateAt(
+  points: StablePoint[],
+  nodes: WeighedNode[],
+  place: Pick<Slice, "x" | "curvature" | "curvature_square" | "at">,
+): Slice {
+  const { x, curvature: curvatures, curvature_square: squares, at } = place;
+  const { log_weight, s, t, gauss, cdf, mean_excess } = scratch;
+  if (scratch.excess.length !== points.length) scratch.excess = new Float64Array(points.length);
+  for (let v = 0; v < VALLEYS.length; v++) {
+    const { valley, log_prior } = VALLEYS[v]!;
+    for (let k = 0; k < points.length; k++) scratch.excess[k] = valley.excess(points[k]!.log2_lr - x);
+    for (let n = 0; n < NOISE_NODES; n++) fitGiven(v * NOISE_NODES + n, nodes[n]!, log_prior);
+  }
+  const peak = weighFits();
   const sum = {
     weight: 0,
     best: 0,
@@ -212,41 +249,45 @@ function evaluateAt(points: StablePoint[], nodes: WeighedNode[], x: number): Sli
     right: 0,
     variance: 0,
   };
-  const curvatures = new Float64Array(VALLEYS.length);
-  const squares = new Float64Array(VALLEYS.length);
-  for (const [v, { valley, fits }] of given.entries()) {
+  for (let v = 0; v < VALLEYS.length; v++) {
     let weight = 0;
     let weighted_curvature = 0;
-    for (const { node, log_weight, s, t, mean_excess } of fits) {
-      const w = Math.exp(log_weight - peak);
+    for (let n = 0; n < NOISE_NODES; n++) {
+      const fit = v * NOISE_NODES + n;
+      const node = nodes[n]!;
+      if (log_weight[fit]! < peak + LOG_NEGLIGIBLE) continue;
+      const w = Math.exp(log_weight[fit]! - peak);
       if (w < NEGLIGIBLE) continue;
-      const curvature = curvatureMoments(s, t);
-      const best = node.mean_y - curvature.mean * mean_excess;
+      const curvature = curvatureMoments(s[fit]!, t[fit]!, gauss[fit]!, cdf[fit]!);
+      const best = node.mean_y - curvature.mean * mean_excess[fit]!;
       weight += w;
       weighted_curvature += w * curvature.mean;
       sum.best += w * best;
-      sum.best_square += w * (best * best + 1 / node.total + mean_excess ** 2 * curvature.variance);
-      squares[v]! += w * (curvature.mean ** 2 + curvature.variance);
+      sum.best_square += w * (best * best + 1 / node.total + mean_excess[fit]! ** 2 * curvature.variance);
+      squares[at + v]! += w * (curvature.mean ** 2 + curvature.variance);
       sum.variance += w * node.variance;
     }
     if (weight === 0) continue;
-    curvatures[v] = weighted_curvature;
+    curvatures[at + v] = weighted_curvature;
+    const { valley } = VALLEYS[v]!;
     const level = (VALLEY_LEVEL * weight) / weighted_curvature;
     sum.weight += weight;
     sum.left += weight * valley.left(level);
     sum.right += weight * valley.right(level);
   }
   const mean = (v: number) => v / sum.weight;
+  for (let v = at; v < at + VALLEYS.length; v++) {
+    curvatures[v] = mean(curvatures[v]!);
+    squares[v] = mean(squares[v]!);
+  }
   return {
-    x,
+    ...place,
     log_density: peak + Math.log(sum.weight),
     best: mean(sum.best),
     best_square: mean(sum.best_square),
     left: mean(sum.left),
     right: mean(sum.right),
     variance: mean(sum.variance),
-    curvature: curvatures.map(mean),
-    curvature_square: squares.map(mean),
   };
 }
 
@@ -255,8 +296,9 @@ function evaluateAt(points: StablePoint[], nodes: WeighedNode[], x: number): Sli
  * with standard deviation s, t = â/s; with the prior density ∝ curvature on the positive side what is left of it is
  * s² ∫₀^∞ z exp(zt − z²/2) dz.
  */
-function fitGiven(node: WeighedNode, g: Float64Array, log_prior: number) {
+function fitGiven(fit: number, node: WeighedNode, log_prior: number): void {
   const { weights, weighted_y } = node;
+  const g = scratch.excess;
   let sum_g = 0;
   let sum_gg = 0;
   let sum_gy = 0;
@@ -269,24 +311,71 @@ function fitGiven(node: WeighedNode, g: Float64Array, log_prior: number) {
   const mean_excess = sum_g / node.total;
   const s = 1 / Math.sqrt(Math.max(sum_gg - sum_g * mean_excess, Number.MIN_VALUE));
   const t = sum_gy * s;
-  const log_weight = log_prior - 0.5 * node.ss_y + 2 * Math.log(s) + logFirstMoment(t);
-  return { node, log_weight, s, t, mean_excess };
+  const base = node.log_prior + log_prior - 0.5 * node.ss_y + 2 * Math.log(s);
+  scratch.mean_excess[fit] = mean_excess;
+  scratch.s[fit] = s;
+  scratch.t[fit] = t;
+  scratch.base[fit] = base;
+  scratch.bound[fit] = base + (t > 0 ? 0.5 * t * t + Math.log(1 + t * SQRT_2PI) : 0);
+}
+
+/** ln NEGLIGIBLE, and some for rounding. */
+const LOG_NEGLIGIBLE = Math.log(NEGLIGIBLE) - 1;
+
+/**
+ * The log weights of a slice. First moments cost the most, so where it is clear beforehand that a weight is negligible beside
+ * another one, it is left at 0.
+ * @returns the highest
+ */
+function weighFits(): number {
+  const { log_weight, bound } = scratch;
+  let likely = 0;
+  for (let fit = 1; fit < bound.length; fit++) if (bound[fit]! > bound[likely]!) likely = fit;
+  weighFit(likely);
+  let peak = log_weight[likely]!;
+  for (let fit = 0; fit < bound.length; fit++) {
+    if (fit === likely) continue;
+    if (bound[fit]! < peak + LOG_NEGLIGIBLE) {
+      log_weight[fit] = Number.NEGATIVE_INFINITY;
+      continue;
+    }
+    weighFit(fit);
+    peak = Math.max(peak, log_weight[fit]!);
+  }
+  return peak;
 }
 
 /** Below this t the moments' recursion cancels, and only z ≈ 1/|t| counts: n!/|t|^(n+1). */
 const FAR_NEGATIVE = -8;
 
-/** ln ∫₀^∞ z exp(zt − z²/2) dz, without overflow for any t. */
-function logFirstMoment(t: number): number {
-  if (t < FAR_NEGATIVE) return -2 * Math.log(-t);
-  return 0.5 * t * t + Math.log(Math.exp(-0.5 * t * t) + t * SQRT_2PI * standardCdf(t));
+/** With ln ∫₀^∞ z exp(zt − z²/2) dz, without overflow for any t. */
+function weighFit(fit: number): void {
+  const t = scratch.t[fit]!;
+  let log_first_moment: number;
+  if (t < FAR_NEGATIVE) log_first_moment = -2 * Math.log(-t);
+  else {
+    const gauss = Math.exp(-0.5 * t * t);
+    const cdf = standardCdf(t);
+    scratch.gauss[fit] = gauss;
+    scratch.cdf[fit] = cdf;
+    log_first_moment = 0.5 * t * t + Math.log(gauss + t * SQRT_2PI * cdf);
+  }
+  scratch.log_weight[fit] = scratch.base[fit]! + log_first_moment;
 }
 
-/** Mean and variance of the curvature: ratios of ∫₀^∞ zⁿ exp(zt − z²/2) dz, n = 1, 2, 3, each over exp(t²/2). */
-function curvatureMoments(s: number, t: number): { mean: number; variance: number } {
+/**
+ * Mean and variance of the curvature: ratios of ∫₀^∞ zⁿ exp(zt − z²/2) dz, n = 1, 2, 3, each over exp(t²/2).
+ * @param gauss @param cdf at t, see scratch
+ */
+function curvatureMoments(
+  s: number,
+  t: number,
+  gauss: number,
+  cdf: number,
+): { mean: number; variance: number } {
   if (t < FAR_NEGATIVE) return { mean: (-2 * s) / t, variance: (2 * s * s) / (t * t) };
-  const m0 = SQRT_2PI * standardCdf(t);
-  const m1 = Math.exp(-0.5 * t * t) + t * m0;
+  const m0 = SQRT_2PI * cdf;
+  const m1 = gauss + t * m0;
   const m2 = t * m1 + m0;
   const m3 = t * m2 + 2 * m1;
   const mean = m2 / m1;
@@ -306,12 +395,13 @@ function quantileOf(slices: Slice[]): (p: number) => number {
   const cdf = [0];
   for (let i = 1; i < slices.length; i++) cdf.push(cdf[i - 1]! + (density[i - 1]! + density[i]!) / 2);
   const total = cdf.at(-1)!;
+  const xs = slices.map(({ x }) => x);
   return (p) => {
     const i = Math.max(
       1,
       cdf.findIndex((c) => c >= p * total),
     );
-    const [a, b] = [slices[i - 1]!.x, slices[i]!.x];
+    const [a, b] = [xs[i - 1]!, xs[i]!];
     return a + ((b - a) * (p * total - cdf[i - 1]!)) / (cdf[i]! - cdf[i - 1]!);
   };
 }
@@ -320,34 +410,47 @@ function summarise(slices: Slice[]): Posterior {
   const mass = masses(slices);
   const mean = (field: "best" | "best_square" | "left" | "right" | "variance") =>
     slices.reduce((sum, s, i) => sum + mass[i]! * s[field], 0);
-  const moments = (m: number, square: number): Moments => ({
-    mean: m,
-    sd: Math.sqrt(Math.max(0, square - m * m)),
-  });
   return {
     quantile: quantileOf(slices),
     best: moments(mean("best"), mean("best_square")),
     valley: { left: mean("left"), right: mean("right") },
-    excess: (log2_lr) => {
-      const excesses = slices.map((slice) => excessAt(slice, log2_lr));
-      const over = (field: "mean" | "square") => excesses.reduce((sum, e, i) => sum + mass[i]! * e[field], 0);
-      return { ...moments(over("mean"), over("square")), quantile: spreadExcess(excesses, mass) };
-    },
+    excess: excessOf(
+      slices.map(({ x }) => x),
+      slices[0]!,
+      mass,
+    ),
     noise: Math.sqrt(mean("variance")),
   };
 }
 
-/** Moments of the excess at a rate, given one candidate optimum. */
-function excessAt({ x, curvature, curvature_square }: Slice, log2_lr: number): Excess {
-  let [mean, square] = [0, 0];
-  for (const [v, { valley }] of VALLEYS.entries()) {
-    const excess = valley.excess(log2_lr - x);
-    mean += curvature[v]! * excess;
-    square += curvature_square[v]! * excess * excess;
-  }
-  return { mean, square };
+const moments = (mean: number, square: number): Moments => ({
+  mean,
+  sd: Math.sqrt(Math.max(0, square - mean * mean)),
+});
+
+/** Of the slices it keeps no more than it needs: answers are kept by the thousand. */
+function excessOf(
+  xs: number[],
+  { curvature, curvature_square }: Pick<Slice, "curvature" | "curvature_square">,
+  mass: number[],
+): Posterior["excess"] {
+  return (log2_lr) => {
+    const excesses = xs.map((x, i) => {
+      const at = i * VALLEYS.length;
+      let [mean, square] = [0, 0];
+      for (const [v, { valley }] of VALLEYS.entries()) {
+        const excess = valley.excess(log2_lr - x);
+        mean += curvature[at + v]! * excess;
+        square += curvature_square[at + v]! * excess * excess;
+      }
+      return { mean, square };
+    });
+    const over = (field: "mean" | "square") => excesses.reduce((sum, e, i) => sum + mass[i]! * e[field], 0);
+    return { ...moments(over("mean"), over("square")), quantile: spreadExcess(excesses, mass) };
+  };
 }
 
+/** Moments of the excess at a rate, given one candidate optimum. */
 type Excess = { mean: number; square: number };
 
 /**

@@ -16,7 +16,8 @@ import {
 import { connectRedis } from "../../schema/redis.ts";
 import { ENDS, eventApplier } from "../database/apply-event.ts";
 import type { Database } from "../database/open.ts";
-import { refreshRuns } from "../database/optima.ts";
+import { fitAhead, refreshRuns } from "../database/optima.ts";
+import { inTurns } from "../turns.ts";
 
 const BATCH = 500;
 const BLOCK_MS = 500;
@@ -54,34 +55,42 @@ export async function startCollector(db: Database, redisUrl: string, log: Logger
     db.sqlite.prepare<[string], { value: string }>("SELECT value FROM settings WHERE key = ?").get(cursorKey)
       ?.value ?? "0-0";
 
-  const applyBatch = db.sqlite.transaction((entries: Entry[]): string[] => {
-    const ended: string[] = [];
+  /** @returns the runs that came to an end, or were given back, and the jobs that are over */
+  function applyEvents(events: readonly WorkerEvent[]) {
     const touched: string[] = [];
-    for (const [id, fields] of entries) {
-      const event = parse(fields);
-      if (!event) {
-        log.error({ id }, "an entry of the event stream is no worker event; skipped");
-        continue;
-      }
+    const ended: string[] = [];
+    const fenced: WorkerEvent[] = [];
+    for (const event of events) {
       const result = applier.apply(event);
-      if (result === "fenced")
-        log.info(
-          { run: event.run, attempt: event.attempt, type: event.body.type },
-          "late event of a superseded attempt ignored",
-        );
+      if (result === "fenced") fenced.push(event);
       if (result !== "applied" || !ENDS.has(event.body.type)) continue;
       touched.push(event.run);
       if (event.body.type !== "failed" || event.body.final)
         ended.push(jobId(event.run, dispatchOf(event.attempt)));
     }
+    return { touched, ended, fenced };
+  }
+
+  const applyBatch = db.sqlite.transaction((events: readonly WorkerEvent[], last: string) => {
+    const { touched, ended, fenced } = applyEvents(events);
     refreshRuns(db.sqlite, touched);
-    saveCursor.run(cursorKey, entries.at(-1)![0]);
-    return ended;
+    saveCursor.run(cursorKey, last);
+    return { ended, fenced };
   });
 
   async function apply(entries: Entry[]): Promise<void> {
-    const ended = applyBatch.immediate(entries);
-    cursor = entries.at(-1)![0];
+    const events = entries.flatMap(([id, fields]) => {
+      const event = parse(fields);
+      if (!event) log.error({ id }, "an entry of the event stream is no worker event; skipped");
+      return event ?? [];
+    });
+    if (events.some((event) => ENDS.has(event.body.type)))
+      await inTurns(fitAhead(db.sqlite, () => applyEvents(events).touched));
+    const last = entries.at(-1)![0];
+    const { ended, fenced } = applyBatch.immediate(events, last);
+    for (const { run, attempt, body } of fenced)
+      log.info({ run, attempt, type: body.type }, "late event of a superseded attempt ignored");
+    cursor = last;
     const done = redis.pipeline();
     if (ended.length > 0) done.hdel(DISPATCH_KEY, ...ended);
     done.xtrim(EVENT_STREAM, "MINID", cursor);

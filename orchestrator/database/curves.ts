@@ -74,7 +74,8 @@ export function readSomeCurves(
 ): PhaseCurves {
   const rows = sqlite
     .prepare<unknown[], CellRow>(
-      `${CELLS} AND c.curve IN (SELECT value FROM json_each(@curves)) ORDER BY c.position`,
+      // Without the plus SQLite walks over the whole phase in order of position.
+      `${CELLS} AND c.curve IN (SELECT value FROM json_each(@curves)) ORDER BY +c.position, c.id`,
     )
     .all({ phase, curves: JSON.stringify(curves) });
   return curvesOf(rows);
