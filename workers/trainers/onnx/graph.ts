@@ -134,16 +134,15 @@ export class GraphBuilder {
     return this.node(op, [a, b], broadcast(a.shape, b.shape));
   }
   add = (a: Value, b: Value): Value => this.#elementwise("Add", a, b);
-  sub = (a: Value, b: Value): Value => this.#elementwise("Sub", a, b);
   mul = (a: Value, b: Value): Value => this.#elementwise("Mul", a, b);
   /** x times a constant; x itself for 1. */
   scale = (x: Value, factor: number): Value => (factor === 1 ? x : this.mul(x, this.floats([1], [factor])));
 
-  /** Over one axis, which stays with length 1. */
-  reduce(op: "ReduceSum" | "ReduceMean", x: Value, axis: number): Value {
-    const at = axis < 0 ? x.shape.length + axis : axis;
-    const shape = x.shape.map((d, i) => (i === at ? 1 : d));
-    return this.node(op, [x, this.integers([at])], shape, { attributes: { keepdims: 1 } });
+  /** Over the last axis, which stays with length 1. */
+  mean(x: Value): Value {
+    const axis = x.shape.length - 1;
+    const shape = x.shape.with(axis, 1);
+    return this.node("ReduceMean", [x, this.integers([axis])], shape, { attributes: { keepdims: 1 } });
   }
 
   reshape(x: Value, shape: readonly number[]): Value {

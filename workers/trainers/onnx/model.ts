@@ -158,7 +158,7 @@ function model(g: GraphBuilder, plan: Plan, sequences: number, weights: Readonly
   const logits = unembed(g, normed.out, weight(output), logits_multiplier); // [N, V]
   note("logits", null, logits.out);
   const nats = crossEntropy(g, logits.out, targets);
-  const perSequence = g.reduce("ReduceMean", g.reshape(nats.out, [sequences, t]), 1);
+  const perSequence = g.mean(g.reshape(nats.out, [sequences, t]));
   return {
     activations,
     loss: g.reshape(perSequence, [sequences]),

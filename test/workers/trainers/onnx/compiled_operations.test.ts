@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 import { encodeModel } from "../../../../workers/trainers/onnx/encode.ts";
 import { GraphBuilder, type Value } from "../../../../workers/trainers/onnx/graph.ts";
 import { crossEntropy } from "../../../../workers/trainers/onnx/operations/cross_entropy.ts";
-import { rmsNorm } from "../../../../workers/trainers/onnx/operations/norm.ts";
+import { layerNorm, rmsNorm } from "../../../../workers/trainers/onnx/operations/norm.ts";
 import { swiglu } from "../../../../workers/trainers/onnx/operations/swiglu.ts";
 import { Session, type TensorData } from "../../../../workers/trainers/onnx/runtime.ts";
 import { compile, normals } from "./finite_differences.ts";
@@ -28,6 +28,45 @@ test.each([1, 15, 16, 17, 100])("a matrix of %i columns is turned round exactly"
   const { y } = compile((g) => g.output("y", g.turned(g.input("x", [ROWS, columns])))).run({ x });
   const expected = x.map((_, i) => x[(i % ROWS) * columns + Math.floor(i / ROWS)]!);
   expect(Buffer.compare(Buffer.from(y!.buffer), Buffer.from(expected.buffer))).toBe(0);
+});
+
+test("LayerNorm of many rows, forward and backward", () => {
+  const c = 50;
+  const [x, gain, bias, dy] = [
+    normals("x", ROWS * c),
+    normals("gain", c),
+    normals("bias", c),
+    normals("dy", ROWS * c),
+  ];
+  const program = compile((g) => {
+    const [input, gains, biases] = [g.input("x", [ROWS, c]), g.input("gain", [c]), g.input("bias", [c])];
+    const op = layerNorm(g, input, gains, biases, 0.1);
+    const { dx, dGain, dBias } = op.backward(g.input("dy", [ROWS, c]), null);
+    for (const [name, value] of Object.entries({ y: op.out, dx, dGain, dBias })) g.output(name, value);
+  });
+  const found = program.run({ x, gain, bias, dy });
+  const [y, dx] = [new Float64Array(x.length), new Float64Array(x.length)];
+  const [dGain, dBias] = [new Float64Array(c), new Float64Array(c)];
+  const average = (value: (i: number) => number): number =>
+    Array.from({ length: c }, (_, i) => value(i)).reduce((sum, v) => sum + v, 0) / c;
+  for (let row = 0; row < ROWS; row++) {
+    const at = (i: number): number => row * c + i;
+    const mean = average((i) => x[at(i)]!);
+    const r = 1 / Math.sqrt(average((i) => (x[at(i)]! - mean) ** 2) + 0.1);
+    const normalized = (i: number): number => (x[at(i)]! - mean) * r;
+    const inner = (i: number): number => dy[at(i)]! * gain[i]!;
+    const product = average((i) => inner(i) * normalized(i));
+    for (let i = 0; i < c; i++) {
+      y[at(i)] = normalized(i) * gain[i]! + bias[i]!;
+      dx[at(i)] = (inner(i) - average(inner) - normalized(i) * product) * r;
+      dGain[i]! += dy[at(i)]! * normalized(i);
+      dBias[i]! += dy[at(i)]!;
+    }
+  }
+  expect(distance(found.y!, y)).toBeLessThan(1e-6);
+  expect(distance(found.dx!, dx)).toBeLessThan(1e-6);
+  expect(distance(found.dGain!, dGain)).toBeLessThan(1e-6);
+  expect(distance(found.dBias!, dBias)).toBeLessThan(1e-6);
 });
 
 test("RMSNorm of many rows, forward and backward", () => {

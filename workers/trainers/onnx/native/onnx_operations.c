@@ -6,6 +6,7 @@
  * A node carries what its operation needs: `shape`, the first input's; `start` and `epsilon` where they mean something.
  */
 #include <stdlib.h>
+#include <string.h>
 #include "operations.h"
 
 /* The version of the interface from which an operator may write over its input. */
@@ -49,21 +50,22 @@ typedef struct {
 typedef struct {
   const Node *node;
   Call call;
-  float *partials; /* [chunks, columns], or null */
+  int64_t sums;    /* outputs that are sums over rows; they come last */
+  float *partials; /* [chunks, sums, columns], or null */
 } Run;
 
 static void run_chunk(void *data, size_t index) {
   const Run *run = data;
-  const int64_t columns = run->call.columns, begin = (int64_t)index * run->node->chunk_rows;
+  const int64_t begin = (int64_t)index * run->node->chunk_rows;
   const int64_t end = begin + run->node->chunk_rows;
   run->node->operation->loop(&run->call, begin, end < run->call.rows ? end : run->call.rows,
-                             run->partials ? run->partials + (int64_t)index * columns : 0);
+                             run->partials ? run->partials + (int64_t)index * run->sums * run->call.columns : 0);
 }
 
 static Status run_node(void *kernel, void *context) {
   const Node *node = kernel;
   const Operation *operation = node->operation;
-  Run run = {node, node->call, 0};
+  Run run = {node, node->call, 0, 0};
   void *value;
   size_t inputs;
   Status status = ((CountInputs *)node->api[COUNT_INPUTS])(context, &inputs);
@@ -72,7 +74,6 @@ static Status run_node(void *kernel, void *context) {
     if ((status = ((GetInput *)node->api[GET_INPUT])(context, i, &value))) return status;
     if ((status = ((GetTensorData *)node->api[GET_TENSOR_DATA])(value, (void **)&run.call.in[i]))) return status;
   }
-  float *sums = 0;
   for (int64_t i = 0; i < operation->outputs; i++) {
     const OutputShape shape = operation->output_shapes[i];
     const int64_t one_each[] = {run.call.rows, 1}, turned[] = {run.call.rows, run.call.columns};
@@ -83,15 +84,17 @@ static Status run_node(void *kernel, void *context) {
     const int64_t axes = shape == AS_INPUT ? run.call.axes : shape == COLUMN_SUMS ? 1 : 2;
     if ((status = ((GetOutput *)node->api[GET_OUTPUT])(context, i, sizes, axes, &value))) return status;
     if ((status = ((GetTensorData *)node->api[GET_TENSOR_DATA])(value, (void **)&run.call.out[i]))) return status;
-    if (shape == COLUMN_SUMS) sums = run.call.out[i];
+    if (shape == COLUMN_SUMS) run.sums++;
   }
-  if (sums) run.partials = calloc(node->chunks * run.call.columns, sizeof(float));
+  const int64_t columns = run.call.columns, wide = run.sums * columns;
+  if (run.sums) run.partials = calloc(node->chunks * wide, sizeof(float));
   status = ((ParallelFor *)node->api[PARALLEL_FOR])(context, run_chunk, node->chunks, 0, &run);
-  if (sums)
-    for (int64_t i = 0; i < run.call.columns; i++) {
-      sums[i] = 0;
-      for (int64_t chunk = 0; chunk < node->chunks; chunk++) sums[i] += run.partials[chunk * run.call.columns + i];
-    }
+  for (int64_t sum = 0; sum < run.sums; sum++) {
+    float *total = run.call.out[operation->outputs - run.sums + sum];
+    memset(total, 0, columns * sizeof(float));
+    for (int64_t chunk = 0; chunk < node->chunks; chunk++)
+      for (int64_t i = 0; i < columns; i++) total[i] += run.partials[chunk * wide + sum * columns + i];
+  }
   free(run.partials);
   return status;
 }

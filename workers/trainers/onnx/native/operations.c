@@ -58,6 +58,68 @@ static void rms_norm_gradient(const Call *call, int64_t begin, int64_t end, floa
   }
 }
 
+/*
+ * y = gain ∘ (x − mean)·r + bias, r = 1/√(variance + ε).
+ * x [N, C], gain [C], bias [C] → y [N, C], mean [N, 1], r [N, 1]
+ */
+FOR_EACH_PROCESSOR
+static void layer_norm(const Call *call, int64_t begin, int64_t end, float *partial) {
+  (void)partial;
+  const int64_t c = call->columns;
+  const float *gain = call->in[1], *bias = call->in[2];
+  for (int64_t row = begin; row < end; row++) {
+    const float *x = (const float *)call->in[0] + row * c;
+    float *y = call->out[0] + row * c;
+    float sum = 0, squares = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < c; i++) sum += x[i];
+    const float mean = sum / c;
+#pragma omp simd reduction(+ : squares)
+    for (int64_t i = 0; i < c; i++) squares += (x[i] - mean) * (x[i] - mean);
+    const float r = 1 / sqrtf(squares / c + call->epsilon);
+    call->out[1][row] = mean;
+    call->out[2][row] = r;
+#pragma omp simd
+    for (int64_t i = 0; i < c; i++) y[i] = (x[i] - mean) * r * gain[i] + bias[i];
+  }
+}
+
+/*
+ * With x̂ = (x − mean)·r and dx̂ = dy ∘ gain: dx = (dx̂ − mean(dx̂) − x̂·mean(dx̂ ∘ x̂))·r + residual, and dGain = Σ dy ∘ x̂,
+ * dBias = Σ dy over rows.
+ * dy [N, C], x [N, C], gain [C], mean [N, 1], r [N, 1], residual [N, C] or null → dx [N, C], dGain [C], dBias [C]
+ */
+FOR_EACH_PROCESSOR
+static void layer_norm_gradient(const Call *call, int64_t begin, int64_t end, float *partial) {
+  const int64_t c = call->columns;
+  const float *gain = call->in[2];
+  float *d_gain = partial, *d_bias = partial + c;
+  for (int64_t row = begin; row < end; row++) {
+    const float *dy = (const float *)call->in[0] + row * c, *x = (const float *)call->in[1] + row * c;
+    const float *residual = call->in[5] ? (const float *)call->in[5] + row * c : 0;
+    const float mean = ((const float *)call->in[3])[row], r = ((const float *)call->in[4])[row];
+    float *dx = call->out[0] + row * c;
+    float sum = 0, product = 0;
+#pragma omp simd reduction(+ : sum, product)
+    for (int64_t i = 0; i < c; i++) {
+      sum += dy[i] * gain[i];
+      product += dy[i] * gain[i] * (x[i] - mean);
+    }
+    const float mean_gradient = sum / c, mean_product = product * r / c;
+#pragma omp simd
+    for (int64_t i = 0; i < c; i++) {
+      const float normalized = (x[i] - mean) * r, gradient = dy[i];
+      d_gain[i] += gradient * normalized;
+      d_bias[i] += gradient;
+      dx[i] = (gradient * gain[i] - mean_gradient - normalized * mean_product) * r;
+    }
+    if (residual) {
+#pragma omp simd
+      for (int64_t i = 0; i < c; i++) dx[i] += residual[i];
+    }
+  }
+}
+
 /* y = silu(gate) ∘ up. gate [N, F], up [N, F] → y [N, F] */
 FOR_EACH_PROCESSOR
 static void swiglu(const Call *call, int64_t begin, int64_t end, float *partial) {
@@ -195,6 +257,14 @@ static void turn(const Call *call, int64_t begin, int64_t end, float *partial) {
 const Operation operations[] = {
     {"RmsNorm", rms_norm, 2, 2, {FLOATS, FLOATS}, 2, {AS_INPUT, ROWS}},
     {"RmsNormGradient", rms_norm_gradient, 5, 4, {FLOATS, FLOATS, FLOATS, FLOATS, FLOATS}, 2, {AS_INPUT, COLUMN_SUMS}},
+    {"LayerNorm", layer_norm, 3, 3, {FLOATS, FLOATS, FLOATS}, 3, {AS_INPUT, ROWS, ROWS}},
+    {"LayerNormGradient",
+     layer_norm_gradient,
+     6,
+     5,
+     {FLOATS, FLOATS, FLOATS, FLOATS, FLOATS, FLOATS},
+     3,
+     {AS_INPUT, COLUMN_SUMS, COLUMN_SUMS}},
     {"Swiglu", swiglu, 2, 2, {FLOATS, FLOATS}, 1, {AS_INPUT}},
     {"SwigluGradient", swiglu_gradient, 3, 3, {FLOATS, FLOATS, FLOATS}, 2, {AS_INPUT, AS_INPUT}},
     {"CausalSoftmax", causal_softmax, 2, 2, {FLOATS, FLOATS}, 1, {AS_INPUT}},

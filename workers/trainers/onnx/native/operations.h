@@ -2,7 +2,7 @@
 #pragma once
 #include <stdint.h>
 
-enum { MOST_INPUTS = 5, MOST_OUTPUTS = 2, MOST_AXES = 4 };
+enum { MOST_INPUTS = 6, MOST_OUTPUTS = 3, MOST_AXES = 4 };
 
 typedef enum { FLOATS, INTEGERS } ElementType;
 
@@ -26,13 +26,13 @@ typedef struct {
   float epsilon;
 } Call;
 
-/* Works on rows begin ... end - 1. partial: [columns] of zeros for a sum over these rows, null if there is no such output */
+/* Works on rows begin ... end - 1. partial: [columns] of zeros for each sum over these rows, null if there is no such output */
 typedef void Loop(const Call *call, int64_t begin, int64_t end, float *partial);
 
 typedef struct {
   const char *name;
   Loop *loop;
-  int64_t inputs, required;
+  int64_t inputs, required; /* the last input may be missing if there is one more than required */
   ElementType input_types[MOST_INPUTS];
   int64_t outputs;
   OutputShape output_shapes[MOST_OUTPUTS];

@@ -37,27 +37,18 @@ export function layerNorm(
   x: Value,
   gain: Value,
   bias: Value,
-  eps: number,
+  epsilon: number,
 ): Norm<LayerNormGradients> {
   const [n, c] = x.shape as [number, number];
-  const attributes = { axis: 1, epsilon: { float: eps }, stash_type: 1 };
   const shapes = [x.shape, [n, 1], [n, 1]];
-  const [y, mean, r] = g.nodes("LayerNormalization", [x, gain, bias], shapes, { attributes });
+  const [y, mean, r] = g.compiled("LayerNorm", [x, gain, bias], shapes, { epsilon });
   return {
     out: y!,
+    // As for RMSNorm, and dBias = Σ dy; centring x takes the mean of dx̂ away as well.
     backward: (dy, residual) => {
-      const normalized = g.mul(g.sub(x, mean!), r!); // x̂ [N, C]
-      const product = g.mul(dy, normalized); // [N, C]
-      const column = g.reshape(gain, [c, 1]);
-      const meanProduct = g.matmul(product, column, { alpha: 1 / c }); // mean of dx̂ ∘ x̂, [N, 1]
-      const meanGradient = g.matmul(dy, column, { alpha: 1 / c }); // mean of dx̂, [N, 1]
-      const centred = g.sub(g.mul(dy, gain), g.mul(normalized, meanProduct));
-      const dx = g.mul(g.sub(centred, meanGradient), r!);
-      return {
-        dx: residual ? g.add(dx, residual) : dx,
-        dGain: g.reshape(g.reduce("ReduceSum", product, 0), [c]),
-        dBias: g.reshape(g.reduce("ReduceSum", dy, 0), [c]),
-      };
+      const inputs = [dy, x, gain, mean!, r!, ...(residual ? [residual] : [])];
+      const [dx, dGain, dBias] = g.compiled("LayerNormGradient", inputs, [x.shape, [c], [c]]);
+      return { dx: dx!, dGain: dGain!, dBias: dBias! };
     },
   };
 }
