@@ -8,11 +8,11 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { z } from "zod";
 import { planSchema } from "../schema/plan.ts";
-import { saveCheckpoint } from "../workers/trainers/checkpoint.ts";
+import { stageCheckpoint } from "../workers/trainers/checkpoint.ts";
 import { DataSource } from "../workers/trainers/data.ts";
 import { initialLossState } from "../workers/trainers/divergence.ts";
 import { encodeModel } from "../workers/trainers/onnx/encode.ts";
-import { Engine } from "../workers/trainers/onnx/engine.ts";
+import { Engine, eventLoopTurn } from "../workers/trainers/onnx/engine.ts";
 import { GraphBuilder } from "../workers/trainers/onnx/graph.ts";
 import { type Binding, Session } from "../workers/trainers/onnx/runtime.ts";
 import { SessionCache } from "../workers/trainers/onnx/session_cache.ts";
@@ -68,20 +68,26 @@ function peak(): number {
 const median = (values: readonly number[]): number =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
 
-async function medianSeconds(times: number, action: () => unknown): Promise<number> {
-  const seconds: number[] = [];
-  for (let i = 0; i < times; i++) {
+async function medianOf(times: number, measure: () => Promise<number>): Promise<number> {
+  const values: number[] = [];
+  for (let i = 0; i < times; i++) values.push(await measure());
+  return median(values);
+}
+
+const medianSeconds = (times: number, action: () => unknown): Promise<number> =>
+  medianOf(times, async () => {
     const start = now();
     await action();
-    seconds.push(now() - start);
-  }
-  return median(seconds);
-}
+    return now() - start;
+  });
 
 const REPORTS = 200;
 const CHECKPOINT_EVERY_SECONDS = 60;
 
-/** What a run of this many steps spends beside its steps, as shares of its whole time: as `musweep run` runs it by default. */
+/**
+ * What a run of this many steps spends beside its steps, as shares of its whole time: as `musweep run` runs it by default. A
+ * checkpoint takes what it holds training up for, and what it slows the steps beside it down.
+ */
 async function costs(steps: number): Promise<Record<string, number>> {
   const size = plan.batch_size * plan.shape.sequence_length;
   const [inputs, targets] = [new Int32Array(size), new Int32Array(size)];
@@ -93,9 +99,21 @@ async function costs(steps: number): Promise<Record<string, number>> {
       data.trainingSequences(++step, 0, plan.batch_size, inputs, targets),
     );
     const progress = { step: 1, seconds: 1, loss: initialLossState };
-    const checkpoint = await medianSeconds(3, () =>
-      saveCheckpoint(directory, "r0", "onnx", progress, engine.stateTensors()),
-    );
+    const checkpoint = await medianOf(5, async () => {
+      const start = now();
+      const { commit } = await stageCheckpoint(directory, "r0", "onnx", progress, engine.stateTensors());
+      let committing = true;
+      const committed = commit().finally(() => {
+        committing = false;
+      });
+      let beside = 0;
+      for (; committing; beside++) {
+        await engine.step(++step);
+        await eventLoopTurn();
+      }
+      await committed;
+      return now() - start - beside * oneStep;
+    });
     const event = { type: "step", run: "r0123456789", step, train_loss: 1 / 3, gradient_norm: 2 / 3 };
     const report = await medianSeconds(50, () => writeSync(sink, `${JSON.stringify(event)}\n`));
     const evaluation = await medianSeconds(1, () => engine.evaluate());

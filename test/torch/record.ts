@@ -47,17 +47,17 @@ function tokensOf(plan: Plan, dataDirectory: string): Int32Array[] {
 async function recordCase({ name, plan }: Case, dataDirectory: string, directory: string): Promise<void> {
   mkdirSync(directory, { recursive: true });
   const shapes = new Map(tensorSpecs(plan).map((s) => [s.name, s.shape]));
-  const write = (file: string, tensors: ReadonlyMap<string, Float32Array>): void => {
+  const write = async (file: string, tensors: ReadonlyMap<string, Float32Array>): Promise<void> => {
     const named = [...tensors].map(([tensor, data]) => ({ name: tensor, shape: shapes.get(tensor)!, data }));
-    writeSafetensors(join(directory, `${file}.safetensors`), named, {});
+    await writeSafetensors(join(directory, `${file}.safetensors`), named, {});
   };
   const { weights, masks } = initialTensors(plan);
-  write("initial", weights);
-  write("masks", masks);
+  await write("initial", weights);
+  await write("masks", masks);
   const first = await firstGradients(plan, dataDirectory);
-  write("gradients", first.gradients);
+  await write("gradients", first.gradients);
   const trace = await traceTraining(plan, dataDirectory);
-  write("final", trace.weights);
+  await write("final", trace.weights);
   const tokens = tokensOf(plan, dataDirectory).map((x) => Buffer.from(x.buffer));
   writeFileSync(join(directory, "tokens.bin"), Buffer.concat(tokens));
   const { losses, gradientNorms, validationLoss } = trace;

@@ -6,7 +6,7 @@ import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import type { LossState } from "./divergence.ts";
-import { type NamedTensor, readSafetensors, writeSafetensors } from "./safetensors.ts";
+import { type NamedTensor, readSafetensors, stageSafetensors } from "./safetensors.ts";
 
 export interface Progress {
   /** Steps done. */
@@ -49,20 +49,28 @@ function listCheckpoints(directory: string): string[] {
     .reverse();
 }
 
+/** A checkpoint that is written but not yet one to resume from. */
+export interface StagedCheckpoint {
+  readonly path: string;
+  readonly bytes: number;
+  /** Makes it durable, puts it in place, and removes all but the last two. */
+  commit(): Promise<void>;
+}
+
 /**
- * Writes a checkpoint and removes all but the last two.
+ * Writes a checkpoint. Training may go on before it is committed; one at a time.
  * @param run id of the plan, runIdOf(plan)
  * @param engine whose arithmetic the state continues, such as "onnx"
  */
-export function saveCheckpoint(
+export async function stageCheckpoint(
   directory: string,
   run: string,
   engine: string,
   progress: Progress,
   tensors: readonly NamedTensor[],
-): { path: string; bytes: number } {
+): Promise<StagedCheckpoint> {
   const path = join(directory, `step-${String(progress.step).padStart(9, "0")}.safetensors`);
-  const bytes = writeSafetensors(path, tensors, {
+  const file = await stageSafetensors(path, tensors, {
     format: FORMAT,
     run,
     engine,
@@ -70,11 +78,14 @@ export function saveCheckpoint(
     seconds: String(progress.seconds),
     loss: JSON.stringify(progress.loss),
   });
-  for (const old of listCheckpoints(directory).slice(KEPT)) rmSync(join(directory, old), { force: true });
-  // What a killed process left half-written; a directory belongs to one run, which one trainer trains at a time.
-  for (const file of readdirSync(directory))
-    if (file.endsWith(".tmp")) rmSync(join(directory, file), { force: true });
-  return { path, bytes };
+  const commit = async () => {
+    await file.commit();
+    for (const old of listCheckpoints(directory).slice(KEPT)) rmSync(join(directory, old), { force: true });
+    // What a killed process left half-written; a directory belongs to one run, which one trainer trains at a time.
+    for (const name of readdirSync(directory))
+      if (name.endsWith(".tmp")) rmSync(join(directory, name), { force: true });
+  };
+  return { path, bytes: file.bytes, commit };
 }
 
 /**

@@ -6,16 +6,17 @@
 import { createHash } from "node:crypto";
 import {
   closeSync,
-  fsyncSync,
+  fsync,
   mkdirSync,
   openSync,
   readSync,
   renameSync,
   rmSync,
   statSync,
-  writeSync,
+  write,
 } from "node:fs";
 import { dirname } from "node:path";
+import { promisify } from "node:util";
 import { z } from "zod";
 import { canonicalJson } from "../../schema/plan.ts";
 
@@ -40,20 +41,23 @@ const METADATA = "__metadata__";
 const bytesOf = (data: Float32Array): Uint8Array =>
   new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 
-/** Over names, shapes and offsets, the metadata without the checksum itself, and the data. */
-function checksumOf(
-  entries: Record<string, unknown>,
-  metadata: Record<string, string>,
-  tensors: Iterable<Float32Array>,
-): string {
-  const hash = createHash("sha256").update(canonicalJson({ entries, metadata }));
-  for (const data of tensors) hash.update(bytesOf(data));
-  return hash.digest("hex");
-}
+/** Over names, shapes and offsets, the metadata without the checksum itself, and then the data. */
+const checksum = (entries: Record<string, unknown>, metadata: Record<string, string>) =>
+  createHash("sha256").update(canonicalJson({ entries, metadata }));
 
-function writeAll(handle: number, bytes: Uint8Array): void {
+/** What is hashed while it is written. */
+const PIECE_BYTES = 2 ** 22;
+
+/** By another thread, as is what reaches the disk; the rest of the file's handling takes no time to speak of. */
+const writeAside = promisify(write);
+const syncAside = promisify(fsync);
+
+async function writeAll(handle: number, bytes: Uint8Array, position: number): Promise<void> {
   let done = 0;
-  while (done < bytes.length) done += writeSync(handle, bytes, done, bytes.length - done);
+  while (done < bytes.length) {
+    const { bytesWritten } = await writeAside(handle, bytes, done, bytes.length - done, position + done);
+    done += bytesWritten;
+  }
 }
 
 function readAll(handle: number, bytes: Uint8Array, position: number): void {
@@ -65,15 +69,19 @@ function readAll(handle: number, bytes: Uint8Array, position: number): void {
   }
 }
 
-/**
- * Writes the tensors and metadata to `path`, whole or not at all, and durably.
- * @returns the file's size in bytes
- */
-export function writeSafetensors(
+/** A file that is written, but perhaps not to disk, and not yet under its name. */
+export interface StagedFile {
+  readonly bytes: number;
+  /** Makes it durable and gives it its name; until then a reader sees what was there before. Waits for the disk, needs no core. */
+  commit(): Promise<void>;
+}
+
+/** Writes the tensors and metadata to `path`, whole or not at all. The arrays may change once this has resolved, before `commit`. */
+export async function stageSafetensors(
   path: string,
   tensors: readonly NamedTensor[],
   metadata: Record<string, string>,
-): number {
+): Promise<StagedFile> {
   let offset = 0;
   const entries = Object.fromEntries(
     tensors.map(({ name, shape, data }) => {
@@ -82,41 +90,76 @@ export function writeSafetensors(
       return [name, { dtype: "F32", shape, data_offsets: [start, offset] }];
     }),
   );
-  const sum = checksumOf(
-    entries,
-    metadata,
-    tensors.map((t) => t.data),
-  );
-  const json = JSON.stringify({ [METADATA]: { ...metadata, [CHECKSUM]: sum }, ...entries });
-  // Data starts at a multiple of 8, so that it can be mapped.
-  const header = Buffer.from(json.padEnd(json.length + ((8 - (Buffer.byteLength(json) % 8)) % 8)));
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(header.length));
+  const header = (sum: string): Buffer =>
+    headerOf({ [METADATA]: { ...metadata, [CHECKSUM]: sum }, ...entries });
+  const hash = checksum(entries, metadata);
+  // A checksum is as long as another.
+  const dataStart = header(hash.copy().digest("hex")).length;
 
   mkdirSync(dirname(path), { recursive: true });
   const temporary = `${path}.${process.pid}.tmp`;
   const handle = openSync(temporary, "w");
   try {
-    writeAll(handle, length);
-    writeAll(handle, header);
-    for (const { data } of tensors) writeAll(handle, bytesOf(data));
-    fsyncSync(handle);
+    let position = dataStart;
+    for (const piece of piecesOf(tensors)) {
+      const written = writeAll(handle, piece, position);
+      hash.update(piece);
+      await written;
+      position += piece.length;
+    }
+    await writeAll(handle, header(hash.digest("hex")), 0);
   } catch (error) {
     closeSync(handle);
     rmSync(temporary, { force: true });
     throw error;
   }
-  closeSync(handle);
-  renameSync(temporary, path);
-  syncDirectory(dirname(path));
-  return length.length + header.length + offset;
+  const commit = async (): Promise<void> => {
+    try {
+      await syncAside(handle).finally(() => closeSync(handle));
+      renameSync(temporary, path);
+    } catch (error) {
+      rmSync(temporary, { force: true });
+      throw error;
+    }
+    await syncDirectory(dirname(path));
+  };
+  return { bytes: dataStart + offset, commit };
+}
+
+/** Length and JSON, padded so that data starts at a multiple of 8 and can be mapped. */
+function headerOf(contents: Record<string, unknown>): Buffer {
+  const json = JSON.stringify(contents);
+  const padded = Buffer.from(json.padEnd(json.length + ((8 - (Buffer.byteLength(json) % 8)) % 8)));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(padded.length));
+  return Buffer.concat([length, padded]);
+}
+
+function* piecesOf(tensors: readonly NamedTensor[]): Generator<Uint8Array> {
+  for (const { data } of tensors)
+    for (let start = 0; start < data.byteLength; start += PIECE_BYTES)
+      yield bytesOf(data).subarray(start, start + PIECE_BYTES);
+}
+
+/**
+ * Writes the tensors and metadata to `path`, whole or not at all, and durably.
+ * @returns the file's size in bytes
+ */
+export async function writeSafetensors(
+  path: string,
+  tensors: readonly NamedTensor[],
+  metadata: Record<string, string>,
+): Promise<number> {
+  const file = await stageSafetensors(path, tensors, metadata);
+  await file.commit();
+  return file.bytes;
 }
 
 /** Makes a rename in this directory durable. */
-function syncDirectory(directory: string): void {
+async function syncDirectory(directory: string): Promise<void> {
   const handle = openSync(directory, "r");
   try {
-    fsyncSync(handle);
+    await syncAside(handle);
   } finally {
     closeSync(handle);
   }
@@ -153,9 +196,9 @@ export function readSafetensors(path: string, wanted: readonly NamedTensor[]): R
       readAll(handle, bytesOf(data), 8 + headerLength + start);
       byOffset.push([start, data]);
     }
-    const inFileOrder = byOffset.sort((a, b) => a[0] - b[0]).map(([, data]) => data);
-    if (checksumOf(entries, metadata, inFileOrder) !== expected)
-      throw new Error("its checksum does not match");
+    const hash = checksum(entries, metadata);
+    for (const [, data] of byOffset.sort((a, b) => a[0] - b[0])) hash.update(bytesOf(data));
+    if (hash.digest("hex") !== expected) throw new Error("its checksum does not match");
     return metadata;
   } finally {
     closeSync(handle);

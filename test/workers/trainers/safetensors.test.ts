@@ -1,9 +1,10 @@
-import { readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import {
   type NamedTensor,
   readSafetensors,
+  stageSafetensors,
   writeSafetensors,
 } from "../../../workers/trainers/safetensors.ts";
 import { temporaryDirectory } from "./support.ts";
@@ -14,9 +15,9 @@ const tensors = (): NamedTensor[] => [
 ];
 const empty = (): NamedTensor[] => tensors().map((t) => ({ ...t, data: new Float32Array(t.data.length) }));
 
-test("what is written is read back, bit for bit, with its metadata", () => {
+test("what is written is read back, bit for bit, with its metadata", async () => {
   const path = join(temporaryDirectory(), "deep", "x.safetensors");
-  const bytes = writeSafetensors(path, tensors(), { step: "3", note: "größer" });
+  const bytes = await writeSafetensors(path, tensors(), { step: "3", note: "größer" });
   expect(readFileSync(path).length).toBe(bytes);
   const read = empty();
   expect(readSafetensors(path, read)).toEqual({ step: "3", note: "größer" });
@@ -24,9 +25,9 @@ test("what is written is read back, bit for bit, with its metadata", () => {
   expect(readdirSync(join(path, ".."))).toEqual(["x.safetensors"]);
 });
 
-test("the file has the published layout", () => {
+test("the file has the published layout", async () => {
   const path = join(temporaryDirectory(), "x.safetensors");
-  writeSafetensors(path, tensors(), {});
+  await writeSafetensors(path, tensors(), {});
   const file = readFileSync(path);
   const length = Number(file.readBigUInt64LE());
   expect(length % 8).toBe(0);
@@ -37,9 +38,40 @@ test("the file has the published layout", () => {
   expect(file.length).toBe(8 + length + 28);
 });
 
-test("a flipped bit anywhere, and a cut at any length, is noticed", () => {
+test("a tensor of several pieces is read back, bit for bit", async () => {
   const path = join(temporaryDirectory(), "x.safetensors");
-  writeSafetensors(path, tensors(), { step: "3" });
+  const data = Float32Array.from({ length: 2_500_001 }, (_, i) => Math.sin(i));
+  await writeSafetensors(path, [{ name: "a", shape: [data.length], data }], {});
+  const read = new Float32Array(data.length);
+  readSafetensors(path, [{ name: "a", shape: [data.length], data: read }]);
+  expect(Buffer.from(read.buffer).equals(Buffer.from(data.buffer))).toBe(true);
+});
+
+test("a staged file takes its place when it is committed, with the values from when it was staged", async () => {
+  const path = join(temporaryDirectory(), "x.safetensors");
+  await writeSafetensors(path, tensors(), { step: "1" });
+  const changing = tensors();
+  const { commit } = await stageSafetensors(path, changing, { step: "2" });
+  changing[0]!.data.fill(9);
+  expect(readSafetensors(path, empty())).toEqual({ step: "1" });
+  await commit();
+  const read = empty();
+  expect(readSafetensors(path, read)).toEqual({ step: "2" });
+  expect(read).toEqual(tensors());
+});
+
+test("a commit that fails says so and leaves nothing behind", async () => {
+  const directory = temporaryDirectory();
+  const path = join(directory, "x.safetensors");
+  const { commit } = await stageSafetensors(path, tensors(), {});
+  mkdirSync(path);
+  await expect(commit()).rejects.toThrow("EISDIR");
+  expect(readdirSync(directory)).toEqual(["x.safetensors"]);
+});
+
+test("a flipped bit anywhere, and a cut at any length, is noticed", async () => {
+  const path = join(temporaryDirectory(), "x.safetensors");
+  await writeSafetensors(path, tensors(), { step: "3" });
   const good = readFileSync(path);
   for (let i = 0; i < good.length; i++) {
     const bad = Buffer.from(good);
@@ -55,9 +87,9 @@ test("a flipped bit anywhere, and a cut at any length, is noticed", () => {
   }
 });
 
-test("a file of other tensors is refused by name", () => {
+test("a file of other tensors is refused by name", async () => {
   const path = join(temporaryDirectory(), "x.safetensors");
-  writeSafetensors(path, tensors(), {});
+  await writeSafetensors(path, tensors(), {});
   const [a, b] = empty() as [NamedTensor, NamedTensor];
   expect(() => readSafetensors(path, [a])).toThrow("other tensors");
   expect(() => readSafetensors(path, [a, { ...b, name: "c" }])).toThrow("no tensor c");

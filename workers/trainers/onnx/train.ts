@@ -8,7 +8,7 @@ import { flopsPerToken, parameterCount, tokenCount, trainingFlops } from "../../
 import { MusweepError } from "../../../schema/errors.ts";
 import { runIdOf } from "../../../schema/plan.ts";
 import type { RunCommand, TrainerEvent } from "../../../schema/protocol.ts";
-import { loadCheckpoint, saveCheckpoint } from "../checkpoint.ts";
+import { loadCheckpoint, stageCheckpoint } from "../checkpoint.ts";
 import { DataSource } from "../data.ts";
 import { initialLossState, type LossState, observeStep, type Verdict } from "../divergence.ts";
 import { writeSafetensors } from "../safetensors.ts";
@@ -72,6 +72,8 @@ class Run {
   /** Seconds of earlier attempts, and when this one began. */
   #secondsBefore = 0;
   #startedAt = performance.now();
+  /** Settles when the last checkpoint is one to resume from: the disk takes its time beside the steps after it. */
+  #committing: Promise<void> = Promise.resolve();
 
   constructor(
     command: RunCommand,
@@ -86,6 +88,14 @@ class Run {
   }
 
   async train(estimatedMemory: number): Promise<void> {
+    try {
+      await this.#train(estimatedMemory);
+    } finally {
+      await this.#committing.catch(() => {});
+    }
+  }
+
+  async #train(estimatedMemory: number): Promise<void> {
     const { plan, checkpoint, run } = this.#command;
     const initial = this.#initialCoordinates();
     const notes = this.#resumeOrStart();
@@ -129,7 +139,7 @@ class Run {
       if (every !== null && this.#step % every === 0 && this.#step < plan.steps) await this.#evaluate();
       if (checkpoint !== null && this.#step < plan.steps) {
         if (performance.now() - checkpointedAt < checkpoint.every_seconds * 1000) continue;
-        this.#checkpoint(checkpoint.directory);
+        await this.#checkpoint(checkpoint.directory);
         checkpointedAt = performance.now();
       }
     }
@@ -192,31 +202,44 @@ class Run {
     return loss;
   }
 
-  #checkpoint(directory: string): string {
-    const progress = { step: this.#step, seconds: this.#seconds(), loss: this.#loss };
-    const saved = saveCheckpoint(
+  /** Writes one. Its event follows when it is committed, which `#committing` waits for. */
+  async #checkpoint(directory: string): Promise<string> {
+    await this.#committing;
+    const { plan, run } = this.#command;
+    const step = this.#step;
+    const progress = { step, seconds: this.#seconds(), loss: this.#loss };
+    const tensors = this.#engine.stateTensors();
+    const { path, bytes, commit } = await stageCheckpoint(
       directory,
-      runIdOf(this.#command.plan),
+      runIdOf(plan),
       ENGINE,
       progress,
-      this.#engine.stateTensors(),
+      tensors,
     );
-    this.#emit({ type: "checkpoint", run: this.#command.run, step: this.#step, ...saved });
-    return saved.path;
+    this.#committing = commit().then(() => this.#emit({ type: "checkpoint", run, step, path, bytes }));
+    // Thrown where it is awaited: by the next checkpoint, or the end of the run.
+    this.#committing.catch(() => {});
+    return path;
   }
 
-  #stop(asked: "stop" | "cancel"): void {
+  async #stop(asked: "stop" | "cancel"): Promise<void> {
     const { checkpoint, run } = this.#command;
     const saved = asked === "stop" && checkpoint !== null && this.#step > 0;
-    const path = saved ? this.#checkpoint(checkpoint.directory) : null;
-    this.#emit({ type: "stopped", run, step: this.#step, checkpoint: path });
+    const path = saved ? await this.#checkpoint(checkpoint.directory) : null;
+    await this.#end({ type: "stopped", run, step: this.#step, checkpoint: path });
   }
 
-  #diverge(reason: Exclude<Verdict, "training">): void {
+  /** A run's last event: nothing of it is under way then. */
+  async #end(event: TrainerEvent): Promise<void> {
+    await this.#committing;
+    this.#emit(event);
+  }
+
+  async #diverge(reason: Exclude<Verdict, "training">): Promise<void> {
     const { plan, run } = this.#command;
     const tokens = this.#step * plan.batch_size * plan.shape.sequence_length;
     const seconds = this.#seconds();
-    this.#emit({
+    await this.#end({
       type: "diverged",
       run,
       step: this.#step,
@@ -236,12 +259,12 @@ class Run {
       return this.#diverge("non-finite");
     const seconds = this.#seconds();
     if (weights_path !== null)
-      writeSafetensors(weights_path, this.#engine.weightTensors(), {
+      await writeSafetensors(weights_path, this.#engine.weightTensors(), {
         format: "pt",
         run: runIdOf(plan),
         step: String(this.#step),
       });
-    this.#emit({
+    await this.#end({
       type: "finished",
       run,
       step: this.#step,

@@ -368,3 +368,32 @@ test("a checkpoint directory that cannot be written fails the run, and says why"
     message: expect.stringContaining("in-the-way"),
   });
 });
+
+test("a checkpoint that gets no place on disk fails the run, and says why", async () => {
+  const { directory, plan } = prepare();
+  const checkpoint = { directory: join(directory, "checkpoints"), every_seconds: 1e-6 };
+  mkdirSync(join(checkpoint.directory, "step-000000003.safetensors"), { recursive: true });
+  const trainer = new TrainerProcess();
+  trainer.send(runCommand(plan, directory, { checkpoint }));
+  expect(await trainer.next(ENDINGS)).toMatchObject({
+    type: "failed",
+    message: expect.stringContaining("step-000000003.safetensors"),
+  });
+  const kept = trainer.events.flatMap((e) => (e.type === "checkpoint" ? [e.step] : []));
+  expect(kept).toEqual([1, 2]);
+  expect(readdirSync(checkpoint.directory).filter((name) => name.endsWith(".tmp"))).toEqual([]);
+});
+
+test("every checkpoint is reported, in place by then, before the run's last event", async () => {
+  const { directory, plan } = prepare();
+  const checkpoint = { directory: join(directory, "checkpoints"), every_seconds: 1e-6 };
+  const trainer = new TrainerProcess();
+  trainer.send(runCommand(plan, directory, { checkpoint }));
+  await trainer.next(["finished"]);
+  expect(trainer.events.at(-1)!.type).toBe("finished");
+  const reported = trainer.events.filter((e) => e.type === "checkpoint");
+  expect(reported.map((e) => e.step)).toEqual(Array.from({ length: plan.steps - 1 }, (_, i) => i + 1));
+  expect(readdirSync(checkpoint.directory).map((name) => join(checkpoint.directory, name))).toEqual(
+    reported.slice(-2).map((e) => e.path),
+  );
+});
