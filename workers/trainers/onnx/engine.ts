@@ -65,6 +65,22 @@ const mean = (values: Float32Array, count = values.length): number => {
 /** Lets the process notice commands and a closed stdin; a run of a graph blocks it. */
 export const eventLoopTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
+const CACHE_LINE_FLOATS = 16;
+/** Between arrays, or those of 2^n numbers would all begin at the same place of a cache. An odd number of lines. */
+const GAP_LINES = 17;
+
+/**
+ * Arrays of zeros in one block of memory. A block of many mebibytes lies on huge pages, of which arrays of two or three by
+ * themselves hardly fill one.
+ */
+function sideBySide(sizes: readonly number[]): Float32Array[] {
+  const places = [0];
+  for (const size of sizes)
+    places.push(places.at(-1)! + CACHE_LINE_FLOATS * (Math.ceil(size / CACHE_LINE_FLOATS) + GAP_LINES));
+  const block = new Float32Array(places.at(-1)!);
+  return sizes.map((size, i) => block.subarray(places[i]!, places[i]! + size));
+}
+
 /** A graph that takes sequences, bound to arrays for them. */
 interface Lane {
   readonly inputs: Int32Array;
@@ -99,11 +115,13 @@ export class Engine {
     this.#evaluationSequences = Math.min(sequences, plan.evaluation.sequences);
 
     const buffers = this.#buffers;
+    const sums = Array.from({ length: lanes }, (_, lane) => (name: string) => names.laneSum(lane, name));
+    const state = [names.weight, names.first, names.second, ...sums].flatMap((nameOf) =>
+      this.specs.map(({ name, size }) => ({ name: nameOf(name), size })),
+    );
+    const arrays = sideBySide(state.map(({ size }) => size));
+    for (const [i, { name }] of state.entries()) buffers.set(name, arrays[i]!);
     for (const spec of this.specs) {
-      for (const name of [names.weight, names.first, names.second])
-        buffers.set(name(spec.name), new Float32Array(spec.size));
-      for (let lane = 0; lane < lanes; lane++)
-        buffers.set(names.laneSum(lane, spec.name), new Float32Array(spec.size));
       const mask = tensorMask(plan, spec);
       if (mask !== null) buffers.set(names.mask(spec.name), mask);
     }
