@@ -98,7 +98,7 @@ async function costs(steps: number): Promise<Record<string, number>> {
     const batch = await medianSeconds(50, () =>
       data.trainingSequences(++step, 0, plan.batch_size, inputs, targets),
     );
-    const progress = { step: 1, seconds: 1, loss: initialLossState };
+    const progress = { step: 1, seconds: 1, loss: initialLossState, events: [] };
     const checkpoint = await medianOf(5, async () => {
       const start = now();
       const { commit } = await stageCheckpoint(directory, "r0", "onnx", progress, engine.stateTensors());

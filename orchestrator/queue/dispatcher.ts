@@ -254,13 +254,18 @@ export function startDispatcher(
   };
 }
 
-/** Marks the next pending runs as queued, in training order, and returns them with their new dispatch numbers. */
+/**
+ * Marks the next pending runs as queued, in training order, and returns them with their new dispatch numbers. One with a checkpoint, given
+ * back since takeBegun looked, waits for its next look.
+ */
 const takePending = (db: Database, capability: Capability, limit: number): PendingRow[] =>
   markQueued(db, () =>
     db.sqlite
       .prepare<[string, number], PendingRow>(
         `SELECT id, plan, dispatch + 1 AS dispatch, keep_weights FROM runs JOIN plans ON run_id = id
-         WHERE state = 'pending' AND on_queue = 0 AND capability = ? ORDER BY ordinal LIMIT ?`,
+         WHERE state = 'pending' AND on_queue = 0 AND capability = ?
+           AND (step = 0 OR NOT EXISTS (SELECT 1 FROM attempts a WHERE a.run_id = runs.id AND checkpoint IS NOT NULL))
+         ORDER BY ordinal LIMIT ?`,
       )
       .all(capability, Math.min(limit, RECONCILE_PAGE)),
   );

@@ -25,9 +25,11 @@ export async function freshRedis(): Promise<{ url: string; redis: Redis }> {
   return { url: server.url, redis };
 }
 
-/** Puts events on the stream as workers do. */
+/** Puts events on the stream as workers do; all at once, so that nothing happens between them. */
 export async function send(redis: Redis, ...events: WorkerEvent[]): Promise<void> {
-  for (const event of events) await redis.xadd(EVENT_STREAM, "*", "event", JSON.stringify(event));
+  const all = redis.multi();
+  for (const event of events) all.xadd(EVENT_STREAM, "*", "event", JSON.stringify(event));
+  await all.exec();
 }
 
 export interface Orchestrator {

@@ -5,6 +5,7 @@
 import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
+import { type TrainerEvent, trainerEventSchema } from "../../schema/protocol.ts";
 import type { LossState } from "./divergence.ts";
 import { type NamedTensor, readSafetensors, stageSafetensors } from "./safetensors.ts";
 
@@ -14,9 +15,14 @@ export interface Progress {
   /** Wall-clock seconds of training and evaluation so far, over all attempts. */
   readonly seconds: number;
   readonly loss: LossState;
+  /**
+   * What was emitted since the last checkpoint but one. Emitted again on resuming: a worker that died may not have passed it on,
+   * and these steps are not trained again.
+   */
+  readonly events: readonly TrainerEvent[];
 }
 
-const FORMAT = "musweep-checkpoint-1";
+const FORMAT = "musweep-checkpoint-2";
 const KEPT = 2;
 const NAME = /^step-(\d{9})\.safetensors$/;
 
@@ -27,7 +33,9 @@ const metadataSchema = z.object({
   step: z.coerce.number().int().positive(),
   seconds: z.coerce.number().nonnegative(),
   loss: z.string(),
+  events: z.string(),
 });
+const eventsSchema = z.array(trainerEventSchema);
 const lossSchema = z.strictObject({
   initial: z.number().nullable(),
   lastFinite: z.number().nullable(),
@@ -77,6 +85,7 @@ export async function stageCheckpoint(
     step: String(progress.step),
     seconds: String(progress.seconds),
     loss: JSON.stringify(progress.loss),
+    events: JSON.stringify(progress.events),
   });
   const commit = async () => {
     await file.commit();
@@ -104,8 +113,10 @@ export function loadCheckpoint(
       const metadata = metadataSchema.parse(readSafetensors(join(directory, file), tensors));
       if (metadata.run !== run) throw new Error(`it belongs to ${metadata.run}`);
       if (metadata.engine !== engine) throw new Error(`engine ${metadata.engine} wrote it`);
+      const { step, seconds } = metadata;
       const loss = lossSchema.parse(JSON.parse(metadata.loss));
-      return { progress: { step: metadata.step, seconds: metadata.seconds, loss }, notes };
+      const events = eventsSchema.parse(JSON.parse(metadata.events));
+      return { progress: { step, seconds, loss, events }, notes };
     } catch (error) {
       notes.push(`Checkpoint ${file} was passed over: ${(error as Error).message}.`);
     }

@@ -69,6 +69,9 @@ class Run {
   readonly #interruption: () => Interruption;
   #step = 0;
   #loss: LossState = initialLossState;
+  /** Emitted since the last checkpoint, and between that and the one before. */
+  #events: TrainerEvent[] = [];
+  #eventsBefore: TrainerEvent[] = [];
   /** Seconds of earlier attempts, and when this one began. */
   #secondsBefore = 0;
   #startedAt = performance.now();
@@ -98,7 +101,7 @@ class Run {
   async #train(estimatedMemory: number): Promise<void> {
     const { plan, checkpoint, run } = this.#command;
     const initial = this.#initialCoordinates();
-    const notes = this.#resumeOrStart();
+    const { notes, events } = this.#resumeOrStart();
     this.#emit({
       type: "started",
       run,
@@ -108,6 +111,7 @@ class Run {
       estimated_memory_bytes: estimatedMemory,
       notes,
     });
+    for (const event of events) this.#report(event);
     if (this.#step === 0 && initial !== null) this.#emitCoordinates(initial);
     this.#startedAt = performance.now();
     let checkpointedAt = this.#startedAt;
@@ -123,7 +127,7 @@ class Run {
       const observed = observeStep(this.#loss, loss, gradientNorm, plan.divergence.patience_steps);
       this.#loss = observed.state;
       if (Number.isFinite(loss) && (this.#reports() || speed.secondsSinceReport() >= SIGN_OF_LIFE_SECONDS))
-        this.#emit({
+        this.#report({
           type: "step",
           run,
           step: this.#step,
@@ -152,8 +156,8 @@ class Run {
     return result ?? { asked: this.#interruption()! };
   }
 
-  /** @returns what the attempt's record should say about it */
-  #resumeOrStart(): string[] {
+  /** @returns what the attempt's record should say about it, and what is to be emitted again */
+  #resumeOrStart(): { notes: string[]; events: readonly TrainerEvent[] } {
     const { plan, checkpoint } = this.#command;
     if (checkpoint !== null) {
       const tensors = this.#engine.stateTensors();
@@ -162,13 +166,13 @@ class Run {
         this.#step = progress.step;
         this.#loss = progress.loss;
         this.#secondsBefore = progress.seconds;
-        return notes;
+        return { notes, events: progress.events };
       }
       this.#engine.initialize();
-      return notes;
+      return { notes, events: [] };
     }
     this.#engine.initialize();
-    return [];
+    return { notes: [], events: [] };
   }
 
   /** Also before resuming: changes are measured from the initial network. */
@@ -179,7 +183,7 @@ class Run {
   }
 
   #emitCoordinates(modules: ModuleSize[]): void {
-    this.#emit({ type: "coordinates", run: this.#command.run, step: this.#step, modules });
+    this.#report({ type: "coordinates", run: this.#command.run, step: this.#step, modules });
   }
 
   #reports(): boolean {
@@ -193,7 +197,7 @@ class Run {
 
   async #evaluate(): Promise<number> {
     const loss = await this.#engine.evaluate();
-    this.#emit({
+    this.#report({
       type: "evaluation",
       run: this.#command.run,
       step: this.#step,
@@ -202,13 +206,21 @@ class Run {
     return loss;
   }
 
+  /** Emits what a resumed run will not come by again. */
+  #report(event: TrainerEvent): void {
+    this.#events.push(event);
+    this.#emit(event);
+  }
+
   /** Writes one. Its event follows when it is committed, which `#committing` waits for. */
   async #checkpoint(directory: string): Promise<string> {
     await this.#committing;
     const { plan, run } = this.#command;
     const step = this.#step;
-    const progress = { step, seconds: this.#seconds(), loss: this.#loss };
+    const events = [...this.#eventsBefore, ...this.#events];
+    const progress = { step, seconds: this.#seconds(), loss: this.#loss, events };
     const tensors = this.#engine.stateTensors();
+    [this.#eventsBefore, this.#events] = [this.#events, []];
     const { path, bytes, commit } = await stageCheckpoint(
       directory,
       runIdOf(plan),

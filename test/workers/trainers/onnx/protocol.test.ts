@@ -399,3 +399,22 @@ test("every checkpoint is reported, in place by then, before the run's last even
     reported.slice(-2).map((e) => e.path),
   );
 });
+
+test("a resumed run emits again what was emitted since the last checkpoint but one", async () => {
+  const { directory, plan } = prepare(LONG);
+  const checkpoint = { directory: join(directory, "checkpoints"), every_seconds: 1000 };
+  const first = new TrainerProcess();
+  const command = runCommand(plan, directory, { checkpoint });
+  first.send(command);
+  await first.next(["evaluation"]);
+  first.send({ type: "stop", run: command.run });
+  const stopped = await first.next(["stopped"]);
+  const second = new TrainerProcess();
+  second.send(command);
+  await second.next(["finished"]);
+  const points = ({ events }: TrainerProcess) =>
+    events.filter((e) => e.type === "step" || e.type === "evaluation");
+  const again = points(second).filter((e) => e.step <= stopped.step);
+  expect(again.length).toBeGreaterThan(20);
+  expect(again).toEqual(points(first));
+});
