@@ -175,7 +175,7 @@ test("a measured run trains with the bits of one that is not, and is another run
   second.send({ ...command, run: runIdOf(long), plan: long, checkpoint, report_every_steps: 400 });
   const started = await second.next(["started"]);
   expect(started.resumed_from_step).toBeGreaterThanOrEqual(5);
-  const next = await second.next(["coordinates"]);
+  const next = await second.next(["coordinates"], ({ step }) => step > started.resumed_from_step);
   expect(next.step).toBe(started.resumed_from_step + 1);
   const undisturbed = await traceCoordinates({ ...long, coordinates: { steps: next.step } }, directory);
   expect(next.modules).toEqual(undisturbed.at(-1));
