@@ -206,9 +206,9 @@ class Run {
     return loss;
   }
 
-  /** Emits what a resumed run will not come by again. */
+  /** Emits what a resumed run will not come by again, and keeps it for the next checkpoints. */
   #report(event: TrainerEvent): void {
-    this.#events.push(event);
+    if (this.#command.checkpoint !== null) this.#events.push(event);
     this.#emit(event);
   }
 
