@@ -1,8 +1,15 @@
 /**
  * Counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3",
  * SC 2011). A number is a pure function of (seed, stream name, index), so every engine can draw the very same initial
- * weights, masks and batches, in any order. docs/trainer-protocol.md holds the recipe in full.
+ * weights, masks and batches, in any order. docs/trainer-protocol.md holds the recipe in full. Long runs of them are drawn by
+ * onnx/native/random.c: a model's weights are most of what starting a run takes.
  */
+import { native } from "./onnx/native.ts";
+
+const randomWords = native.func("void random_words(void*, int64_t, uint32_t, uint32_t, uint32_t)");
+const normalNumbers = native.func(
+  "void normal_numbers(void*, int64_t, uint32_t, uint32_t, uint32_t, double)",
+);
 
 const MULTIPLIER_0 = 0xd2511f53;
 const MULTIPLIER_1 = 0xcd9e8d57;
@@ -89,12 +96,7 @@ export class RandomStream {
   /** The first `count` words. */
   words(count: number): Uint32Array {
     const words = new Uint32Array(count);
-    const four = new Uint32Array(4);
-    for (let start = 0; start < count; start += 4) {
-      this.block(four, start / 4);
-      const end = Math.min(start + 4, count);
-      for (let i = start; i < end; i++) words[i] = four[i - start]!;
-    }
+    randomWords(words, count, this.#tag, this.#seed, this.#key);
     return words;
   }
 
@@ -104,17 +106,7 @@ export class RandomStream {
    * σ·r·sin 2πv.
    */
   fillNormal(out: Float32Array, standardDeviation: number): void {
-    const four = new Uint32Array(4);
-    for (let start = 0; start < out.length; start += 4) {
-      this.block(four, start / 4);
-      for (let pair = 0; pair < 4; pair += 2) {
-        const r = standardDeviation * Math.sqrt(-2 * Math.log((four[pair]! + 0.5) / 0x100000000));
-        const angle = 2 * Math.PI * ((four[pair + 1]! + 0.5) / 0x100000000);
-        // Writes past the end of a typed array are ignored.
-        out[start + pair] = r * Math.cos(angle);
-        out[start + pair + 1] = r * Math.sin(angle);
-      }
-    }
+    normalNumbers(out, out.length, this.#tag, this.#seed, this.#key, standardDeviation);
   }
 
   /** Integer in [0, bound), from words 4·index and 4·index + 1: ⌊u·bound⌋ with the 53-bit u = (⌊a/2⁵⌋·2²⁶ + ⌊b/2⁶⌋)/2⁵³. */

@@ -126,9 +126,8 @@ export function tensorMask(plan: Plan, spec: TensorSpec): Float32Array | null {
   }
   const kept = keptCount(density, spec.size);
   if (kept === 0) return mask;
-  const threshold = words.slice().sort()[kept - 1]!;
-  let ties = kept;
-  for (const word of words) if (word < threshold) ties--;
+  const { threshold, below } = smallest(words, kept);
+  let ties = kept - below;
   for (let i = 0; i < words.length; i++) {
     if (words[i]! < threshold) mask[i] = 1;
     else if (words[i] === threshold && ties > 0) {
@@ -139,11 +138,19 @@ export function tensorMask(plan: Plan, spec: TensorSpec): Float32Array | null {
   return mask;
 }
 
-export interface InitialTensors {
-  /** By canonical name, in canonical order; row-major; masked entries are 0. */
-  readonly weights: Map<string, Float32Array>;
-  /** By canonical name; only tensors with density below 1. */
-  readonly masks: Map<string, Float32Array>;
+/** The n-th smallest word, n ≥ 1, and how many are smaller. By counting upper halves: sorting them all takes far longer. */
+function smallest(words: Uint32Array, n: number): { threshold: number; below: number } {
+  const counts = new Uint32Array(0x10000);
+  for (let i = 0; i < words.length; i++) counts[words[i]! >>> 16]!++;
+  let half = 0;
+  let below = 0;
+  while (below + counts[half]! < n) below += counts[half++]!;
+  const sharing = new Uint32Array(counts[half]!);
+  for (let i = 0, found = 0; i < words.length; i++)
+    if (words[i]! >>> 16 === half) sharing[found++] = words[i]!;
+  sharing.sort();
+  const threshold = sharing[n - below - 1]!;
+  return { threshold, below: below + sharing.indexOf(threshold) };
 }
 
 /**

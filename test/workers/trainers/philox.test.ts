@@ -44,11 +44,21 @@ test("a stream is Philox at the documented counter and key", () => {
   expect(new RandomStream(42, "init/embedding").words(10)[9]).toBe(expected[1]);
 });
 
+test.each([1, 4, 63, 64, 65, 1000])("the first %i words are those of its blocks", (count) => {
+  const stream = new RandomStream(4_000_000_000, "mask/blocks.1.ffn_up");
+  const four = new Uint32Array(4);
+  const expected = Array.from({ length: count }, (_, i) => {
+    stream.block(four, Math.floor(i / 4));
+    return four[i % 4];
+  });
+  expect([...stream.words(count)]).toEqual(expected);
+});
+
 test("normal numbers follow from the words by Box–Muller", () => {
-  const words = new RandomStream(3, "x").words(8);
-  const out = new Float32Array(7);
+  const words = new RandomStream(3, "x").words(136);
+  const out = new Float32Array(135);
   new RandomStream(3, "x").fillNormal(out, 0.5);
-  for (let i = 0; i < 7; i++) {
+  for (let i = 0; i < 135; i++) {
     const u = (words[i - (i % 2)]! + 0.5) * 2 ** -32;
     const v = (words[i - (i % 2) + 1]! + 0.5) * 2 ** -32;
     const radius = Math.sqrt(-2 * Math.log(u));
