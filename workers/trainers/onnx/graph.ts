@@ -32,9 +32,15 @@ interface Node {
   readonly attributes: Readonly<Record<string, AttributeValue>>;
 }
 
-/** Whether its first output may be written over its first input. */
-const overwrites = ({ domain, inputs, outputs }: Node): boolean =>
-  domain === COMPILED_DOMAIN && String(inputs[0]!.shape) === String(outputs[0]!.shape);
+/** Operators that do not compute an output that nobody reads. */
+const LEAVES_OUT = new Set(["CrossEntropy"]);
+
+/** The input that its first output may be written over. */
+function overwritten({ op, domain, inputs, outputs }: Node): Value | undefined {
+  if (domain !== COMPILED_DOMAIN || op === "TableGradient") return undefined;
+  const input = op === "Product" ? inputs[2] : inputs[0];
+  return String(input?.shape) === String(outputs[0]!.shape) ? input : undefined;
+}
 
 interface NodeOptions {
   readonly attributes?: Readonly<Record<string, AttributeValue>>;
@@ -47,6 +53,8 @@ interface MatMulOptions {
   readonly transA?: boolean;
   readonly transB?: boolean;
   readonly alpha?: number;
+  /** Added to the product; of its shape. */
+  readonly onto?: Value | undefined;
 }
 
 function broadcast(a: readonly number[], b: readonly number[]): number[] {
@@ -59,10 +67,34 @@ function broadcast(a: readonly number[], b: readonly number[]): number[] {
   });
 }
 
+/** Shape and attributes of a product over the last two axes. @throws Error when the shapes do not fit */
+function productOf(
+  a: Value,
+  b: Value,
+  transA: boolean,
+  transB: boolean,
+  alpha: number,
+): [shape: number[], attributes: Record<string, AttributeValue>] {
+  const sides = ({ shape }: Value, swapped: boolean) =>
+    swapped ? shape.slice(-2).toReversed() : shape.slice(-2);
+  const [rows, inner] = sides(a, transA) as [number, number];
+  const [innerB, columns] = sides(b, transB) as [number, number];
+  const batch = a.shape.slice(0, -2);
+  if (inner !== innerB || String(batch) !== String(b.shape.slice(0, -2)))
+    throw new Error(`cannot multiply [${a.shape}] by [${b.shape}]`);
+  const shape = [...batch, rows, columns];
+  const attributes = {
+    shape: { ints: shape },
+    inner,
+    a_turned: Number(transA),
+    b_turned: Number(transB),
+    alpha: { float: alpha },
+  };
+  return [shape, attributes];
+}
+
 export class GraphBuilder {
   readonly #nodes: Node[] = [];
-  readonly #turned = new Map<Value, Value>();
-  #mostThreads = Number.POSITIVE_INFINITY;
   readonly #inputs = new Map<string, Value>();
   readonly #outputs = new Map<string, Value>();
   readonly #constants = new Map<string, { value: Value; bytes: Uint8Array }>();
@@ -155,17 +187,6 @@ export class GraphBuilder {
     return this.node("Transpose", [x], shape, { attributes: { perm: { ints: permutation } } });
   }
 
-  /**
-   * A matrix turned round in memory, [I, J] → [J, I]; once for all who need it.
-   */
-  turned(x: Value): Value {
-    const known = this.#turned.get(x);
-    if (known !== undefined) return known;
-    const [turned] = this.compiled("Turn", [x], [x.shape.toReversed()]) as [Value];
-    this.#turned.set(x, turned);
-    return turned;
-  }
-
   /** Pieces of the given lengths along one axis. */
   split(x: Value, lengths: readonly number[], axis: number): Value[] {
     if (lengths.length === 1) return [x];
@@ -188,32 +209,21 @@ export class GraphBuilder {
   }
 
   /**
-   * Threads that may share an operation without changing a bit of its result. ONNX Runtime gives each a run of columns of a
-   * product that has more columns than rows, in multiples of 16, and adds up in another order where a run has 64 or fewer.
+   * alpha · a·b over the last two axes, one for each of the others, which a and b share; plus `onto`. One of the products in
+   * native/product.c; a transposed operand costs nothing.
    */
-  get mostThreads(): number {
-    return this.#mostThreads;
+  matmul(a: Value, b: Value, { transA = false, transB = false, alpha = 1, onto }: MatMulOptions = {}): Value {
+    const [shape, attributes] = productOf(a, b, transA, transB, alpha);
+    if (onto !== undefined && String(onto.shape) !== String(shape))
+      throw new Error(`cannot add a product of [${shape}] to [${onto.shape}]`);
+    const inputs = onto === undefined ? [a, b] : [a, b, onto];
+    return this.node("Product", inputs, shape, { domain: COMPILED_DOMAIN, attributes });
   }
 
-  #noteProduct(rows: number, inner: number, columns: number): void {
-    if (columns <= rows || inner <= 128) return;
-    this.#mostThreads = Math.min(this.#mostThreads, Math.max(1, Math.floor(Math.ceil(columns / 16) / 5)));
-  }
-
-  /** alpha · a·b over the last two axes; a transposed operand costs nothing, ONNX Runtime's FusedMatMul reads it in place. */
-  matmul(a: Value, b: Value, { transA = false, transB = false, alpha = 1 }: MatMulOptions = {}): Value {
-    const [rows, inner] = transA ? [a.shape.at(-1)!, a.shape.at(-2)!] : [a.shape.at(-2)!, a.shape.at(-1)!];
-    const [innerB, columns] = transB
-      ? [b.shape.at(-1)!, b.shape.at(-2)!]
-      : [b.shape.at(-2)!, b.shape.at(-1)!];
-    if (inner !== innerB) throw new Error(`cannot multiply [${a.shape}] by [${b.shape}]`);
-    if (!transA) this.#noteProduct(rows, inner, columns);
-    const shape = [...broadcast(a.shape.slice(0, -2), b.shape.slice(0, -2)), rows, columns];
-    if (!transA && !transB && alpha === 1) return this.node("MatMul", [a, b], shape);
-    return this.node("FusedMatMul", [a, b], shape, {
-      domain: "com.microsoft",
-      attributes: { transA: Number(transA), transB: Number(transB), alpha: { float: alpha } },
-    });
+  /** alpha · aᵀ·b, and row i of `rows` added to its row tokens[i]. a [N, V], b [N, C], tokens [N] int32, rows [N, C] → [V, C] */
+  tableGradient(a: Value, b: Value, tokens: Value, rows: Value, alpha: number): Value {
+    const [shape, attributes] = productOf(a, b, true, false, alpha);
+    return this.node("TableGradient", [a, b, tokens, rows], shape, { domain: COMPILED_DOMAIN, attributes });
   }
 
   /** The finished graph, ready to be encoded. */
@@ -230,10 +240,13 @@ export class GraphBuilder {
     };
     const tensor = ([name, value]: [string, Value]): GraphTensor => ({ name, ...value });
     const outputs = new Set(this.#outputs.values());
+    const nodes = this.#listed();
+    const read = new Set([...nodes.flatMap((n) => n.inputs), ...outputs]);
     return {
-      stated: this.#nodes
+      stated: nodes
         .filter((n) => n.domain === COMPILED_DOMAIN)
-        .flatMap((n) => n.outputs.filter((v) => !outputs.has(v)).map((v) => tensor([nameOf(v), v]))),
+        .flatMap((n) => n.outputs.filter((v) => !outputs.has(v) && (read.has(v) || !LEAVES_OUT.has(n.op))))
+        .map((v) => tensor([nameOf(v), v])),
       inputs: [...this.#inputs].map(tensor),
       outputs: [...this.#outputs].map(tensor),
       constants: [...this.#constants.values()].map(({ value, bytes }) => ({
@@ -241,21 +254,33 @@ export class GraphBuilder {
         ...value,
         bytes,
       })),
-      nodes: this.#listed().map(
-        (n): GraphNode => ({ ...n, inputs: n.inputs.map(nameOf), outputs: n.outputs.map(nameOf) }),
+      nodes: nodes.map(
+        (n): GraphNode => ({
+          ...n,
+          inputs: n.inputs.map(nameOf),
+          outputs: n.outputs.map((v) => (LEAVES_OUT.has(n.op) && !read.has(v) ? "" : nameOf(v))),
+        }),
       ),
     };
   }
 
   /**
-   * The nodes in an order that makes ONNX Runtime run them about as they were built: those whose results no other node uses
+   * What the outputs need, in an order that makes ONNX Runtime run them about as they were built: those whose results no other node uses
    * come last, and of these the first is last, because there it begins. Left as built, the gradients of weights would wait
    * for the end of the backward pass, when what they are made of has left the caches.
    */
   #listed(): readonly Node[] {
-    const used = new Set(this.#nodes.flatMap((n) => n.inputs));
+    const needed = new Set(this.#outputs.values());
+    const nodes: Node[] = [];
+    for (const n of this.#nodes.toReversed()) {
+      if (!n.outputs.some((v) => needed.has(v))) continue;
+      nodes.push(n);
+      for (const v of n.inputs) needed.add(v);
+    }
+    nodes.reverse();
+    const used = new Set(nodes.flatMap((n) => n.inputs));
     const isLast = (n: Node): boolean => !n.outputs.some((v) => used.has(v));
-    return [...this.#nodes.filter((n) => !isLast(n)), ...this.#nodes.filter(isLast).toReversed()];
+    return [...nodes.filter((n) => !isLast(n)), ...nodes.filter(isLast).toReversed()];
   }
 
   /** The order in which ONNX Runtime runs the list: from its end, each node after what it needs, and of that the last first. */
@@ -280,8 +305,7 @@ export class GraphBuilder {
 
   /**
    * The most bytes of intermediate tensors alive at once, when each is freed after its last use. Inputs and outputs belong to
-   * the caller and are not counted. That ONNX Runtime writes some results over operands is left out but for the two
-   * operations that take a large vocabulary's logits: those outweigh all else.
+   * the caller and are not counted. That ONNX Runtime writes some of its own results over operands is left out.
    */
   peakBytes(): number {
     const nodes = this.#executed();
@@ -297,13 +321,14 @@ export class GraphBuilder {
     let alive = 0;
     let peak = 0;
     nodes.forEach((n, i) => {
-      const inPlace = overwrites(n) && lastUse.get(n.inputs[0]!) === i && !outside.has(n.inputs[0]!);
-      if (inPlace) alive -= bytesOf(n.inputs[0]!);
-      const made = n.outputs.filter((v) => !outside.has(v));
+      const over = overwritten(n);
+      const inPlace = over !== undefined && lastUse.get(over) === i && !outside.has(over);
+      const made = n.outputs.filter((v) => !outside.has(v) && (lastUse.has(v) || !LEAVES_OUT.has(n.op)));
+      if (inPlace && made.includes(n.outputs[0]!)) alive -= bytesOf(over);
       alive += made.reduce((sum, v) => sum + bytesOf(v), 0);
       peak = Math.max(peak, alive);
       for (const v of [...new Set(n.inputs), ...made]) {
-        if (outside.has(v) || (inPlace && v === n.inputs[0])) continue;
+        if (outside.has(v) || (inPlace && v === over && made.includes(n.outputs[0]!))) continue;
         if ((lastUse.get(v) ?? i) <= i) alive -= bytesOf(v);
       }
     });

@@ -90,12 +90,13 @@ function model(g: GraphBuilder, plan: Plan, sequences: number, weights: Readonly
     };
   };
 
-  const project = (x: Value, name: string): Operation<Value> => {
+  const project = (x: Value, name: string) => {
     const op = linear(g, x, weight(name));
     return {
       out: op.out,
-      backward: (dy) => {
-        const { dx, dw } = op.backward(dy);
+      /** @param onto what dx is added to */
+      backward: (dy: Value, onto?: Value): Value => {
+        const { dx, dw } = op.backward(dy, onto);
         gradients.set(name, dw);
         return dx;
       },
@@ -117,8 +118,7 @@ function model(g: GraphBuilder, plan: Plan, sequences: number, weights: Readonly
       out: g.add(x, projected.out),
       backward: (dOut) => {
         const { dq, dk, dv } = mixed.backward(projected.backward(dOut));
-        const dNormed = g.add(g.add(q.backward(dq), k.backward(dk)), v.backward(dv));
-        return normed.backward(dNormed, dOut);
+        return normed.backward(v.backward(dv, k.backward(dk, q.backward(dq))), dOut);
       },
     };
   };
@@ -136,7 +136,7 @@ function model(g: GraphBuilder, plan: Plan, sequences: number, weights: Readonly
       out: g.add(x, down.out),
       backward: (dOut) => {
         const { dGate, dUp } = gated.backward(down.backward(dOut));
-        return normed.backward(g.add(gate.backward(dGate), up.backward(dUp)), dOut);
+        return normed.backward(up.backward(dUp, gate.backward(dGate)), dOut);
       },
     };
   };
@@ -167,7 +167,7 @@ function model(g: GraphBuilder, plan: Plan, sequences: number, weights: Readonly
       let dOut = normed.backward(dx, null);
       for (const op of chain.toReversed()) dOut = op.backward(dOut);
       gradients.set("embedding", embedded.backward(dOut, tied_embeddings ? dw : null));
-      if (!tied_embeddings) gradients.set("unembedding", dw);
+      if (!tied_embeddings) gradients.set("unembedding", dw(null));
       return gradients;
     },
   };

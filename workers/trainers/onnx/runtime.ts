@@ -136,6 +136,7 @@ const memoryInfo = create("CreateCpuMemoryInfo", ARENA_ALLOCATOR, DEFAULT_MEMORY
 /** The operators of native/onnx_operations.c. */
 const operators = create("CreateCustomOpDomain", COMPILED_DOMAIN);
 const customOperator = native.func("void* custom_operator(int)");
+const setSessionThreads = native.func("void set_session_threads(int)");
 for (let i = 0; ; i++) {
   const operator = customOperator(i) as Pointer | null;
   if (operator === null) break;
@@ -150,8 +151,6 @@ const SETTINGS = {
   "session.intra_op.spin_duration_us": "20",
   // Smaller pieces of work towards the end of an operation: threads on a shared machine finish together.
   "session.dynamic_block_base": "8",
-  // It would turn a factor of a product round piece by piece, again and again, where the graph says to do it once.
-  "optimization.disable_specified_optimizers": "MatmulTransposeFusion",
 };
 
 export type TensorData = Float32Array | Int32Array;
@@ -225,6 +224,7 @@ export class Session {
       call("DisableMemPattern", options);
       call("AddCustomOpDomain", options, operators);
       for (const [key, value] of Object.entries(SETTINGS)) call("AddSessionConfigEntry", options, key, value);
+      setSessionThreads(threads);
       this.#session = create("CreateSessionFromArray", environment, model, model.byteLength, options);
     } finally {
       release("options", options);

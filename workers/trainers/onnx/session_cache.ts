@@ -27,7 +27,7 @@ export class SessionCache {
     const graph = builder.finish();
     const model = encodeModel(graph);
     // Every run computes on the thread that starts it; what is left of the threads, the lanes share.
-    const threads = Math.min(Math.max(1, this.threads - lanes + 1), builder.mostThreads);
+    const threads = Math.max(1, this.threads - lanes + 1);
     const key = `${threads} ${createHash("sha256").update(model).digest("hex")}`;
     const entry = this.#sessions.get(key) ?? {
       session: new Session(graph, model, threads),

@@ -5,7 +5,9 @@
 import { expect, test } from "vitest";
 import { encodeModel } from "../../../../workers/trainers/onnx/encode.ts";
 import { GraphBuilder, type Value } from "../../../../workers/trainers/onnx/graph.ts";
+import { native } from "../../../../workers/trainers/onnx/native.ts";
 import { crossEntropy } from "../../../../workers/trainers/onnx/operations/cross_entropy.ts";
+import { unembed } from "../../../../workers/trainers/onnx/operations/linear.ts";
 import { layerNorm, rmsNorm } from "../../../../workers/trainers/onnx/operations/norm.ts";
 import { swiglu } from "../../../../workers/trainers/onnx/operations/swiglu.ts";
 import { Session, type TensorData } from "../../../../workers/trainers/onnx/runtime.ts";
@@ -23,11 +25,119 @@ function distance(found: Float32Array, expected: ArrayLike<number>): number {
   return difference / largest;
 }
 
-test.each([1, 15, 16, 17, 100])("a matrix of %i columns is turned round exactly", (columns) => {
-  const x = normals("x", ROWS * columns);
-  const { y } = compile((g) => g.output("y", g.turned(g.input("x", [ROWS, columns])))).run({ x });
-  const expected = x.map((_, i) => x[(i % ROWS) * columns + Math.floor(i / ROWS)]!);
-  expect(Buffer.compare(Buffer.from(y!.buffer), Buffer.from(expected.buffer))).toBe(0);
+/** alpha · a·b + onto in float64; a [batch, rows, inner] and b [batch, inner, columns], or transposed. */
+function productOf(
+  a: Float32Array,
+  b: Float32Array,
+  onto: Float32Array,
+  [batch, rows, inner, columns]: readonly [number, number, number, number],
+  { transA = false, transB = false, alpha = 1 },
+): Float64Array {
+  const out = new Float64Array(batch * rows * columns);
+  for (let m = 0; m < batch; m++)
+    for (let i = 0; i < rows; i++)
+      for (let j = 0; j < columns; j++) {
+        let sum = 0;
+        for (let k = 0; k < inner; k++) {
+          const x = a[m * rows * inner + (transA ? k * rows + i : i * inner + k)]!;
+          sum += x * b[m * inner * columns + (transB ? j * inner + k : k * columns + j)]!;
+        }
+        const at = (m * rows + i) * columns + j;
+        out[at] = alpha * sum + onto[at]!;
+      }
+  return out;
+}
+
+const limitProducts = native.func("void limit_products(int)");
+const PROCESSORS = { "any processor": 0, AVX2: 1, "AVX-512": 2 };
+
+// Fewer and more than a tile, a block of rows, of columns and of the inner axis; whole ones and what is left over.
+const PRODUCTS = [
+  [1, 1, 1, 1],
+  [3, 2, 5, 3],
+  [1, 12, 384, 32],
+  [1, 13, 17, 33],
+  [2, 250, 47, 70],
+  [1, 24, 900, 1100],
+  [1, 130, 400, 530],
+] as const;
+
+test.each(Object.entries(PROCESSORS))("products of all layouts, as for %s", (_name, best) => {
+  limitProducts(best);
+  try {
+    for (const size of PRODUCTS)
+      for (const transA of [false, true])
+        for (const transB of [false, true])
+          for (const added of [false, true]) {
+            const [batch, rows, inner, columns] = size;
+            const options = { transA, transB, alpha: 0.7 };
+            const [a, b] = [normals("a", batch * rows * inner), normals("b", batch * inner * columns)];
+            const onto = normals("onto", batch * rows * columns);
+            const program = compile((g) => {
+              const x = g.input("a", [batch, ...(transA ? [inner, rows] : [rows, inner])]);
+              const y = g.input("b", [batch, ...(transB ? [columns, inner] : [inner, columns])]);
+              const z = g.input("onto", [batch, rows, columns]);
+              g.output("out", g.matmul(x, y, { ...options, onto: added ? z : undefined }));
+              g.output("same", g.scale(z, 2));
+            });
+            const { out } = program.run({ a, b, onto });
+            program.release();
+            const expected = productOf(a, b, added ? onto : onto.map(() => 0), size, options);
+            expect(distance(out!, expected), `${size} ${transA} ${transB} ${added}`).toBeLessThan(2e-6);
+          }
+  } finally {
+    limitProducts(PROCESSORS["AVX-512"]);
+  }
+});
+
+test("a product is added to what it may be written over, and to what is still needed", () => {
+  const [a, b, onto] = [normals("a", 20 * 30), normals("b", 30 * 40), normals("onto", 20 * 40)];
+  const program = compile((g) => {
+    const [x, y] = [g.input("a", [20, 30]), g.input("b", [30, 40])];
+    const once = g.matmul(x, y, { onto: g.scale(g.input("onto", [20, 40]), 1.5) });
+    const twice = g.matmul(x, y, { onto: once });
+    g.output("twice", g.matmul(x, y, { onto: twice }));
+    g.output("kept", g.add(once, twice));
+  });
+  const { twice, kept } = program.run({ a, b, onto });
+  const product = productOf(a, b, new Float32Array(800), [1, 20, 30, 40], {});
+  const sum = (products: number, ontos: number) =>
+    product.map((x, i) => products * x + ontos * 1.5 * onto[i]!);
+  expect(distance(twice!, sum(3, 1))).toBeLessThan(1e-6);
+  expect(distance(kept!, sum(3, 2))).toBeLessThan(1e-6);
+});
+
+test("numbers that overflowed stay in their rows and columns of a product", () => {
+  const [rows, inner, columns] = [13, 20, 33];
+  const [a, b] = [normals("a", rows * inner), normals("b", inner * columns)];
+  const run = compile((g) => {
+    g.output("out", g.matmul(g.input("a", [rows, inner]), g.input("b", [inner, columns])));
+  }).run;
+  const clean = run({ a, b }).out!;
+  a[12 * inner + 3] = Number.NaN;
+  b[7 * columns + 32] = Number.POSITIVE_INFINITY;
+  run({ a, b }).out!.forEach((x, i) => {
+    const broken = Math.floor(i / columns) === 12 || i % columns === 32;
+    if (broken) expect(Number.isFinite(x)).toBe(false);
+    else expect(x).toBe(clean[i]);
+  });
+});
+
+test("the gradient of a tied table: a product, and rows where their tokens are", () => {
+  const [n, c, v] = [50, 24, 700];
+  const tokens = Int32Array.from({ length: n }, (_, i) => (i % 3 === 0 ? 699 : (37 * i) % v));
+  const [logits, x, rows] = [normals("logits", n * v), normals("x", n * c), normals("rows", n * c)];
+  const { dw } = compile((g) => {
+    const [dLogits, features] = [g.input("logits", [n, v]), g.input("x", [n, c])];
+    const added = { tokens: g.input("tokens", [n], "int32"), rows: g.input("rows", [n, c]) };
+    const op = unembed(g, features, g.input("w", [v, c]), 0.5);
+    g.output("dw", op.backward(dLogits).dw(added));
+  }).run({ logits, x, rows, tokens, w: new Float32Array(v * c) });
+  const expected = productOf(logits, x, new Float32Array(v * c), [1, v, n, c], { transA: true, alpha: 0.5 });
+  tokens.forEach((token, i) => {
+    for (let j = 0; j < c; j++) expected[token * c + j]! += rows[i * c + j]!;
+  });
+  expect(distance(dw!, expected)).toBeLessThan(1e-6);
 });
 
 test("LayerNorm of many rows, forward and backward", () => {
@@ -157,6 +267,7 @@ test("several threads give the bits of one", () => {
     x: normals("x", ROWS * c),
     gain: normals("gain", c),
     dy: normals("dy", ROWS * c),
+    w: normals("w", c * 80),
   };
   const bytes = (threads: number): Buffer => {
     const g = new GraphBuilder();
@@ -165,7 +276,11 @@ test("several threads give the bits of one", () => {
     const gated = swiglu(g, norm.out, x);
     const { dGate } = gated.backward(dy);
     const { dx, dGain } = norm.backward(dGate, dy);
-    const outputs: Record<string, Value> = { y: gated.out, dx, dGain, turned: g.turned(dx) };
+    const wide = g.matmul(g.input("w", [c, 80]), dx, { transA: true, transB: true }); // [80, ROWS]
+    const tall = g.matmul(dx, dy, { transA: true, onto: g.matmul(x, x, { transA: true }) }); // [c, c]
+    const heads = [x, dy].map((v) => g.reshape(v, [103, 10, c]));
+    const many = g.matmul(heads[0]!, heads[1]!, { transB: true }); // [103, 10, 10]
+    const outputs: Record<string, Value> = { y: gated.out, dx, dGain, wide, tall, many };
     for (const [name, value] of Object.entries(outputs)) g.output(name, value);
     const graph = g.finish();
     const arrays = Object.fromEntries(

@@ -1,39 +1,11 @@
 /*
- * Makes the operations known to ONNX Runtime as custom operators: struct OrtCustomOp of onnxruntime_c_api.h. Of that file
- * only what is needed is declared here, by its place: the package that ships the library does not ship the header, and the
- * interface only ever grows at its end.
+ * Makes the operations known to ONNX Runtime as custom operators.
  *
  * A node carries what its operation needs: `shape`, the first input's; `start` and `epsilon` where they mean something.
  */
-#include <stdlib.h>
 #include <string.h>
+#include "onnx.h"
 #include "operations.h"
-
-/* The version of the interface from which an operator may write over its input. */
-enum { INTERFACE_VERSION = 18 };
-
-typedef void *Status; /* null: well done */
-/* struct OrtApi is a table of functions; these are the places of those used here. */
-typedef void *const *Api;
-enum {
-  GET_TENSOR_DATA = 51,
-  GET_FLOAT = 85,
-  GET_INTEGER = 86,
-  COUNT_INPUTS = 88,
-  GET_INPUT = 90,
-  GET_OUTPUT = 91,
-  GET_INTEGERS = 163,
-  PARALLEL_FOR = 274,
-};
-typedef Status GetTensorData(void *value, void **data);
-typedef Status GetFloat(const void *info, const char *name, float *out);
-typedef Status GetInteger(const void *info, const char *name, int64_t *out);
-typedef Status GetIntegers(const void *info, const char *name, int64_t *out, size_t *count);
-typedef Status CountInputs(const void *context, size_t *count);
-typedef Status GetInput(const void *context, size_t index, void **value);
-typedef Status GetOutput(void *context, size_t index, const int64_t *shape, size_t axes, void **value);
-typedef Status ParallelFor(const void *context, void (*part)(void *data, size_t index), size_t parts, size_t batches,
-                           void *data);
 
 /* Numbers that one thread takes at a time; the shape alone decides on chunks, so sums over them are always the same. */
 enum { CHUNK = 16384 };
@@ -66,24 +38,17 @@ static Status run_node(void *kernel, void *context) {
   const Node *node = kernel;
   const Operation *operation = node->operation;
   Run run = {node, node->call, 0, 0};
-  void *value;
   size_t inputs;
   Status status = ((CountInputs *)node->api[COUNT_INPUTS])(context, &inputs);
   if (status) return status;
-  for (size_t i = 0; i < inputs; i++) {
-    if ((status = ((GetInput *)node->api[GET_INPUT])(context, i, &value))) return status;
-    if ((status = ((GetTensorData *)node->api[GET_TENSOR_DATA])(value, (void **)&run.call.in[i]))) return status;
-  }
+  for (size_t i = 0; i < inputs; i++)
+    if ((status = get_input(node->api, context, i, &run.call.in[i]))) return status;
   for (int64_t i = 0; i < operation->outputs; i++) {
     const OutputShape shape = operation->output_shapes[i];
-    const int64_t one_each[] = {run.call.rows, 1}, turned[] = {run.call.rows, run.call.columns};
-    const int64_t *sizes = shape == AS_INPUT ? run.call.shape
-                           : shape == ROWS   ? one_each
-                           : shape == TURNED ? turned
-                                             : &run.call.columns;
+    const int64_t one_each[] = {run.call.rows, 1};
+    const int64_t *sizes = shape == AS_INPUT ? run.call.shape : shape == ROWS ? one_each : &run.call.columns;
     const int64_t axes = shape == AS_INPUT ? run.call.axes : shape == COLUMN_SUMS ? 1 : 2;
-    if ((status = ((GetOutput *)node->api[GET_OUTPUT])(context, i, sizes, axes, &value))) return status;
-    if ((status = ((GetTensorData *)node->api[GET_TENSOR_DATA])(value, (void **)&run.call.out[i]))) return status;
+    if ((status = get_output(node->api, context, i, sizes, axes, &run.call.out[i]))) return status;
     if (shape == COLUMN_SUMS) run.sums++;
   }
   const int64_t columns = run.call.columns, wide = run.sums * columns;
@@ -99,63 +64,21 @@ static Status run_node(void *kernel, void *context) {
   return status;
 }
 
-/* struct OrtCustomOp, and which operation it is of. */
-typedef struct Operator Operator;
-struct Operator {
-  uint32_t version;
-  void *(*create_kernel)(const Operator *, Api, const void *info);
-  const char *(*name)(const Operator *);
-  const char *(*provider)(const Operator *);
-  int (*input_type)(const Operator *, size_t);
-  size_t (*inputs)(const Operator *);
-  int (*output_type)(const Operator *, size_t);
-  size_t (*outputs)(const Operator *);
-  void (*compute)(void *kernel, void *context);
-  void (*destroy_kernel)(void *kernel);
-  int (*input_characteristic)(const Operator *, size_t);
-  int (*output_characteristic)(const Operator *, size_t);
-  int (*input_memory)(const Operator *, size_t);
-  int (*variadic[4])(const Operator *);
-  Status (*create_kernel_2)(const Operator *, Api, const void *info, void **kernel);
-  Status (*compute_2)(void *kernel, void *context);
-  Status (*infer_shape)(const Operator *, void *context);
-  int (*first_opset)(const Operator *);
-  int (*last_opset)(const Operator *);
-  size_t (*may_overwrite)(int **inputs, int **outputs);
-  void (*release_may_overwrite)(int *inputs, int *outputs);
-  size_t (*aliases)(int **inputs, int **outputs);
-  void (*release_aliases)(int *inputs, int *outputs);
-  const Operation *operation;
-};
-
-static const char *name_of(const Operator *op) { return op->operation->name; }
-static const char *provider_of(const Operator *op) { return (void)op, (const char *)0; }
-static size_t inputs_of(const Operator *op) { return op->operation->inputs; }
-static size_t outputs_of(const Operator *op) { return op->operation->outputs; }
-static int zero(const Operator *op) { return (void)op, 0; }
-static int one(const Operator *op) { return (void)op, 1; }
-static int optional_if_last(const Operator *op, size_t index) { return (int64_t)index >= op->operation->required; }
-static int zero_at(const Operator *op, size_t index) { return (void)op, (void)index, 0; }
-static int any_opset(const Operator *op) { return (void)op, 0x7fffffff; }
-/* ONNXTensorElementDataType */
-static int input_type(const Operator *op, size_t i) { return op->operation->input_types[i] == FLOATS ? 1 : 6; }
-static int output_type(const Operator *op, size_t index) { return (void)op, (void)index, 1; }
-
+static const Operation *of(const Operator *op) { return op->operation; }
+static const char *name_of(const Operator *op) { return of(op)->name; }
+static size_t inputs_of(const Operator *op) { return of(op)->inputs; }
+static size_t outputs_of(const Operator *op) { return of(op)->outputs; }
+static int optional_if_last(const Operator *op, size_t index) { return (int64_t)index >= of(op)->required; }
+static int input_type(const Operator *op, size_t i) {
+  return of(op)->input_types[i] == FLOATS ? FLOAT_NUMBERS : INTEGER_NUMBERS;
+}
 /* Asked without saying of which operator; ONNX Runtime itself sees to it that the sizes agree. */
-static size_t first_over_first(int **inputs, int **outputs) {
-  *inputs = calloc(1, sizeof(int));
-  *outputs = calloc(1, sizeof(int));
-  return 1;
-}
-static void release(int *inputs, int *outputs) {
-  free(inputs);
-  free(outputs);
-}
+static size_t first_over_first(int **inputs, int **outputs) { return one_pair(0, inputs, outputs); }
 
 static Status create_node(const Operator *op, Api api, const void *info, void **kernel) {
   Node *node = calloc(1, sizeof *node);
   node->api = api;
-  node->operation = op->operation;
+  node->operation = of(op);
   Call *call = &node->call;
   size_t axes = MOST_AXES;
   Status status = ((GetIntegers *)api[GET_INTEGERS])(info, "shape", call->shape, &axes);
@@ -169,14 +92,8 @@ static Status create_node(const Operator *op, Api api, const void *info, void **
   call->columns = call->shape[axes - 1];
   call->rows = 1;
   for (size_t i = 0; i + 1 < axes; i++) call->rows *= call->shape[i];
-  const int turned = op->operation->output_shapes[0] == TURNED;
-  if (turned) {
-    call->rows = call->shape[1];
-    call->columns = call->shape[0];
-  }
-  const int64_t least_rows = turned ? 16 : 1; /* as many as are taken at a time */
-  node->chunk_rows = CHUNK / call->columns / least_rows * least_rows;
-  if (node->chunk_rows < least_rows) node->chunk_rows = least_rows;
+  node->chunk_rows = CHUNK / call->columns;
+  if (node->chunk_rows < 1) node->chunk_rows = 1;
   node->chunks = (call->rows + node->chunk_rows - 1) / node->chunk_rows;
   *kernel = node;
   return 0;
@@ -186,26 +103,17 @@ static Status create_node(const Operator *op, Api api, const void *info, void **
 const void *custom_operator(int index) {
   enum { MOST = 16 };
   static Operator operators[MOST];
-  if (index >= operation_count || index >= MOST) return 0;
+  if (index >= operation_count || index >= MOST) return product_operator(index - operation_count);
   operators[index] = (Operator){
-      .version = INTERFACE_VERSION,
+      OPERATOR_BASE,
       .name = name_of,
-      .provider = provider_of,
       .input_type = input_type,
       .inputs = inputs_of,
-      .output_type = output_type,
       .outputs = outputs_of,
-      .destroy_kernel = free,
       .input_characteristic = optional_if_last,
-      .output_characteristic = zero_at,
-      .input_memory = zero_at,
-      .variadic = {one, zero, one, zero},
       .create_kernel_2 = create_node,
       .compute_2 = run_node,
-      .first_opset = one,
-      .last_opset = any_opset,
       .may_overwrite = operations[index].output_shapes[0] == AS_INPUT ? first_over_first : 0,
-      .release_may_overwrite = release,
       .operation = &operations[index],
   };
   return &operators[index];

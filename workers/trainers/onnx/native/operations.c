@@ -201,57 +201,38 @@ static void causal_softmax_gradient(const Call *call, int64_t begin, int64_t end
   }
 }
 
-/* nll = log Σ exp(logits) − logits[target]. logits [N, V], targets [N] int32 → nll [N, 1], log Σ exp [N, 1] */
+/*
+ * nll = log Σ exp(logits) − logits[target], and unless nobody reads it dLogits = softmax(logits) − 1 at the target.
+ * logits [N, V], targets [N] int32 → dLogits [N, V] or null, nll [N, 1]
+ */
 FOR_EACH_PROCESSOR
 static void cross_entropy(const Call *call, int64_t begin, int64_t end, float *partial) {
   (void)partial;
   const int64_t v = call->columns;
   for (int64_t row = begin; row < end; row++) {
     const float *logits = (const float *)call->in[0] + row * v;
+    float *gradient = call->out[0] ? call->out[0] + row * v : 0; /* may be logits */
+    const int32_t target = ((const int32_t *)call->in[1])[row];
+    const float of_target = logits[target];
     float largest = -INFINITY, sum = 0;
 #pragma omp simd reduction(max : largest)
     for (int64_t i = 0; i < v; i++) largest = logits[i] > largest ? logits[i] : largest;
+    if (gradient) {
 #pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < v; i++) sum += exponential(logits[i] - largest);
-    const float log_sum = largest + logf(sum);
-    call->out[0][row] = log_sum - logits[((const int32_t *)call->in[1])[row]];
-    call->out[1][row] = log_sum;
-  }
-}
-
-/* dLogits = softmax(logits) − 1 at the target. logits [N, V], targets [N] int32, log Σ exp [N, 1] → dLogits [N, V] */
-FOR_EACH_PROCESSOR
-static void cross_entropy_gradient(const Call *call, int64_t begin, int64_t end, float *partial) {
-  (void)partial;
-  const int64_t v = call->columns;
-  for (int64_t row = begin; row < end; row++) {
-    const float *logits = (const float *)call->in[0] + row * v;
-    float *gradient = call->out[0] + row * v;
-    const float log_sum = ((const float *)call->in[2])[row];
+      for (int64_t i = 0; i < v; i++) {
+        gradient[i] = exponential(logits[i] - largest);
+        sum += gradient[i];
+      }
+      const float factor = 1 / sum;
 #pragma omp simd
-    for (int64_t i = 0; i < v; i++) gradient[i] = exponential(logits[i] - log_sum);
-    gradient[((const int32_t *)call->in[1])[row]] -= 1;
-  }
-}
-
-/* x [R, C] → xᵀ [C, R]; here the rows are the result's. In squares as wide as a cache line: each is read and written once. */
-FOR_EACH_PROCESSOR
-static void turn(const Call *call, int64_t begin, int64_t end, float *partial) {
-  (void)partial;
-  enum { SQUARE = 16 };
-  const int64_t rows = call->rows, columns = call->columns;
-  for (int64_t row = begin; row < end; row += SQUARE)
-    for (int64_t column = 0; column < columns; column += SQUARE) {
-      const int64_t height = least(SQUARE, end - row), width = least(SQUARE, columns - column);
-      const float *from = (const float *)call->in[0] + column * rows + row;
-      float *to = call->out[0] + row * columns + column;
-      if (height == SQUARE && width == SQUARE)
-        for (int64_t i = 0; i < SQUARE; i++)
-          for (int64_t j = 0; j < SQUARE; j++) to[i * columns + j] = from[j * rows + i];
-      else
-        for (int64_t i = 0; i < height; i++)
-          for (int64_t j = 0; j < width; j++) to[i * columns + j] = from[j * rows + i];
+      for (int64_t i = 0; i < v; i++) gradient[i] *= factor;
+      gradient[target] -= 1;
+    } else {
+#pragma omp simd reduction(+ : sum)
+      for (int64_t i = 0; i < v; i++) sum += exponential(logits[i] - largest);
     }
+    call->out[1][row] = largest + logf(sum) - of_target;
+  }
 }
 
 const Operation operations[] = {
@@ -269,8 +250,6 @@ const Operation operations[] = {
     {"SwigluGradient", swiglu_gradient, 3, 3, {FLOATS, FLOATS, FLOATS}, 2, {AS_INPUT, AS_INPUT}},
     {"CausalSoftmax", causal_softmax, 2, 2, {FLOATS, FLOATS}, 1, {AS_INPUT}},
     {"CausalSoftmaxGradient", causal_softmax_gradient, 2, 2, {FLOATS, FLOATS}, 1, {AS_INPUT}},
-    {"CrossEntropy", cross_entropy, 2, 2, {FLOATS, INTEGERS}, 2, {ROWS, ROWS}},
-    {"Turn", turn, 1, 1, {FLOATS}, 1, {TURNED}},
-    {"CrossEntropyGradient", cross_entropy_gradient, 3, 3, {FLOATS, INTEGERS, FLOATS}, 1, {AS_INPUT}},
+    {"CrossEntropy", cross_entropy, 2, 2, {FLOATS, INTEGERS}, 2, {AS_INPUT, ROWS}},
 };
 const int operation_count = sizeof operations / sizeof operations[0];

@@ -10,7 +10,6 @@ typedef enum { FLOATS, INTEGERS } ElementType;
 typedef enum {
   AS_INPUT,    /* the first input's; written over it where nobody needs that any more */
   ROWS,        /* [rows, 1] */
-  TURNED,      /* a matrix with its axes exchanged */
   COLUMN_SUMS, /* [columns], a sum over rows */
 } OutputShape;
 
@@ -20,7 +19,7 @@ typedef struct {
   float *out[MOST_OUTPUTS];
   int64_t shape[MOST_AXES]; /* of the first input */
   int64_t axes;
-  /* The last axis, and the product of the others; of TURNED the other way round, as in the result. */
+  /* The product of all axes but the last, and the last. */
   int64_t rows, columns;
   int64_t start;
   float epsilon;

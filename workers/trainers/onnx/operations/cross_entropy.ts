@@ -10,10 +10,10 @@ export interface CrossEntropy {
 
 /** nll = log Σ exp(logits) − logits[target]. logits [N, V], targets [N] int32 */
 export function crossEntropy(g: GraphBuilder, logits: Value, targets: Value): CrossEntropy {
-  const column = [logits.shape[0]!, 1];
-  const [nll, logSumExp] = g.compiled("CrossEntropy", [logits, targets], [column, column]);
-  return {
-    out: nll!,
-    backward: () => g.compiled("CrossEntropyGradient", [logits, targets, logSumExp!], [logits.shape])[0]!,
-  };
+  const [gradient, nll] = g.compiled(
+    "CrossEntropy",
+    [logits, targets],
+    [logits.shape, [logits.shape[0]!, 1]],
+  );
+  return { out: nll!, backward: () => gradient! };
 }
