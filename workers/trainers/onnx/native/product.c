@@ -1,7 +1,7 @@
 /*
  * Matrix products the way of Goto and van de Geijn ("Anatomy of high-performance matrix multiplication", ACM TOMS 34, 2008): a
- * block of b and one of a are copied into the order in which they are read, which also turns round what is turned, and the
- * result is made of tiles that stay in registers while a run of the inner axis is summed up.
+ * block of b, and one of a where that pays, is copied into the order in which it is read, which also turns round what is
+ * turned; and the result is made of tiles that stay in registers while a run of the inner axis is summed up.
  */
 #define _GNU_SOURCE
 #include "product.h"
@@ -12,20 +12,19 @@
 #include <sys/mman.h>
 #endif
 
-/* Lengths of a block along rows, the inner axis and columns: one of each fits the second cache. */
-#ifndef MOST_ROWS
-enum { MOST_ROWS = 120, MOST_INNER = 384, MOST_COLUMNS = 512 };
-#endif
-/* Numbers of a that are copied once, not for every block of columns. */
-#ifndef MOST_OF_A
-enum { MOST_OF_A = 3 << 18 };
-#endif
+/*
+ * Lengths of a block along rows, the inner axis and columns. An inner axis in one piece matters most: every further one reads
+ * and writes the result again.
+ */
+enum { MOST_ROWS = 120, MOST_INNER = 1024, MOST_COLUMNS = 512 };
+/* Columns of the result, at most, for which a turned a is not copied. */
+enum { NARROW = 256 };
 
 /* Copies of a block of a and one of b, for one thread at a time. */
 typedef struct Copies Copies;
 struct Copies {
   Copies *next;
-  _Alignas(64) float a[MOST_OF_A];
+  _Alignas(64) float a[MOST_ROWS * MOST_INNER];
   _Alignas(64) float b[MOST_INNER * MOST_COLUMNS];
 };
 

@@ -71,17 +71,25 @@ TARGET static void NAME(scale)(float *x, int64_t count, float factor) {
   for (int64_t i = 0; i < count; i++) x[i] *= factor;
 }
 
-/* out [height, width] = a·b, plus onto unless that is null. a [inner, ROWS], b [inner, WIDE]; height at most `rows` */
-TARGET INLINE void NAME(tile)(const int rows, const float *a, const float *b, int64_t inner, const float *onto, float *out,
-                              int64_t stride, int64_t height, int64_t width) {
+/*
+ * out [height, width] = a·b, plus onto unless that is null. b [inner, WIDE]; number (i, k) of a, of at least `rows` rows, is at
+ * i·row_step + k·inner_step.
+ */
+TARGET INLINE void NAME(tile)(const int rows, const float *a, int64_t row_step, int64_t inner_step, const float *b,
+                              int64_t inner, const float *onto, float *out, int64_t stride, int64_t height, int64_t width) {
   Vector sum[ROWS][2];
   UNROLL for (int i = 0; i < rows; i++) sum[i][0] = sum[i][1] = (Vector){0};
-  for (int64_t k = 0; k < inner; k++, a += ROWS, b += WIDE) {
+  /* Processors add one or two steps to an address at no cost. */
+  const float *third[ROWS / 3];
+  UNROLL for (int i = 0; i < ROWS / 3; i++) third[i] = a + 3 * i * row_step;
+  for (int64_t k = 0; k < inner; k++, b += WIDE) {
     const Vector left = *(const Vector *)b, right = *(const Vector *)(b + VECTOR);
     UNROLL for (int i = 0; i < rows; i++) {
-      sum[i][0] += a[i] * left;
-      sum[i][1] += a[i] * right;
+      const float x = third[i / 3][i % 3 * row_step];
+      sum[i][0] += x * left;
+      sum[i][1] += x * right;
     }
+    UNROLL for (int i = 0; i < ROWS / 3; i++) third[i] += inner_step;
   }
   if (height == rows && width == WIDE) {
     UNROLL for (int i = 0; i < rows; i++)
@@ -98,16 +106,26 @@ TARGET INLINE void NAME(tile)(const int rows, const float *a, const float *b, in
     for (int64_t j = 0; j < width; j++)
       out[i * stride + j] = onto ? onto[i * stride + j] + numbers[i][j] : numbers[i][j];
 }
-/* Fewer rows at the lower edge take less time. */
+/* Fewer rows at the lower edge take less time. a is a copied panel, as in most tiles. */
 TARGET static void NAME(edge_tile)(const float *a, const float *b, int64_t inner, const float *onto, float *out, int64_t stride,
                                    int64_t height, int64_t width) {
-  if (height <= ROWS / 3) NAME(tile)(ROWS / 3, a, b, inner, onto, out, stride, height, width);
-  else if (height <= 2 * ROWS / 3) NAME(tile)(2 * ROWS / 3, a, b, inner, onto, out, stride, height, width);
-  else NAME(tile)(ROWS, a, b, inner, onto, out, stride, height, width);
+  if (height <= ROWS / 3) NAME(tile)(ROWS / 3, a, 1, ROWS, b, inner, onto, out, stride, height, width);
+  else if (height <= 2 * ROWS / 3) NAME(tile)(2 * ROWS / 3, a, 1, ROWS, b, inner, onto, out, stride, height, width);
+  else NAME(tile)(ROWS, a, 1, ROWS, b, inner, onto, out, stride, height, width);
 }
 TARGET static __attribute__((noinline)) void NAME(whole_tile)(const float *a, const float *b, int64_t inner, const float *onto,
                                                               float *out, int64_t stride) {
-  NAME(tile)(ROWS, a, b, inner, onto, out, stride, ROWS, WIDE);
+  NAME(tile)(ROWS, a, 1, ROWS, b, inner, onto, out, stride, ROWS, WIDE);
+}
+/* The same of rows that were not copied: one behind the other, or beside each other. */
+TARGET static __attribute__((noinline)) void NAME(row_tile)(const float *a, int64_t row_step, const float *b, int64_t inner,
+                                                            const float *onto, float *out, int64_t stride, int64_t width) {
+  NAME(tile)(ROWS, a, row_step, 1, b, inner, onto, out, stride, ROWS, width);
+}
+TARGET static __attribute__((noinline)) void NAME(turned_tile)(const float *a, int64_t inner_step, const float *b,
+                                                               int64_t inner, const float *onto, float *out, int64_t stride,
+                                                               int64_t width) {
+  NAME(tile)(ROWS, a, 1, inner_step, b, inner, onto, out, stride, ROWS, width);
 }
 
 TARGET static void NAME(multiply)(const Product *p, Area area, Copies *copies) {
@@ -115,8 +133,8 @@ TARGET static void NAME(multiply)(const Product *p, Area area, Copies *copies) {
   const int64_t most_rows = even(area.row_end - area.row, MOST_ROWS, ROWS);
   const int64_t most_inner = even(p->inner, MOST_INNER, 16);
   const int64_t most_columns = even(area.column_end - area.column, MOST_COLUMNS, WIDE);
-  const int64_t padded_rows = (area.row_end - area.row + ROWS - 1) / ROWS * ROWS;
-  const int whole_a_fits = padded_rows * p->inner <= MOST_OF_A;
+  /* Rows of a are read where they are; columns, too, if they are read few times. Rows fewer than a tile's are copied. */
+  const int direct = !p->a_turned || area.column_end - area.column <= NARROW;
   for (int64_t column = area.column; column < area.column_end; column += most_columns) {
     const int64_t columns = least(most_columns, area.column_end - column);
     for (int64_t k = 0; k < p->inner; k += most_inner) {
@@ -127,19 +145,20 @@ TARGET static void NAME(multiply)(const Product *p, Area area, Copies *copies) {
       if (p->alpha != 1) NAME(scale)(copies->b, (columns + WIDE - 1) / WIDE * WIDE * inner, p->alpha);
       for (int64_t row = area.row; row < area.row_end; row += most_rows) {
         const int64_t rows = least(most_rows, area.row_end - row);
-        float *block = copies->a + (whole_a_fits ? k * padded_rows + (row - area.row) * inner : 0);
-        if (column == area.column || !whole_a_fits) {
-          if (p->a_turned) NAME(copy_a)(p->a + k * p->rows + row, p->rows, 0, inner, rows, block);
-          else NAME(copy_a)(p->a + row * p->inner + k, p->inner, 1, inner, rows, block);
-        }
+        const float *a = p->a + (p->a_turned ? k * p->rows + row : row * p->inner + k);
+        const int64_t not_copied = direct ? rows / ROWS * ROWS : 0;
+        if (p->a_turned) NAME(copy_a)(a + not_copied, p->rows, 0, inner, rows - not_copied, copies->a);
+        else NAME(copy_a)(a + not_copied * p->inner, p->inner, 1, inner, rows - not_copied, copies->a);
         for (int64_t j = 0; j < columns; j += WIDE)
           for (int64_t i = 0; i < rows; i += ROWS) {
-            const float *a = block + i * inner, *b = copies->b + j * inner;
+            const float *panel = copies->a + (i - not_copied) * inner, *b = copies->b + j * inner;
             float *out = p->out + (row + i) * stride + column + j;
             const float *onto = k > 0 ? out : p->onto ? p->onto + (out - p->out) : 0;
-            const int64_t height = rows - i, width = columns - j;
-            if (height >= ROWS && width >= WIDE) NAME(whole_tile)(a, b, inner, onto, out, stride);
-            else NAME(edge_tile)(a, b, inner, onto, out, stride, least(height, ROWS), least(width, WIDE));
+            const int64_t height = rows - i, width = least(columns - j, WIDE);
+            if (i < not_copied && p->a_turned) NAME(turned_tile)(a + i, p->rows, b, inner, onto, out, stride, width);
+            else if (i < not_copied) NAME(row_tile)(a + i * p->inner, p->inner, b, inner, onto, out, stride, width);
+            else if (height >= ROWS && width == WIDE) NAME(whole_tile)(panel, b, inner, onto, out, stride);
+            else NAME(edge_tile)(panel, b, inner, onto, out, stride, least(height, ROWS), width);
           }
       }
     }
