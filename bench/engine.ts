@@ -207,8 +207,8 @@ const right = (title: string, value: (r: Result) => string) => ({ title, value, 
 
 function print(results: Result[]): void {
   console.log(
-    `\nTokens per second. Peak: a large MatMul of ONNX Runtime, which is slower than the products of our own. One session: a batch in one pass, each operation shared by\n` +
-      `${THREADS} threads. PyTorch: the faster of eager, compiled.`,
+    `\nTokens per second. Peak: a large MatMul of ONNX Runtime, slower than the products of our own. One session: a batch in one\n` +
+      `pass, each operation shared by ${THREADS} threads. PyTorch: the faster of eager, compiled.`,
   );
   console.log(
     textTable<Result>(

@@ -4,7 +4,7 @@
  */
 import protobuf from "protobufjs/light.js";
 
-/** Domain of the operators in native/operations.c. */
+/** Domain of the operators in native/. */
 export const COMPILED_DOMAIN = "musweep";
 
 export type AttributeValue =

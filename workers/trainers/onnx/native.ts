@@ -1,6 +1,6 @@
 /**
  * The trainer's own compiled code: native/*.c, which `npm run build` compiles. What ONNX Runtime would do in a pass over
- * memory for every addition, a compiler does in one for a whole formula.
+ * memory for every addition, a compiler does in one for a whole formula; and its matrix products can be beaten.
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";

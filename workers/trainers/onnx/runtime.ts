@@ -133,7 +133,7 @@ const ELEMENT_TYPE: Record<ElementType, number> = { float32: 1, int32: 6, int64:
 const environment = create("CreateEnv", WARNINGS_OFF, "musweep");
 const memoryInfo = create("CreateCpuMemoryInfo", ARENA_ALLOCATOR, DEFAULT_MEMORY);
 
-/** The operators of native/onnx_operations.c. */
+/** The operators of native/onnx_operations.c and native/onnx_products.c. */
 const operators = create("CreateCustomOpDomain", COMPILED_DOMAIN);
 const customOperator = native.func("void* custom_operator(int)");
 const setSessionThreads = native.func("void set_session_threads(int)");

@@ -1,6 +1,6 @@
 /*
- * Makes matrix products known to ONNX Runtime as custom operators. Its own take a transposed copy for every product with a
- * transposed factor, and need more loads than multiplications in their innermost loop; docs/engine.md has the numbers.
+ * Makes matrix products known to ONNX Runtime as custom operators. Its own add up pieces of 128 in memory, and need copies of
+ * transposed left factors; docs/engine.md has the numbers.
  *
  * A node carries `shape`, the result's, [..., rows, columns]; `inner`; `a_turned`, `b_turned`; and `alpha`.
  */
