@@ -265,9 +265,9 @@ export class GraphBuilder {
   }
 
   /**
-   * What the outputs need, in an order that makes ONNX Runtime run them about as they were built: those whose results no other node uses
-   * come last, and of these the first is last, because there it begins. Left as built, the gradients of weights would wait
-   * for the end of the backward pass, when what they are made of has left the caches.
+   * What the outputs need, in an order that makes ONNX Runtime run it about as it was built: nodes whose results no other node
+   * uses come last, and of these the first is last, because there it begins. Left as built, the gradients of weights would
+   * wait for the end of the backward pass, when what they are made of has left the caches.
    */
   #listed(): readonly Node[] {
     const needed = new Set(this.#outputs.values());
@@ -322,13 +322,14 @@ export class GraphBuilder {
     let peak = 0;
     nodes.forEach((n, i) => {
       const over = overwritten(n);
-      const inPlace = over !== undefined && lastUse.get(over) === i && !outside.has(over);
       const made = n.outputs.filter((v) => !outside.has(v) && (lastUse.has(v) || !LEAVES_OUT.has(n.op)));
-      if (inPlace && made.includes(n.outputs[0]!)) alive -= bytesOf(over);
+      const isLastUse = over !== undefined && lastUse.get(over) === i && !outside.has(over);
+      const inPlace = isLastUse && made.includes(n.outputs[0]!);
+      if (inPlace) alive -= bytesOf(over);
       alive += made.reduce((sum, v) => sum + bytesOf(v), 0);
       peak = Math.max(peak, alive);
       for (const v of [...new Set(n.inputs), ...made]) {
-        if (outside.has(v) || (inPlace && v === over && made.includes(n.outputs[0]!))) continue;
+        if (outside.has(v) || (inPlace && v === over)) continue;
         if ((lastUse.get(v) ?? i) <= i) alive -= bytesOf(v);
       }
     });
