@@ -15,7 +15,7 @@ export type AttributeValue =
 
 export interface GraphNode {
   readonly op: string;
-  /** "" for ONNX's own operators, "com.microsoft" for ONNX Runtime's, COMPILED_DOMAIN for our own. */
+  /** "" for ONNX's own operators, COMPILED_DOMAIN for ours. */
   readonly domain: string;
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
@@ -129,7 +129,6 @@ export function encodeModel(graph: Graph): Uint8Array {
     producer_name: "musweep",
     opset_import: [
       { domain: "", version: ONNX_OPSET },
-      { domain: "com.microsoft", version: 1 },
       { domain: COMPILED_DOMAIN, version: 1 },
     ],
     graph: {

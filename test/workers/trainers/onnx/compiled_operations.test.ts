@@ -269,11 +269,13 @@ test("cross-entropy of a large vocabulary, and of logits that overflowed", () =>
 
 test("several threads give the bits of one", () => {
   const c = 300;
+  const LONG = 2 ** 22;
   const inputs: Record<string, TensorData> = {
     x: normals("x", ROWS * c),
     gain: normals("gain", c),
     dy: normals("dy", ROWS * c),
     w: normals("w", c * 80),
+    long: normals("long", LONG),
   };
   const bytes = (threads: number): Buffer => {
     const g = new GraphBuilder();
@@ -284,9 +286,12 @@ test("several threads give the bits of one", () => {
     const { dx, dGain } = norm.backward(dGate, dy);
     const wide = g.matmul(g.input("w", [c, 80]), dx, { transA: true, transB: true }); // [80, ROWS]
     const tall = g.matmul(dx, dy, { transA: true, onto: g.matmul(x, x, { transA: true }) }); // [c, c]
+    // Fewer rows and columns than threads.
+    const long = g.input("long", [1, LONG]);
+    const narrow = g.matmul(long, long, { transB: true }); // [1, 1]
     const heads = [x, dy].map((v) => g.reshape(v, [103, 10, c]));
     const many = g.matmul(heads[0]!, heads[1]!, { transB: true }); // [103, 10, 10]
-    const outputs: Record<string, Value> = { y: gated.out, dx, dGain, wide, tall, many };
+    const outputs: Record<string, Value> = { y: gated.out, dx, dGain, wide, tall, narrow, many };
     for (const [name, value] of Object.entries(outputs)) g.output(name, value);
     const graph = g.finish();
     const arrays = Object.fromEntries(
@@ -296,5 +301,5 @@ test("several threads give the bits of one", () => {
     return Buffer.concat(Object.values(arrays).map((a) => Buffer.from(a.buffer)));
   };
   const one = bytes(1);
-  for (const threads of [2, 3]) expect(Buffer.compare(bytes(threads), one)).toBe(0);
+  for (const threads of [2, 3, 5]) expect(Buffer.compare(bytes(threads), one)).toBe(0);
 });

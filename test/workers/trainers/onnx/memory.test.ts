@@ -8,6 +8,10 @@ import { TrainerProcess } from "./trainer_process.ts";
 
 const MEBIBYTE = 2 ** 20;
 const onLinux = test.skipIf(process.platform !== "linux");
+if (process.platform !== "linux")
+  console.warn(
+    "SKIPPED: what a trainer holds in memory is read from /proc, which only Linux has. Nothing checks it here.",
+  );
 
 /** VmHWM: the most resident bytes so far; VmRSS: those of now. */
 function residentBytes(trainer: TrainerProcess, field: "VmHWM" | "VmRSS"): number {

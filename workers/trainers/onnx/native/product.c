@@ -58,9 +58,9 @@ typedef struct {
   int64_t row, row_end, column, column_end;
 } Area;
 
-/* The length of `count` even pieces of at most `most` that cover a length; a multiple of `step`, as `most` is. */
+/* How long even pieces of at most `most` are that cover a length, which may be 0; a multiple of `step`, as `most` is. */
 INLINE int64_t even(int64_t length, int64_t most, int64_t step) {
-  const int64_t pieces = (length + most - 1) / most;
+  const int64_t pieces = length > most ? (length + most - 1) / most : 1;
   return ((length + pieces - 1) / pieces + step - 1) / step * step;
 }
 
