@@ -4,12 +4,13 @@
  */
 import { z } from "zod";
 
-/** In the order of the forward pass. */
+/** Of the model that ships, in the order of the forward pass. */
 export const COORDINATE_MODULES = ["embedding", "attention_scores", "attention", "ffn", "logits"] as const;
 export type CoordinateModule = (typeof COORDINATE_MODULES)[number];
 
-export const moduleSizeSchema = z.strictObject({
-  module: z.enum(COORDINATE_MODULES),
+export const moduleSizeSchema = z.object({
+  /** A script names its own; "logits", and "attention_scores", mean what they mean in the model that ships. */
+  module: z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9_. -]{0,63}$/),
   /** From 0; null for what the model has once. */
   layer: z.int().nonnegative().nullable(),
   /** Mean absolute activation; null when not finite. */

@@ -6,9 +6,15 @@ import { z } from "zod";
 
 export const DATA_FILES = { meta: "meta.json", train: "train.bin", validation: "validation.bin" };
 
+/** The shape of a data set's name. */
+export const DATA_HASH = /^[0-9a-f]{16,64}$/;
+
 export const dataMetaSchema = z.strictObject({
   version: z.literal(1),
-  /** Content hash: over the tokenizer's name, the vocabulary size, and the bytes of both files. */
+  /**
+   * Content hash: the first 32 hexadecimal digits of SHA-256 over "<tokenizer>\n<vocabulary size>", and then, for the training and
+   * the validation file, "\n<bytes>\n" and its bytes.
+   */
   hash: z.string(),
   /** For people: where the text came from. */
   source: z.string(),

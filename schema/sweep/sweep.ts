@@ -6,25 +6,31 @@
  * file is read (orchestrator/sweep/), as are all rules that involve more than one field.
  */
 import { z } from "zod";
-import { type Axes, axesSchema, axisShape, TAKEN } from "./axes.ts";
-import { HYPERPARAMETERS as h, PAPER } from "./hyperparameters.ts";
+import { DEVICES, ENGINES, type Placement } from "../wire/need.ts";
+import {
+  BUILT_IN_TRAINER,
+  LIMITS,
+  OPTIMIZERS,
+  revisionSchema,
+  type Setting,
+  settingNameSchema,
+  settingSchema,
+  trainerNameSchema,
+} from "../wire/plan.ts";
+import { type Axes, axesSchema, axisShape } from "./axes.ts";
+import {
+  fieldsOf,
+  type HyperparameterName,
+  HYPERPARAMETERS as h,
+  TAKEN,
+  withDefault,
+} from "./hyperparameters.ts";
+import { questionShape } from "./question.ts";
+import { PARAMETERIZATIONS, type Parameterization, RULES } from "./rules.ts";
+import { searchSchema } from "./search.ts";
 
 const CORPORA = ["state-of-the-union", "moby-dick"] as const;
 const TOKENIZERS = ["bytes", "gpt2"] as const;
-const OPTIMIZERS = ["adamw"] as const;
-export type Optimizer = (typeof OPTIMIZERS)[number];
-
-/** The same schema with a default that its description names. */
-const withDefault = <T extends z.ZodType>(
-  schema: T,
-  value: z.util.NoUndefined<z.output<T>>,
-  reason?: string,
-) =>
-  schema
-    .default(value)
-    .describe(
-      `${schema.description} Default ${JSON.stringify(value)}${reason === undefined ? "" : `: ${reason}`}.`,
-    );
 
 const tokenizer = z
   .enum(TOKENIZERS)
@@ -36,6 +42,32 @@ const validationFraction = z
   .max(0.5)
   .default(0.05)
   .describe("Fraction of the tokens held out for the validation loss, never trained on. Default 0.05.");
+
+const limitTokens = z
+  .int()
+  .min(4)
+  .optional()
+  .describe(
+    "Only so many tokens are made, of the beginning of the source, both splits together. Default: all.",
+  );
+const ownText = {
+  field: z
+    .string()
+    .min(1)
+    .default("text")
+    .describe("Field that holds the text of a .jsonl line. Default text."),
+  max_expansion: z
+    .number()
+    .min(1)
+    .optional()
+    .describe(
+      "How many times as long as its .gz or .zst file a text may be. Default 200; 64 MiB are always allowed.",
+    ),
+  tokenizer,
+  validation_fraction: validationFraction,
+  limit_tokens: limitTokens,
+};
+const pattern = z.string().min(1).max(4096);
 
 export const dataSchema = z
   .union(
@@ -49,25 +81,33 @@ export const dataSchema = z
             ),
           tokenizer,
           validation_fraction: validationFraction,
+          limit_tokens: limitTokens,
         })
         .describe("A shipped corpus."),
       z
         .strictObject({
           file: z
             .string()
-            .regex(/\.(txt|jsonl)(\.(gz|zst))?$/, {
-              error: "expected a .txt or .jsonl file, plain, .gz or .zst",
+            .regex(/\.(txt|jsonl|ndjson|json)(\.(gz|zst))?$/, {
+              error:
+                "expected a .txt, .jsonl, .ndjson or .json file, plain, .gz or .zst; a table (.parquet, .csv) is written as lines first, such as pandas.read_parquet(FILE).to_json(OUT, orient='records', lines=True)",
             })
-            .describe("Path, relative to the sweep file: .txt or .jsonl, plain, .gz or .zst."),
-          field: z
-            .string()
-            .min(1)
-            .default("text")
-            .describe("Field that holds the text of a .jsonl line. Default text."),
-          tokenizer,
-          validation_fraction: validationFraction,
+            .describe(
+              "Path, relative to the sweep file: .txt, or .jsonl, .ndjson or .json with an object on each line; plain, .gz or .zst.",
+            ),
+          ...ownText,
         })
         .describe("Your own text."),
+      z
+        .strictObject({
+          files: z
+            .union([pattern, z.array(pattern).min(1).max(100)])
+            .describe(
+              "A folder, or a pattern such as texts/**/*.txt, or a list of them, relative to the sweep file: each file a document, in the order of their paths. Plain, .gz or .zst; of .jsonl files each line is a document.",
+            ),
+          ...ownText,
+        })
+        .describe("Your own texts, in many files."),
       z
         .strictObject({
           tokens: z
@@ -86,23 +126,32 @@ export const dataSchema = z
           vocab_size: z
             .int()
             .min(2)
-            .max(2 ** 32)
+            .max(LIMITS.vocab_size)
             .describe("Number of token ids; every id is below it."),
           dtype: z.enum(["uint16", "uint32"]).default("uint16").describe("Type of one id. Default uint16."),
+          header_bytes: z
+            .int()
+            .nonnegative()
+            .max(2 ** 20)
+            .optional()
+            .describe(
+              "Bytes before the first id, which are passed over; llm.c's files have 1024. Default 0.",
+            ),
           validation_fraction: validationFraction,
+          limit_tokens: limitTokens,
         })
         .describe("Token files."),
     ],
-    { error: "{corpus: state-of-the-union}, {file: my.txt} or {tokens: train.bin, vocab_size: 50257}" },
+    {
+      error:
+        "{corpus: state-of-the-union}, {file: my.txt}, {files: texts/**/*.txt} or {tokens: train.bin, vocab_size: 50257}",
+    },
   )
-  .describe("What is trained on: `corpus`, `file` or `tokens`.");
+  .describe("What is trained on: `corpus`, `file`, `files` or `tokens`.");
 
 const modelSection = z
   .strictObject({
-    width: h.width.optional(),
-    sparsity: withDefault(h.sparsity, 0),
-    layers: h.layers.optional(),
-    d_head: withDefault(h.d_head, 64, "the paper's"),
+    ...fieldsOf("model"),
     ffn: z
       .union([
         z
@@ -110,6 +159,7 @@ const modelSection = z
             ratio: z
               .number()
               .positive()
+              .max(1000)
               .default(8 / 3)
               .describe(
                 "Feed-forward width over model width. Default 8/3: SwiGLU then costs what a 4× block does.",
@@ -117,6 +167,7 @@ const modelSection = z
             multiple_of: z
               .int()
               .positive()
+              .max(LIMITS.ffn_width)
               .default(1)
               .describe("The result is rounded to the nearest multiple of this. Default 1."),
           })
@@ -125,35 +176,21 @@ const modelSection = z
       ])
       .prefault({})
       .describe("Feed-forward width: {ratio, multiple_of} or {width}."),
-    sequence_length: h.sequence_length.optional(),
-    norm: withDefault(h.norm, "rmsnorm"),
-    norm_eps: withDefault(h.norm_eps, 1e-5),
-    positions: withDefault(h.positions, "alibi", "the paper's"),
-    tied_embeddings: withDefault(h.tied_embeddings, true, "the paper's"),
-    mask: withDefault(h.mask, "exact"),
   })
   .describe("The decoder language model: pre-norm blocks of attention and SwiGLU.");
 
 const trainingSection = z
   .strictObject({
-    steps: h.steps.optional(),
-    tokens: h.tokens.optional(),
-    batch_size: h.batch_size.optional(),
+    ...fieldsOf("training"),
     micro_batch_size: z
       .int()
       .positive()
+      .max(LIMITS.batch_size)
       .nullable()
       .default(null)
       .describe(
         "Sequences per forward and backward pass; divides batch_size. Default null: the trainer chooses. Changes speed and memory, not the method.",
       ),
-    seed: withDefault(h.seed, 1),
-    warmup_steps: h.warmup_steps.optional(),
-    warmup_fraction: h.warmup_fraction
-      .optional()
-      .describe(`${h.warmup_fraction.description} Default 0.1 when warmup_steps is absent: the paper's.`),
-    schedule: withDefault(h.schedule, "linear", "the paper's"),
-    final_fraction: withDefault(h.final_fraction, 0.1, "the paper's; 0 decays to zero"),
     optimizer: z
       .strictObject({
         name: z
@@ -167,26 +204,23 @@ const trainingSection = z
           .describe(
             "Learning-rate rules are derived per optimizer; there are rules for adamw. Default adamw.",
           ),
-        beta1: withDefault(h.beta1, 0.9),
-        beta2: withDefault(h.beta2, 0.95, "the paper's group's"),
-        eps: withDefault(h.eps, 1e-8),
-        weight_decay: withDefault(h.weight_decay, 0),
-        decay_mode: withDefault(h.decay_mode, "none", "a sweep that decays says how"),
+        ...fieldsOf("training.optimizer"),
       })
       .prefault({})
       .describe("AdamW and its decay."),
-    clip_norm: withDefault(h.clip_norm, 1),
     evaluation: z
       .strictObject({
         every_steps: z
           .int()
           .positive()
+          .max(LIMITS.steps)
           .nullable()
           .default(null)
           .describe("Validation loss every so many steps. Default null: only after the last step."),
         sequences: z
           .int()
           .positive()
+          .max(LIMITS.evaluation_sequences)
           .default(256)
           .describe("Validation sequences, evenly spaced over the held-out tokens. Default 256."),
       })
@@ -197,6 +231,7 @@ const trainingSection = z
         patience_steps: z
           .int()
           .positive()
+          .max(LIMITS.steps)
           .default(100)
           .describe(
             "A run whose training loss stays above its value at step 1 for this many steps in a row ends as diverged. Default 100.",
@@ -207,60 +242,51 @@ const trainingSection = z
   })
   .describe("Length, batch, schedule and optimizer.");
 
-const overridesOf = <T extends z.ZodRawShape>(shape: T) =>
-  z.strictObject(shape).partial().optional().describe("Values for this parameterization alone.");
-const scaledOverrides = {
-  learning_rate: h.learning_rate,
-  init_std: h.init_std,
-  alpha_input: h.alpha_input,
-  alpha_output: h.alpha_output,
-};
+const overrideFields = { learning_rate: h.learning_rate, init_std: h.init_std };
+const alphaFields = { alpha_input: h.alpha_input, alpha_output: h.alpha_output };
+type Override = z.ZodOptional<
+  z.ZodObject<
+    { [K in keyof (typeof overrideFields & typeof alphaFields)]: z.ZodOptional<(typeof h)[K]> },
+    z.core.$strict
+  >
+>;
+
+const overridesShape = Object.fromEntries(
+  PARAMETERIZATIONS.map((parameterization) => [
+    parameterization,
+    z
+      .strictObject(
+        RULES[parameterization].has_alphas ? { ...overrideFields, ...alphaFields } : overrideFields,
+      )
+      .partial()
+      .optional()
+      .describe("Values for this parameterization alone."),
+  ]),
+) as unknown as Record<Parameterization, Override>;
 
 const baseSection = z
   .strictObject({
-    width: h.base_width
-      .optional()
-      .describe(
-        `${h.base_width.description} Needed by every parameterization but sp; the paper's proxy has ${PAPER.base_width}, and the default init_std, alpha_input and alpha_output belong to it.`,
-      ),
+    ...fieldsOf("base"),
     ffn_width: h.ffn_width
       .optional()
       .describe(
         "Feed-forward width of the proxy. Default: the model's ffn rule at the base width. Needed when ffn is a fixed width, or ffn_width an axis.",
       ),
     density: withDefault(h.density.describe("Density of the proxy's masked matrices."), 1, "a dense proxy"),
-    learning_rate: h.learning_rate
-      .optional()
-      .describe(
-        `${h.learning_rate.description} Used where it is no axis. The paper's proxy has ${PAPER.learning_rate}.`,
-      ),
-    init_std: h.init_std
-      .optional()
-      .describe(
-        `${h.init_std.description} For every parameterization without an override. Default ${PAPER.init_std}, and ${PAPER.init_std_sp} for sp: the paper's.`,
-      ),
-    alpha_input: withDefault(h.alpha_input, PAPER.alpha_input, "the paper's"),
-    alpha_output: withDefault(h.alpha_output, PAPER.alpha_output, "the paper's"),
     scale_residual_outputs: z
       .boolean()
       .default(true)
       .describe(
-        "Divide the initial weights of the two matrices that write to the residual stream (attention output, feed-forward down) by √(2·layers), alike in all parameterizations. Default true.",
+        "Divide the initial weights of the two matrices that write to the residual stream (attention output, feed-forward down) by √(2·layers), alike in all parameterizations but completep and its relative, which never do. Default true.",
       ),
     overrides: z
-      .strictObject({
-        sp: overridesOf({ learning_rate: h.learning_rate, init_std: h.init_std }),
-        mup: overridesOf(scaledOverrides),
-        supar: overridesOf(scaledOverrides),
-        "supar-init-only": overridesOf(scaledOverrides),
-        "supar-lr-only": overridesOf(scaledOverrides),
-      })
+      .strictObject(overridesShape)
       .prefault({})
       .describe("Values for one parameterization in place of those above."),
   })
   .describe("The proxy model and the values tuned on it, from which the multipliers start.");
 
-const phaseName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, {
+export const sweepNameSchema = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, {
   error: "expected a name of up to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit",
 });
 
@@ -297,6 +323,7 @@ const coordinateCheckSchema = z
     heads: z
       .int()
       .positive()
+      .max(LIMITS.width)
       .optional()
       .describe("Along width, keep this many heads: d_head is width / heads. Default: d_head stays."),
     learning_rate: withDefault(
@@ -304,7 +331,12 @@ const coordinateCheckSchema = z
       2 ** -9,
       "low enough that ten steps without warm-up stay tame in small models",
     ),
-    steps: z.int().positive().max(1000).default(10).describe("Updates. Default 10: the paper's."),
+    steps: z
+      .int()
+      .positive()
+      .max(LIMITS.coordinate_steps)
+      .default(10)
+      .describe("Updates. Default 10: the paper's."),
     seeds: z.int().positive().max(1000).default(5).describe("How many seeds, from 1. Default 5."),
     batch_size: withDefault(h.batch_size, 4, "the paper's"),
     tolerance: z
@@ -326,9 +358,42 @@ const coordinateCheckSchema = z
   );
 export type CoordinateCheck = NonNullable<z.output<typeof coordinateCheckSchema>>;
 
+/** Phases of one sweep: a chain of them takes weeks long before there are so many. */
+const MAX_PHASES = 100;
+
+/** The sections of the file that a phase may have of its own, over those of the file. */
+export const sectionsSchema = z.strictObject({
+  model: modelSection.prefault({}),
+  training: trainingSection.prefault({}),
+  base: baseSection.prefault({}),
+  tune: tuneSchema,
+  extend: extendSchema,
+  refine: refineSchema,
+  search: searchSchema,
+  ...questionShape,
+  coordinate_check: coordinateCheckSchema,
+});
+export type Sections = z.output<typeof sectionsSchema>;
+
+const placement = {
+  device: z
+    .enum([...DEVICES, "any"])
+    .optional()
+    .describe(
+      "Where the runs are trained: cpu, cuda, or any. Default any: whatever worker is free. It changes no run, only who takes it.",
+    ),
+  engine: z
+    .enum(ENGINES)
+    .optional()
+    .describe(
+      "Of the trainer that comes with musweep, the engine that trains the runs: musweep-cpu or musweep-torch. Default: whichever can; bfloat16 needs musweep-torch.",
+    ),
+};
+
 const phaseSchema = z
   .strictObject({
-    name: phaseName.describe("What the phase is called in `from`, tables and SQL."),
+    name: sweepNameSchema.describe("What the phase is called in `from`, tables and SQL."),
+    ...placement,
     model: modelSection.optional().describe("Values in place of the sweep's model section."),
     training: trainingSection.optional().describe("Values in place of the sweep's training section."),
     base: baseSection.optional().describe("Values in place of the sweep's base section."),
@@ -336,6 +401,8 @@ const phaseSchema = z
     tune: tuneSchema,
     extend: extendSchema,
     refine: refineSchema,
+    search: searchSchema,
+    ...questionShape,
     coordinate_check: coordinateCheckSchema,
     allow_unbracketed: z
       .boolean()
@@ -348,23 +415,51 @@ const phaseSchema = z
 
 export const sweepSchema = z
   .strictObject({
-    name: phaseName.describe("What the sweep is called in commands, tables and pages."),
-    data: dataSchema,
-    model: modelSection.prefault({}),
-    training: trainingSection.prefault({}),
-    base: baseSection.prefault({}),
+    name: sweepNameSchema.describe("What the sweep is called in commands, tables and pages."),
+    data: dataSchema.optional(),
+    trainer: trainerNameSchema
+      .refine((name) => ![...ENGINES, "torch"].includes(name), {
+        error:
+          "is an engine of musweep, no trainer of another name; write engine: musweep-torch, or musweep-cpu",
+      })
+      .default(BUILT_IN_TRAINER)
+      .describe(
+        `Who trains the runs. Default ${BUILT_IN_TRAINER}: the one that comes with musweep, on whichever engine. Another trainer's runs are other runs.`,
+      ),
+    revision: revisionSchema
+      .default("1")
+      .describe('A word for the trainer\'s state: a new one trains everything anew. Default "1".'),
+    priority: z
+      .number()
+      .min(0.01)
+      .max(100)
+      .default(1)
+      .describe(
+        "Its share of the workers beside other sweeps that wait: 2 gets twice the computation of 1. Changes when runs are trained, not what they are. Default 1.",
+      ),
+    ...placement,
+    settings: z
+      .record(settingNameSchema, settingSchema)
+      .optional()
+      .describe(
+        "Anything else that the script of another trainer reads, by name, such as {dropout: 0.1}; any of them can be an axis. For trainers with a model and data of their own: without data.",
+      ),
+    data_version: z
+      .string()
+      .min(1)
+      .max(200)
+      .optional()
+      .describe("A word for the data of such a trainer: other words are other runs."),
+    ...sectionsSchema.shape,
     axes: axesSchema.optional(),
     phases: z
       .array(phaseSchema)
       .min(1)
+      .max(MAX_PHASES)
       .optional()
       .describe(
         "In place of `axes`: grids that are trained one after the other, a later one with what an earlier one found.",
       ),
-    tune: tuneSchema,
-    extend: extendSchema,
-    refine: refineSchema,
-    coordinate_check: coordinateCheckSchema,
     keep_weights: z
       .boolean()
       .default(false)
@@ -374,14 +469,40 @@ export const sweepSchema = z
 
 /** A sweep file as written, every default filled in. */
 export type SweepFile = z.output<typeof sweepSchema>;
-export type SweepData = SweepFile["data"];
+export type SweepData = NonNullable<SweepFile["data"]>;
+
+/** What a file says to a trainer with a model and data of its own, beside the numbers that follow from the rules. */
+export interface Script {
+  settings: Record<string, Setting>;
+  data_version: string | null;
+  /** Names of hyperparameters that the file gives a value; the others have defaults, which are for the model that ships. */
+  said: HyperparameterName[];
+  /** Where the file says it. */
+  patience_steps: number | null;
+}
 
 /** One phase with every section decided: the sweep's, and the phase's own over them. */
 export interface Phase
-  extends Pick<SweepFile, "model" | "training" | "base" | "tune" | "extend" | "refine" | "keep_weights"> {
+  extends Placement,
+    Pick<
+      SweepFile,
+      | "trainer"
+      | "revision"
+      | "model"
+      | "training"
+      | "base"
+      | "tune"
+      | "extend"
+      | "refine"
+      | "search"
+      | keyof typeof questionShape
+      | "keep_weights"
+    > {
   name: string;
   axes: Axes;
   allow_unbracketed: boolean;
+  /** Absent: its runs train the model that ships. */
+  script?: Script;
   /** What the phase is, where it is a coordinate check: how long its runs are measured, and what counts as flat. */
   coordinates?: { steps: number; tolerance: number };
   /** The coordinate check that has to pass before the phase starts. */
@@ -391,7 +512,10 @@ export interface Phase
 /** A sweep file as read. One without `phases` has a single phase, called "grid". */
 export interface Sweep {
   name: string;
-  data: SweepData;
+  /** Its share of the workers beside other sweeps. */
+  priority: number;
+  /** Absent: the trainer has its own. */
+  data?: SweepData;
   phases: [Phase, ...Phase[]];
   /** The coordinate check of each phase that has one. Those that are required are among the phases too. */
   checks: Phase[];

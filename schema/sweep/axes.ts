@@ -3,27 +3,49 @@
  * drawn at random. Only shapes here; their meaning is in orchestrator/sweep/.
  */
 import { z } from "zod";
-import { HYPERPARAMETERS as h } from "./hyperparameters.ts";
+import { settingNameSchema, settingSchema } from "../wire/plan.ts";
+import {
+  HYPERPARAMETER_NAMES,
+  type HyperparameterName,
+  HYPERPARAMETERS as h,
+  rowOf,
+  TABLE,
+  TAKEN,
+  type Table,
+} from "./hyperparameters.ts";
 
-/** Hyperparameters that are tuned: their optimum can be sought, and a phase can take it from an earlier one. */
-export const TAKEN = ["learning_rate", "init_std", "alpha_input", "alpha_output"] as const;
-export type TakenName = (typeof TAKEN)[number];
-
-/** Points a range or a random draw may have at most; a sweep's total is limited when it is read. */
+/** Points a list, a range or a random draw may have at most; a sweep's total is limited when it is read. */
 export const MAX_AXIS_POINTS = 100_000;
+/** Grids of one phase. */
+const MAX_GRIDS = 1000;
 
-const exponents = z
-  .strictObject({
-    from: z.number().min(-1000).max(1000).describe("First exponent."),
-    to: z.number().min(-1000).max(1000).describe("Last exponent, included when a step falls on it."),
-    step: z.number().positive().default(1).describe("Distance of two exponents, octaves."),
-  })
-  .meta({ id: "exponents", description: "Exponents of two." });
+/** @param largest beyond which a power is no number any more */
+const exponentsOf = (largest: number, step: string) =>
+  z.strictObject({
+    from: z.number().min(-largest).max(largest).describe("First exponent."),
+    to: z.number().min(-largest).max(largest).describe("Last exponent, included when a step falls on it."),
+    step: z.number().positive().default(1).describe(step),
+  });
+const exponents = exponentsOf(1000, "Distance of two exponents, octaves.").meta({
+  id: "exponents",
+  description: "Exponents of two.",
+});
 
 const logRange = z.strictObject({ log2: exponents }).meta({
   id: "powers_of_two",
   description: "Exact powers of two: {log2: {from: -3, to: -1}} is 1/8, 1/4, 1/2.",
 });
+const decades = z
+  .strictObject({
+    log10: exponentsOf(300, "Distance of two exponents, decades: 0.5 gives about three values in ten.").meta({
+      id: "exponents_of_ten",
+      description: "Exponents of ten.",
+    }),
+  })
+  .meta({
+    id: "powers_of_ten",
+    description: "Powers of ten: {log10: {from: -4, to: -2}} is 0.0001, 0.001, 0.01.",
+  });
 const multiples = z
   .strictObject({
     multiples_of: z.number().positive().describe("The value at exponent 0."),
@@ -49,10 +71,10 @@ const seedCount = z
   })
   .describe("Consecutive seeds: {count: 3} is 1, 2, 3.");
 
-const rangeSchema = z.union([logRange, multiples, linearRange]);
+const rangeSchema = z.union([logRange, decades, multiples, linearRange]);
 export type Range = z.output<typeof rangeSchema> | z.output<typeof seedCount>;
 
-const list = <T extends z.ZodType>(value: T) => z.array(value).min(1);
+const list = <T extends z.ZodType>(value: T) => z.array(value).min(1).max(MAX_AXIS_POINTS);
 const choices = <T extends z.ZodType>(value: T) =>
   z.union([value, list(value)]).describe(`${value.description}\n\nOne value or a list.`);
 const numbers = <T extends z.ZodType>(value: T) =>
@@ -60,21 +82,34 @@ const numbers = <T extends z.ZodType>(value: T) =>
     .union([value, list(value), ...rangeSchema.options])
     .describe(`${value.description}\n\nOne value, a list, or a range.`);
 
+const factor = z
+  .number()
+  .positive()
+  .max(1e6)
+  .refine((value) => value <= 0 || value >= 1e-6, { error: "expected at least 1e-6" });
+
+const settings = z.record(settingNameSchema, settingSchema);
+const OWN_SETTINGS = "Settings of a script's own, by name";
+/** For editors: the file's reader takes such keys for what stands in `settings`. */
+const DOTTED = {
+  patternProperties: { "^settings\\.": { description: "settings.dropout is dropout in settings." } },
+};
+
 /** What an earlier phase found, times some factors; `multiples` has its default where the axes are read. */
 const takenSchema = z
   .strictObject({
     from: z.string().describe("Name of the earlier phase."),
     at: z
-      .strictObject(h)
+      .strictObject({ ...h, settings: settings.describe(`${OWN_SETTINGS}.`) })
       .partial()
       .prefault({})
       .describe(
         "Which of its curves, such as {sparsity: 0}. The parameterization is the same one unless given here. Default {}: there is only one.",
       ),
-    multiples: list(z.number().positive())
+    multiples: list(factor)
       .optional()
       .describe(
-        "The value found is multiplied by each of these. Default [0.5, 1, 2] for learning_rate, and [1] for the others.",
+        `The value found is multiplied by each of these. Default ${TAKEN.map((name) => `${JSON.stringify(rowOf(name).multiples)} for ${name}`).join(", ")}.`,
       ),
   })
   .meta({
@@ -88,44 +123,26 @@ const takeable = <T extends z.ZodType>(value: T) =>
     .union([value, list(value), ...rangeSchema.options, takenSchema])
     .describe(`${value.description}\n\nOne value, a list, a range, or what an earlier phase found.`);
 
-export const axisShape = {
-  parameterization: choices(h.parameterization),
-  width: numbers(h.width),
-  sparsity: numbers(h.sparsity),
-  density: numbers(h.density),
-  learning_rate: takeable(h.learning_rate),
-  seed: z
-    .union([list(h.seed), seedCount], {
+const seeds = <T extends z.ZodType>(value: T) =>
+  z
+    .union([list(value), seedCount], {
       error: "a list of seeds such as [1, 2], or {count: 3} for three of them",
     })
-    .describe(`${h.seed.description}\n\nA list, or {count: 3} for three seeds.`),
-  init_std: takeable(h.init_std),
-  alpha_input: takeable(h.alpha_input),
-  alpha_output: takeable(h.alpha_output),
-  weight_decay: numbers(h.weight_decay),
-  decay_mode: choices(h.decay_mode),
-  layers: numbers(h.layers),
-  d_head: numbers(h.d_head),
-  ffn_width: numbers(h.ffn_width),
-  sequence_length: numbers(h.sequence_length),
-  norm: choices(h.norm),
-  norm_eps: numbers(h.norm_eps),
-  positions: choices(h.positions),
-  tied_embeddings: choices(h.tied_embeddings),
-  mask: choices(h.mask),
-  steps: numbers(h.steps),
-  tokens: numbers(h.tokens),
-  batch_size: numbers(h.batch_size),
-  warmup_steps: numbers(h.warmup_steps),
-  warmup_fraction: numbers(h.warmup_fraction),
-  schedule: choices(h.schedule),
-  final_fraction: numbers(h.final_fraction),
-  beta1: numbers(h.beta1),
-  beta2: numbers(h.beta2),
-  eps: numbers(h.eps),
-  clip_norm: numbers(h.clip_norm),
-  base_width: numbers(h.base_width),
-};
+    .describe(`${value.description}\n\nA list, or {count: 3} for three seeds.`);
+
+/** By the kind of values that a row of the table says. */
+const AXIS_KINDS = { choices, numbers, tuned: takeable, seeds };
+type AxisSchema<Kind, T extends z.ZodType> = Kind extends "choices"
+  ? ReturnType<typeof choices<T>>
+  : Kind extends "numbers"
+    ? ReturnType<typeof numbers<T>>
+    : Kind extends "tuned"
+      ? ReturnType<typeof takeable<T>>
+      : ReturnType<typeof seeds<T>>;
+
+export const axisShape = Object.fromEntries(
+  HYPERPARAMETER_NAMES.map((name) => [name, AXIS_KINDS[TABLE[name].axis](h[name] as z.ZodType)]),
+) as { [K in HyperparameterName]: AxisSchema<Table[K]["axis"], Table[K]["schema"]> };
 
 const bounds = z.strictObject({ from: z.number(), to: z.number() });
 const positiveBounds = z.strictObject({ from: z.number().positive(), to: z.number().positive() });
@@ -143,48 +160,35 @@ const continuous = <T extends z.ZodType>(value: T) =>
 
 A distribution.`);
 
+type DrawnSchema<Kind, T extends z.ZodType> = Kind extends "range"
+  ? ReturnType<typeof continuous<T>>
+  : ReturnType<typeof choice<T>>;
+
 /** Real-valued hyperparameters have densities to draw from; the rest are drawn from a list. */
-const distributionShape = {
-  parameterization: choice(h.parameterization),
-  width: choice(h.width),
-  sparsity: continuous(h.sparsity),
-  density: continuous(h.density),
-  learning_rate: continuous(h.learning_rate),
-  seed: choice(h.seed),
-  init_std: continuous(h.init_std),
-  alpha_input: continuous(h.alpha_input),
-  alpha_output: continuous(h.alpha_output),
-  weight_decay: continuous(h.weight_decay),
-  decay_mode: choice(h.decay_mode),
-  layers: choice(h.layers),
-  d_head: choice(h.d_head),
-  ffn_width: choice(h.ffn_width),
-  sequence_length: choice(h.sequence_length),
-  norm: choice(h.norm),
-  norm_eps: continuous(h.norm_eps),
-  positions: choice(h.positions),
-  tied_embeddings: choice(h.tied_embeddings),
-  mask: choice(h.mask),
-  steps: choice(h.steps),
-  tokens: choice(h.tokens),
-  batch_size: choice(h.batch_size),
-  warmup_steps: choice(h.warmup_steps),
-  warmup_fraction: continuous(h.warmup_fraction),
-  schedule: choice(h.schedule),
-  final_fraction: continuous(h.final_fraction),
-  beta1: continuous(h.beta1),
-  beta2: continuous(h.beta2),
-  eps: continuous(h.eps),
-  clip_norm: continuous(h.clip_norm),
-  base_width: choice(h.base_width),
-};
+const distributionShape = Object.fromEntries(
+  HYPERPARAMETER_NAMES.map((name) => {
+    const schema = h[name] as z.ZodType;
+    return [name, TABLE[name].drawn === "range" ? continuous(schema) : choice(schema)];
+  }),
+) as { [K in HyperparameterName]: DrawnSchema<Table[K]["drawn"], Table[K]["schema"]> };
+
+/** Hyperparameters, and settings of a script's own. */
+const rowSchema = z
+  .strictObject({ ...h, settings: settings.describe(`${OWN_SETTINGS}.`) })
+  .partial()
+  .meta(DOTTED);
 
 const gridSchema = z
   .strictObject({
     ...z.strictObject(axisShape).partial().shape,
+    settings: z
+      .record(settingNameSchema, z.union([settingSchema, list(settingSchema), ...rangeSchema.options]))
+      .optional()
+      .describe(`${OWN_SETTINGS}: one value, a list, or a range each, such as {dropout: [0, 0.1]}.`),
     together: z
-      .array(z.strictObject(h).partial())
+      .array(rowSchema)
       .min(1)
+      .max(MAX_AXIS_POINTS)
       .optional()
       .describe(
         "Hyperparameters varied in step: a list of rows, each giving a value to the same names, such as {width: 768, sparsity: 0}, {width: 1088, sparsity: 0.5}.",
@@ -205,10 +209,12 @@ const gridSchema = z
       .optional()
       .describe("Points drawn at random; each is crossed with every other axis of the grid."),
   })
-  .meta({ id: "grid", description: "One grid: every combination of its axes." });
+  .meta({ id: "grid", description: "One grid: every combination of its axes.", ...DOTTED });
 export type GridFile = z.output<typeof gridSchema>;
 
 export const axesSchema = z
-  .union([gridSchema, z.array(gridSchema).min(1)], { error: "a map of axes, or a list of such maps" })
+  .union([gridSchema, z.array(gridSchema).min(1).max(MAX_GRIDS)], {
+    error: "a map of axes, or a list of such maps",
+  })
   .describe("What is varied: one grid, or a list of grids whose union is trained.");
 export type Axes = z.output<typeof axesSchema>;

@@ -1,24 +1,27 @@
 /**
- * The tables and views of schema/migrations/ as drizzle sees them. The SQL files are the truth (they carry the checks,
+ * The tables and views of schema/database/migrations/ as drizzle sees them. The SQL files are the truth (they carry the checks,
  * indexes and comments); a test holds a freshly migrated database against these declarations.
  */
 import { integer, primaryKey, real, sqliteTable, sqliteView, text } from "drizzle-orm/sqlite-core";
-import { TAKEN } from "./axes.ts";
-import { COORDINATE_MODULES } from "./coordinates.ts";
-
-export const RUN_STATES = [
-  "pending",
-  "queued",
-  "running",
-  "finished",
-  "diverged",
-  "failed",
-  "cancelled",
-] as const;
-export type RunState = (typeof RUN_STATES)[number];
-
-const PHASE_STATES = ["waiting", "active", "complete", "stopped"] as const;
-export type PhaseState = (typeof PHASE_STATES)[number];
+import { TAKEN } from "../sweep/hyperparameters.ts";
+import { CRITERIA, POOLINGS } from "../sweep/question.ts";
+import type { Parameterization } from "../sweep/rules.ts";
+import { DIVERGENCE_REASONS } from "../wire/outcomes.ts";
+import {
+  ATTEMPT_OUTCOMES,
+  type Axis,
+  COORDINATE_AXES,
+  COST_VERDICTS,
+  DRIFT_VERDICTS,
+  FLAT_VERDICTS,
+  PHASE_KINDS,
+  PHASE_STATES,
+  QUANTITIES,
+  REGRET_STATES,
+  RUN_STATES,
+  SWEEP_STATES,
+  VERDICTS,
+} from "./states.ts";
 
 export const sweeps = sqliteTable("sweeps", {
   id: integer("id").primaryKey(),
@@ -26,10 +29,11 @@ export const sweeps = sqliteTable("sweeps", {
   file: text("file").notNull(),
   revision: integer("revision").notNull().default(1),
   data_hash: text("data_hash").notNull(),
-  state: text("state", { enum: ["active", "cancelled"] })
-    .notNull()
-    .default("active"),
+  state: text("state", { enum: SWEEP_STATES }).notNull().default("active"),
   submitted_at: integer("submitted_at").notNull(),
+  priority: real("priority").notNull().default(1),
+  note: text("note"),
+  archived_at: integer("archived_at"),
 });
 
 export const phases = sqliteTable("phases", {
@@ -39,18 +43,16 @@ export const phases = sqliteTable("phases", {
   position: integer("position").notNull(),
   state: text("state", { enum: PHASE_STATES }).notNull().default("active"),
   reason: text("reason"),
-  definition: text("definition").notNull().default("{}"),
+  definition: text("definition").notNull(),
   taken: text("taken").notNull().default("[]"),
   due: integer("due").notNull().default(1),
-  tuned: text("tuned", { enum: TAKEN }).notNull().default("learning_rate"),
-  kind: text("kind", { enum: ["grid", "coordinate-check"] })
-    .notNull()
-    .default("grid"),
+  tuned: text("tuned", { enum: TAKEN }).notNull(),
+  kind: text("kind", { enum: PHASE_KINDS }).notNull(),
+  search: text("search"),
 });
 
 export const runs = sqliteTable("runs", {
   id: text("id").primaryKey(),
-  capability: text("capability", { enum: ["cpu", "cuda"] }).notNull(),
   state: text("state", { enum: RUN_STATES }).notNull().default("pending"),
   ordinal: integer("ordinal").notNull(),
   keep_weights: integer("keep_weights", { mode: "boolean" }).notNull().default(false),
@@ -63,7 +65,7 @@ export const runs = sqliteTable("runs", {
   train_loss: real("train_loss"),
   validation_loss: real("validation_loss"),
   last_finite_loss: real("last_finite_loss"),
-  divergence: text("divergence", { enum: ["non-finite", "above-initial"] }),
+  divergence: text("divergence", { enum: DIVERGENCE_REASONS }),
   tokens: integer("tokens"),
   flops: real("flops"),
   seconds: real("seconds"),
@@ -75,6 +77,10 @@ export const runs = sqliteTable("runs", {
   weights_path: text("weights_path"),
   created_at: integer("created_at").notNull(),
   updated_at: integer("updated_at").notNull(),
+  need: text("need").notNull().default("musweep"),
+  kept_step: integer("kept_step").notNull().default(0),
+  setbacks: integer("setbacks").notNull().default(0),
+  own_metrics: text("own_metrics"),
 });
 
 export const plans = sqliteTable("plans", {
@@ -88,14 +94,14 @@ export const cells = sqliteTable("cells", {
   run_id: text("run_id").notNull(),
   position: integer("position").notNull(),
   curve: text("curve").notNull(),
-  parameterization: text("parameterization").notNull(),
+  parameterization: text("parameterization").$type<Parameterization>().notNull(),
   width: integer("width").notNull(),
   layers: integer("layers").notNull(),
   sparsity: real("sparsity").notNull(),
   learning_rate: real("learning_rate").notNull(),
   seed: integer("seed").notNull(),
   coordinates: text("coordinates").notNull(),
-  reason: text("reason").notNull().default("grid"),
+  reason: text("reason").notNull(),
   tuned_value: real("tuned_value").notNull(),
 });
 
@@ -135,13 +141,17 @@ export const attempts = sqliteTable(
     device: text("device"),
     started_at: integer("started_at").notNull(),
     ended_at: integer("ended_at"),
-    outcome: text("outcome", { enum: ["finished", "diverged", "failed", "released", "cancelled", "lost"] }),
+    outcome: text("outcome", { enum: ATTEMPT_OUTCOMES }),
     resumed_from_step: integer("resumed_from_step"),
     code: text("code"),
     error: text("error"),
     notes: text("notes"),
     log_tail: text("log_tail"),
     checkpoint: text("checkpoint"),
+    step: integer("step"),
+    train_loss: real("train_loss"),
+    validation_loss: real("validation_loss"),
+    seconds: real("seconds"),
   },
   (t) => [primaryKey({ columns: [t.run_id, t.attempt] })],
 );
@@ -165,24 +175,25 @@ export const curveOptima = sqliteTable(
   {
     phase_id: integer("phase_id").notNull(),
     curve: text("curve").notNull(),
-    parameterization: text("parameterization").notNull(),
+    parameterization: text("parameterization").$type<Parameterization>().notNull(),
     width: integer("width").notNull(),
     layers: integer("layers").notNull(),
     sparsity: real("sparsity").notNull(),
     position: integer("position").notNull(),
     flag: text("flag").notNull(),
-    log2_lr: real("log2_lr"),
-    log2_lr_low: real("log2_lr_low"),
-    log2_lr_high: real("log2_lr_high"),
-    log2_lr_low_90: real("log2_lr_low_90"),
-    log2_lr_high_90: real("log2_lr_high_90"),
+    log2_tuned: real("log2_tuned"),
+    log2_tuned_low: real("log2_tuned_low"),
+    log2_tuned_high: real("log2_tuned_high"),
+    log2_tuned_low_90: real("log2_tuned_low_90"),
+    log2_tuned_high_90: real("log2_tuned_high_90"),
     loss: real("loss"),
     loss_low: real("loss_low"),
     loss_high: real("loss_high"),
     valley_low: real("valley_low"),
     valley_high: real("valley_high"),
     stability_edge: real("stability_edge"),
-    grid_log2_lr: real("grid_log2_lr"),
+    places: text("places").notNull(),
+    grid_log2_tuned: real("grid_log2_tuned"),
     grid_loss: real("grid_loss"),
     points: integer("points").notNull(),
     seeds: integer("seeds").notNull(),
@@ -198,17 +209,13 @@ export const curveOptima = sqliteTable(
   (t) => [primaryKey({ columns: [t.phase_id, t.curve] })],
 );
 
-const AXES = ["density", "width", "layers"] as const;
-const VERDICTS = ["transfers", "drifts", "inconclusive"] as const;
-const REGRET_STATES = ["known", "diverges", "outside", "unknown"] as const;
-
 const driftColumns = {
   drift: real("drift"),
   drift_low: real("drift_low"),
   drift_high: real("drift_high"),
   drift_low_90: real("drift_low_90"),
   drift_high_90: real("drift_high_90"),
-  verdict: text("verdict", { enum: VERDICTS }).notNull(),
+  drift_verdict: text("drift_verdict", { enum: DRIFT_VERDICTS }).notNull(),
   regret_state: text("regret_state", { enum: REGRET_STATES }).notNull(),
   regret_nats: real("regret_nats"),
   regret_nats_low: real("regret_nats_low"),
@@ -216,6 +223,18 @@ const driftColumns = {
   regret_per_cent: real("regret_per_cent"),
   regret_per_cent_low: real("regret_per_cent_low"),
   regret_per_cent_high: real("regret_per_cent_high"),
+  regret_per_cent_low_90: real("regret_per_cent_low_90"),
+  regret_per_cent_high_90: real("regret_per_cent_high_90"),
+  cost_verdict: text("cost_verdict", { enum: COST_VERDICTS }).notNull(),
+  verdict: text("verdict", { enum: VERDICTS }).notNull(),
+};
+
+/** Of all cells of an axis together. */
+const questionColumns = {
+  criterion: text("criterion", { enum: CRITERIA }).notNull(),
+  margin_octaves: real("margin_octaves").notNull(),
+  margin_cost: real("margin_cost").notNull(),
+  pooling: text("pooling", { enum: POOLINGS }).notNull(),
 };
 
 const exponentColumns = {
@@ -234,11 +253,19 @@ const exponentColumns = {
   left_out: integer("left_out").notNull(),
 };
 
+/** Of the optimum along an axis; theory: a JSON list of what it may be. */
+const axisExponentColumns = {
+  exponent: real("exponent"),
+  exponent_low: real("exponent_low"),
+  exponent_high: real("exponent_high"),
+  exponent_theory: text("exponent_theory").notNull(),
+};
+
 export const curveTransfer = sqliteTable(
   "curve_transfer",
   {
     phase_id: integer("phase_id").notNull(),
-    axis: text("axis", { enum: AXES }).notNull(),
+    axis: text("axis").$type<Axis>().notNull(),
     curve: text("curve").notNull(),
     base: text("base").notNull(),
     ...driftColumns,
@@ -250,16 +277,21 @@ export const verdicts = sqliteTable(
   "verdicts",
   {
     phase_id: integer("phase_id").notNull(),
-    axis: text("axis", { enum: AXES }).notNull(),
+    axis: text("axis").$type<Axis>().notNull(),
     base: text("base").notNull(),
-    parameterization: text("parameterization").notNull(),
+    parameterization: text("parameterization").$type<Parameterization>().notNull(),
     place: text("place").notNull(),
+    ...questionColumns,
     verdict: text("verdict", { enum: VERDICTS }).notNull(),
-    margin: real("margin").notNull(),
+    drift_verdict: text("drift_verdict", { enum: DRIFT_VERDICTS }).notNull(),
+    cost_verdict: text("cost_verdict", { enum: COST_VERDICTS }).notNull(),
     within: real("within"),
+    costs_at_most: real("costs_at_most"),
+    costs_at_least: real("costs_at_least"),
     more_seeds: integer("more_seeds"),
     open: integer("open").notNull(),
     sentence: text("sentence").notNull(),
+    ...axisExponentColumns,
   },
   (t) => [primaryKey({ columns: [t.phase_id, t.axis, t.base] })],
 );
@@ -268,7 +300,7 @@ export const phaseExponents = sqliteTable(
   "phase_exponents",
   {
     phase_id: integer("phase_id").notNull(),
-    parameterization: text("parameterization").notNull(),
+    parameterization: text("parameterization").$type<Parameterization>().notNull(),
     place: text("place").notNull(),
     ...exponentColumns,
   },
@@ -280,7 +312,7 @@ export const activationSizes = sqliteTable(
   {
     run_id: text("run_id").notNull(),
     step: integer("step").notNull(),
-    module: text("module", { enum: COORDINATE_MODULES }).notNull(),
+    module: text("module").notNull(),
     layer: integer("layer").notNull(),
     attempt: integer("attempt").notNull(),
     size: real("size"),
@@ -294,20 +326,20 @@ export const coordinateFits = sqliteTable(
   {
     phase_id: integer("phase_id").notNull(),
     position: integer("position").notNull(),
-    parameterization: text("parameterization").notNull(),
-    axis: text("axis").notNull(),
+    parameterization: text("parameterization").$type<Parameterization>().notNull(),
+    axis: text("axis", { enum: COORDINATE_AXES }).notNull(),
     at: text("at").notNull(),
     claimed: integer("claimed").notNull(),
-    module: text("module", { enum: COORDINATE_MODULES }).notNull(),
+    module: text("module").notNull(),
     layer: integer("layer"),
-    quantity: text("quantity").notNull(),
+    quantity: text("quantity", { enum: QUANTITIES }).notNull(),
     step: integer("step"),
     slope: real("slope"),
     slope_low: real("slope_low"),
     slope_high: real("slope_high"),
     allowed_low: real("allowed_low").notNull(),
     allowed_high: real("allowed_high").notNull(),
-    verdict: text("verdict"),
+    verdict: text("verdict", { enum: FLAT_VERDICTS }),
     points: integer("points").notNull(),
     seeds: integer("seeds").notNull(),
   },
@@ -322,7 +354,7 @@ export const settings = sqliteTable("settings", {
 export const runResults = sqliteView("run_results", {
   sweep: text("sweep").notNull(),
   phase: text("phase").notNull(),
-  parameterization: text("parameterization").notNull(),
+  parameterization: text("parameterization").$type<Parameterization>().notNull(),
   width: integer("width").notNull(),
   layers: integer("layers").notNull(),
   sparsity: real("sparsity").notNull(),
@@ -347,13 +379,14 @@ export const runResults = sqliteView("run_results", {
   run: text("run").notNull(),
   curve: text("curve").notNull(),
   coordinates: text("coordinates").notNull(),
+  own_metrics: text("own_metrics"),
   reason: text("reason").notNull(),
 }).existing();
 
 export const optima = sqliteView("optima", {
   sweep: text("sweep").notNull(),
   phase: text("phase").notNull(),
-  parameterization: text("parameterization").notNull(),
+  parameterization: text("parameterization").$type<Parameterization>().notNull(),
   width: integer("width").notNull(),
   layers: integer("layers").notNull(),
   sparsity: real("sparsity").notNull(),
@@ -370,6 +403,7 @@ export const optima = sqliteView("optima", {
   valley_low: real("valley_low"),
   valley_high: real("valley_high"),
   stability_edge: real("stability_edge"),
+  places: text("places").notNull(),
   grid_log2_lr: real("grid_log2_lr"),
   grid_loss: real("grid_loss"),
   points: integer("points").notNull(),
@@ -388,8 +422,10 @@ export const optima = sqliteView("optima", {
 export const transfer = sqliteView("transfer", {
   sweep: text("sweep").notNull(),
   phase: text("phase").notNull(),
-  parameterization: text("parameterization").notNull(),
-  axis: text("axis", { enum: AXES }).notNull(),
+  parameterization: text("parameterization").$type<Parameterization>().notNull(),
+  axis: text("axis").$type<Axis>().notNull(),
+  base_value: real("base_value").notNull(),
+  value: real("value").notNull(),
   width: integer("width").notNull(),
   layers: integer("layers").notNull(),
   sparsity: real("sparsity").notNull(),
@@ -399,11 +435,16 @@ export const transfer = sqliteView("transfer", {
   base_sparsity: real("base_sparsity").notNull(),
   ...driftColumns,
   axis_verdict: text("axis_verdict", { enum: VERDICTS }).notNull(),
-  margin: real("margin").notNull(),
+  axis_drift_verdict: text("axis_drift_verdict", { enum: DRIFT_VERDICTS }).notNull(),
+  axis_cost_verdict: text("axis_cost_verdict", { enum: COST_VERDICTS }).notNull(),
+  ...questionColumns,
   within: real("within"),
+  costs_at_most: real("costs_at_most"),
+  costs_at_least: real("costs_at_least"),
   more_seeds: integer("more_seeds"),
   still_to_train: integer("still_to_train").notNull(),
   sentence: text("sentence").notNull(),
+  ...axisExponentColumns,
   place: text("place").notNull(),
   tuned: text("tuned", { enum: TAKEN }).notNull(),
   curve: text("curve").notNull(),
@@ -413,7 +454,7 @@ export const transfer = sqliteView("transfer", {
 export const exponents = sqliteView("exponents", {
   sweep: text("sweep").notNull(),
   phase: text("phase").notNull(),
-  parameterization: text("parameterization").notNull(),
+  parameterization: text("parameterization").$type<Parameterization>().notNull(),
   ...exponentColumns,
   place: text("place").notNull(),
   tuned: text("tuned", { enum: TAKEN }).notNull(),
@@ -422,7 +463,7 @@ export const exponents = sqliteView("exponents", {
 export const level = sqliteView("level", {
   sweep: text("sweep").notNull(),
   phase: text("phase").notNull(),
-  parameterization: text("parameterization").notNull(),
+  parameterization: text("parameterization").$type<Parameterization>().notNull(),
   width: integer("width").notNull(),
   layers: integer("layers").notNull(),
   sparsity: real("sparsity").notNull(),

@@ -1,8 +1,0 @@
-/** The sweep file's JSON Schema (draft-07, the dialect editors know), published as schema/sweep.schema.json. */
-import { z } from "zod";
-import { sweepSchema } from "./sweep.ts";
-
-export const sweepJsonSchema = () => ({
-  title: "musweep sweep file",
-  ...z.toJSONSchema(sweepSchema, { target: "draft-7", io: "input" }),
-});
