@@ -1,0 +1,8 @@
+/* Memory of many mebibytes, straight from the system. */
+#pragma once
+#include <stdint.h>
+
+/* Zeros, on huge pages where the system has them; null if there is none left. */
+void *map_memory(int64_t bytes);
+/* Gives all of it back at once. */
+void unmap_memory(void *memory, int64_t bytes);

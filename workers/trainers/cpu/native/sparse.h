@@ -1,0 +1,213 @@
+/*
+ * Products with matrices of which few weights exist: these alone are stored and multiplied.
+ *
+ * Activations lie in panels of PANEL tokens, [panels, features, PANEL]: a weight then meets whole registers of tokens. Of the last
+ * panel, tokens that do not exist are 0. A pattern says where the weights are: for each block of the inner axis (so short that a
+ * panel's part of it fits the first cache) and each output, entries begin[block · (outputs + 1) + output] up to the next, each
+ * with its place on the inner axis, index[entry], in rising order.
+ */
+
+/* Tokens that are summed up at once: as many as eight registers hold. */
+enum { TOKENS = 8 * VECTOR < PANEL ? 8 * VECTOR : PANEL, REGISTERS = TOKENS / VECTOR };
+
+/* ---- between rows of tokens and panels ---- */
+
+/* panel [length, PANEL] = scale · x, x [tokens, length] a run of at most PANEL rows. */
+static void turn_in(const float *x, int64_t length, int64_t tokens, float scale, float *panel) {
+  const int64_t whole = tokens == PANEL ? length / VECTOR * VECTOR : 0;
+  for (int64_t c = 0; c < whole; c += VECTOR)
+    for (int64_t t = 0; t < PANEL; t += VECTOR) {
+      Vector row[VECTOR];
+      UNROLL for (int i = 0; i < VECTOR; i++) row[i] = scale * *(const Loose *)(x + (t + i) * length + c);
+      turn_registers(row);
+      UNROLL for (int i = 0; i < VECTOR; i++) *(Vector *)(panel + (c + i) * PANEL + t) = row[i];
+    }
+  for (int64_t c = whole; c < length; c++)
+    for (int64_t t = 0; t < PANEL; t++) panel[c * PANEL + t] = t < tokens ? scale * x[t * length + c] : 0;
+}
+
+/* out [tokens, length] = scale · panel, plus onto unless that is null. */
+static void turn_out(const float *panel, int64_t length, int64_t tokens, float scale, const float *onto, float *out) {
+  const int64_t whole = tokens == PANEL ? length / VECTOR * VECTOR : 0;
+  for (int64_t c = 0; c < whole; c += VECTOR)
+    for (int64_t t = 0; t < PANEL; t += VECTOR) {
+      Vector row[VECTOR];
+      UNROLL for (int i = 0; i < VECTOR; i++) row[i] = scale * *(const Vector *)(panel + (c + i) * PANEL + t);
+      turn_registers(row);
+      UNROLL for (int i = 0; i < VECTOR; i++) {
+        const int64_t place = (t + i) * length + c;
+        *(Loose *)(out + place) = onto ? *(const Loose *)(onto + place) + row[i] : row[i];
+      }
+    }
+  for (int64_t c = whole; c < length; c++)
+    for (int64_t t = 0; t < tokens; t++) {
+      const float number = scale * panel[c * PANEL + t];
+      out[t * length + c] = onto ? onto[t * length + c] + number : number;
+    }
+}
+
+/* at: x [N, C], panels; size: N, C; scalar: scale */
+static void to_panels(const Call *call, Team team) {
+  const int64_t n = call->size[0], c = call->size[1];
+  const Range part = part_of(pieces(n, PANEL), 1, team);
+  for (int64_t p = part.begin; p < part.end; p++)
+    turn_in((const float *)call->at[0] + p * PANEL * c, c, least(PANEL, n - p * PANEL), call->scalar[0],
+            (float *)call->at[1] + p * PANEL * c);
+}
+
+/* at: panels, out [N, C]; size: N, C */
+static void from_panels(const Call *call, Team team) {
+  const int64_t n = call->size[0], c = call->size[1];
+  const Range part = part_of(pieces(n, PANEL), 1, team);
+  for (int64_t p = part.begin; p < part.end; p++)
+    turn_out((const float *)call->at[0] + p * PANEL * c, c, least(PANEL, n - p * PANEL), 1, 0,
+             (float *)call->at[1] + p * PANEL * c);
+}
+
+/* ---- products ---- */
+
+typedef struct {
+  const uint32_t *begin;
+  const uint16_t *index;
+  int64_t blocks, outputs;
+} Pattern;
+
+/* y [outputs, PANEL] = Σ value · x[index], over one panel x [inner, PANEL]; plus what is in y if `add`. */
+static void sparse_panel(Pattern w, const float *value, const float *x, float *y, int add) {
+#define ENTRY(place, weight)                                                                                                \
+  {                                                                                                                         \
+    const float *row = from + (int64_t)(place)*PANEL, factor = weight;                                                      \
+    UNROLL for (int v = 0; v < REGISTERS; v++) sum[v] += factor * *(const Vector *)(row + v * VECTOR);                      \
+  }
+  for (int64_t t = 0; t < PANEL; t += TOKENS)
+    for (int64_t b = 0; b < w.blocks; b++) {
+      const uint32_t *begin = w.begin + b * (w.outputs + 1);
+      const float *from = x + t;
+      for (int64_t j = 0; j < w.outputs; j++) {
+        float *out = y + j * PANEL + t;
+        const uint32_t end = begin[j + 1];
+        uint32_t e = begin[j];
+        Vector sum[REGISTERS];
+        if (b > 0 || add) {
+          if (e == end) continue;
+          UNROLL for (int v = 0; v < REGISTERS; v++) sum[v] = *(const Vector *)(out + v * VECTOR);
+        } else {
+          UNROLL for (int v = 0; v < REGISTERS; v++) sum[v] = (Vector){0};
+        }
+        /* Four places at a time: how much is loaded is what limits. */
+        for (; e + 4 <= end; e += 4) {
+          uint64_t four;
+          memcpy(&four, w.index + e, sizeof four);
+          ENTRY(four & 0xffff, value[e]);
+          ENTRY(four >> 16 & 0xffff, value[e + 1]);
+          ENTRY(four >> 32 & 0xffff, value[e + 2]);
+          ENTRY(four >> 48, value[e + 3]);
+        }
+        for (; e < end; e++) ENTRY(w.index[e], value[e]);
+        UNROLL for (int v = 0; v < REGISTERS; v++) *(Vector *)(out + v * VECTOR) = sum[v];
+      }
+    }
+#undef ENTRY
+}
+
+/*
+ * y = x·W in panels, plus what is there if `add`; and in rows of tokens, if there is an out, out = scale · y + onto. Without y a
+ * thread has room for a panel of it at a time.
+ * at: x panels, begin, index, values, y panels or null, onto [N, outputs] or null, out [N, outputs] or null, room or null;
+ * size: N, inner, outputs, blocks, add; scalar: scale
+ */
+static void sparse_product(const Call *call, Team team) {
+  const int64_t n = call->size[0], inner = call->size[1], outputs = call->size[2];
+  const Pattern w = {call->at[1], call->at[2], call->size[3], outputs};
+  const float *x = call->at[0], *value = call->at[3], *onto = call->at[5];
+  float *y = call->at[4], *out = call->at[6], *room = (float *)call->at[7] + team.member * PANEL * outputs;
+  const Range part = part_of(pieces(n, PANEL), 1, team);
+  for (int64_t p = part.begin; p < part.end; p++) {
+    const int64_t place = p * PANEL * outputs;
+    float *sums = y ? y + place : room;
+    sparse_panel(w, value, x + p * PANEL * inner, sums, call->size[4]);
+    if (out) turn_out(sums, outputs, least(PANEL, n - p * PANEL), call->scalar[0], onto ? onto + place : 0, out + place);
+  }
+}
+
+/* The sums of the numbers of four registers, in the first four places. */
+INLINE Vector sums_of_four(Vector a, Vector b, Vector c, Vector d) {
+#if VECTOR == 16
+#define LOW(a, b) PICK(a, b, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29)
+#define HIGH(a, b) PICK(a, b, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31)
+#define LEFT(a, b) PICK(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29)
+#define RIGHT(a, b) PICK(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31)
+#elif VECTOR == 8
+#define LOW(a, b) PICK(a, b, 0, 8, 1, 9, 4, 12, 5, 13)
+#define HIGH(a, b) PICK(a, b, 2, 10, 3, 11, 6, 14, 7, 15)
+#define LEFT(a, b) PICK(a, b, 0, 1, 8, 9, 4, 5, 12, 13)
+#define RIGHT(a, b) PICK(a, b, 2, 3, 10, 11, 6, 7, 14, 15)
+#else
+#define LOW(a, b) PICK(a, b, 0, 4, 1, 5)
+#define HIGH(a, b) PICK(a, b, 2, 6, 3, 7)
+#define LEFT(a, b) PICK(a, b, 0, 1, 4, 5)
+#define RIGHT(a, b) PICK(a, b, 2, 3, 6, 7)
+#endif
+  const Vector ab = LOW(a, b) + HIGH(a, b), cd = LOW(c, d) + HIGH(c, d);
+  Vector sums = LEFT(ab, cd) + RIGHT(ab, cd); /* in each four places, of a, b, c and d */
+#if VECTOR == 16
+  sums += PICK(sums, sums, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+  sums += PICK(sums, sums, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
+#elif VECTOR == 8
+  sums += PICK(sums, sums, 4, 5, 6, 7, 0, 1, 2, 3);
+#endif
+  return sums;
+#undef LOW
+#undef HIGH
+#undef LEFT
+#undef RIGHT
+}
+
+/*
+ * The gradient of the weights that exist: dw[e] = Σ over tokens of x[index of e] · dy[output of e], plus dw itself if `add`. Entries
+ * are taken in fours: index has three more at its end.
+ * at: x panels, dy panels, begin, index, dw; size: N, inner, outputs, blocks, add
+ */
+static void sparse_gradient(const Call *call, Team team) {
+  const int64_t inner = call->size[1], outputs = call->size[2], panels = pieces(call->size[0], PANEL);
+  const Pattern w = {call->at[2], call->at[3], call->size[3], outputs};
+  float *dw = call->at[4];
+  const Range part = part_of(outputs, 1, team);
+  int add = call->size[4];
+  for (int64_t p = 0; p < panels; p++)
+    for (int64_t t = 0; t < PANEL; t += TOKENS, add = 1) {
+      const float *x = (const float *)call->at[0] + p * PANEL * inner + t;
+      const float *dy = (const float *)call->at[1] + p * PANEL * outputs + t;
+      for (int64_t b = 0; b < w.blocks; b++) {
+        const uint32_t *begin = w.begin + b * (outputs + 1);
+        for (int64_t j = part.begin; j < part.end; j++) {
+          const uint32_t end = begin[j + 1];
+          if (begin[j] == end) continue;
+          Vector d[REGISTERS];
+          UNROLL for (int v = 0; v < REGISTERS; v++) d[v] = *(const Vector *)(dy + j * PANEL + v * VECTOR);
+          for (uint32_t e = begin[j]; e < end; e += 4) {
+            Vector sum[4];
+            UNROLL for (int i = 0; i < 4; i++) {
+              const float *row = x + (int64_t)w.index[e + i] * PANEL;
+              sum[i] = d[0] * *(const Vector *)row;
+              UNROLL for (int v = 1; v < REGISTERS; v++) sum[i] += d[v] * *(const Vector *)(row + v * VECTOR);
+            }
+            const Vector all = sums_of_four(sum[0], sum[1], sum[2], sum[3]);
+            float four[4];
+            memcpy(four, &all, sizeof four);
+            UNROLL for (int i = 0; i < 4; i++)
+              if (e + i < end) dw[e + i] = add ? dw[e + i] + four[i] : four[i];
+          }
+        }
+      }
+    }
+}
+
+/* out = x[from]. at: x, from uint32, out; size: numbers of out */
+static void pick(const Call *call, Team team) {
+  const float *x = call->at[0];
+  const uint32_t *from = call->at[1];
+  float *out = call->at[2];
+  const Range part = part_of(call->size[0], 64, team);
+  for (int64_t i = part.begin; i < part.end; i++) out[i] = x[from[i]];
+}

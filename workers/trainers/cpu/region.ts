@@ -1,0 +1,74 @@
+/**
+ * A run's numbers in one piece of memory outside of the garbage collector's: large enough for huge pages, of a size that is known
+ * before it starts, and given back the moment the run ends.
+ */
+
+import koffi from "../common/foreign.ts";
+import { native } from "../common/native.ts";
+
+const mapMemory = native.func("void* map_memory(int64_t)");
+const unmapMemory = native.func("void unmap_memory(void*, int64_t)");
+
+const LINE_BYTES = 64;
+/** Between pieces, or those of 2^n numbers would all begin at the same place of a cache. An odd number of lines. */
+const GAP_LINES = 17;
+
+/** Bytes by name, in the order in which they lie in memory. */
+export type Pieces = ReadonlyMap<string, number>;
+
+/** Where each piece begins, and where the last one ends. */
+function placesOf(pieces: Pieces): { places: Map<string, number>; bytes: number } {
+  let bytes = 0;
+  const places = new Map<string, number>();
+  for (const [name, size] of pieces) {
+    places.set(name, bytes);
+    bytes += LINE_BYTES * (Math.ceil(size / LINE_BYTES) + GAP_LINES);
+  }
+  return { places, bytes };
+}
+
+export const regionBytes = (pieces: Pieces): number => placesOf(pieces).bytes;
+
+export class Region {
+  readonly #pieces: Pieces;
+  readonly #places: Map<string, number>;
+  readonly #bytes: number;
+  readonly #start: bigint;
+  readonly #buffer: ArrayBuffer;
+
+  /** Zeros. @throws Error when the system has no such piece of memory */
+  constructor(pieces: Pieces) {
+    this.#pieces = pieces;
+    const { places, bytes } = placesOf(pieces);
+    this.#places = places;
+    this.#bytes = bytes;
+    const start = mapMemory(bytes) as bigint | null;
+    if (start === null) throw new Error(`the system has no ${bytes} bytes of memory left for this run`);
+    this.#start = start;
+    this.#buffer = koffi.view(start, bytes);
+  }
+
+  has = (name: string): boolean => this.#places.has(name);
+  address = (name: string): bigint => this.#start + BigInt(this.#place(name));
+  floats = (name: string): Float32Array =>
+    new Float32Array(this.#buffer, this.#place(name), this.#pieces.get(name)! / 4);
+  doubles = (name: string): Float64Array =>
+    new Float64Array(this.#buffer, this.#place(name), this.#pieces.get(name)! / 8);
+  integers = (name: string): Int32Array =>
+    new Int32Array(this.#buffer, this.#place(name), this.#pieces.get(name)! / 4);
+  words = (name: string): Uint32Array =>
+    new Uint32Array(this.#buffer, this.#place(name), this.#pieces.get(name)! / 4);
+  longs = (name: string): BigInt64Array =>
+    new BigInt64Array(this.#buffer, this.#place(name), this.#pieces.get(name)! / 8);
+
+  #place(name: string): number {
+    const place = this.#places.get(name);
+    if (place === undefined) throw new Error(`the run's memory has no ${name}`);
+    return place;
+  }
+
+  /** Nothing that came from it may be used any more. */
+  release(): void {
+    unmapMemory(this.#start, this.#bytes);
+  }
+}
