@@ -1,0 +1,86 @@
+"""Trains a list of runs of one shape and gives every way in which that can end its event."""
+
+import sys
+import traceback
+
+import torch
+
+from .cohort import Cohort
+from .failure import Failure, of_disk
+from .memory import OutOfMemory, is_out_of_memory
+
+ENDED = ("finished", "diverged", "stopped", "failed")
+
+
+def described(options, peers):
+    """The device as results record it: "cpu, torch 2.13.0", "2 × cuda, NVIDIA H100 80GB HBM3, torch 2.11.0"."""
+    device = options.device
+    names = [str(device) if peers.world == 1 else f"{peers.world} × {device.type}"]
+    if device.type == "cuda":
+        names.append(torch.cuda.get_device_name(device))
+    return ", ".join([*names, f"torch {torch.__version__}"])
+
+
+def device_is_lost(error):
+    """After such an error nothing works on that device any more, in this process."""
+    return isinstance(error, getattr(torch, "AcceleratorError", ())) or "CUDA error" in str(error)
+
+
+def failure_of(error, options):
+    """What the `failed` events say: code, message, whether trying again can help."""
+    error = of_disk(error) or error
+    if isinstance(error, Failure):
+        return error.code, str(error), error.retryable
+    if isinstance(error, OutOfMemory) or is_out_of_memory(error):
+        where = "CUDA" if options.device.type == "cuda" else "This host"
+        message = (
+            f"{where} is out of memory, with as few sequences a pass as there can be: {str(error).splitlines()[0]}"
+        )
+        return "memory", f"{message} Give the run a larger device, or set a smaller micro_batch_size.", False
+    traceback.print_exception(error, file=sys.stderr)
+    message = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if device_is_lost(error):
+        return "device-lost", f"The device {options.device} does not answer any more: {message}", True
+    return "internal", message, True
+
+
+def train(requests, programs, emit, interruption, splits_memory=False):
+    """
+    Every run to its last event. On rank 0, emit(event) and interruption(run) as in Cohort.
+    splits_memory: when memory does not suffice for all at once, OutOfMemory is raised instead of failing them; none has ended then.
+    """
+    ended = set()
+
+    def noting(event):
+        if event["type"] in ENDED:
+            ended.add(event["run"])
+        emit(event)
+
+    try:
+        Cohort(requests, programs, noting, interruption).train()
+    except Exception as error:
+        programs.forget()
+        if programs.peers.world > 1:
+            # The other ranks wait for this one: torchrun ends them when it has ended.
+            if programs.peers.leads:
+                _fail(requests, ended, error, programs.options, emit)
+            else:
+                traceback.print_exc()
+            sys.exit(1)
+        if splits_memory and len(requests) > 1 and failure_of(error, programs.options)[0] == "memory":
+            raise OutOfMemory(str(error)) from error
+        _fail(requests, ended, error, programs.options, emit)
+
+
+def follow(programs):
+    """What ranks other than 0 do: train what it trains, until there is no more."""
+    while (requests := programs.peers.share(None)) is not None:
+        train(requests, programs, lambda event: None, lambda run: None)
+    programs.peers.close()
+
+
+def _fail(requests, ended, error, options, emit):
+    code, message, retryable = failure_of(error, options)
+    for request in requests:
+        if request.run not in ended:
+            emit({"type": "failed", "run": request.run, "code": code, "message": message, "retryable": retryable})

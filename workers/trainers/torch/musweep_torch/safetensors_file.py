@@ -1,0 +1,120 @@
+"""Reads and writes safetensors files of float32 tensors as the embedded engine does (workers/trainers/common/safetensors.ts): 8 bytes
+header length, a JSON header, raw little-endian data. A file is written beside its destination and renamed, so a reader sees a whole
+one or none; a SHA-256 over everything but itself, in the metadata, tells a damaged file from a good one.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+
+import numpy as np
+
+from .canonical import canonical_json
+
+CHECKSUM = "sha256"
+METADATA = "__metadata__"
+# Longest header that is read; the reference implementation's own limit.
+MAX_HEADER_BYTES = 100_000_000
+
+
+class Damaged(Exception):
+    """What is wrong with a file."""
+
+
+def _checksum(entries, metadata):
+    return hashlib.sha256(canonical_json({"entries": entries, "metadata": metadata}).encode("utf-8"))
+
+
+def _header(contents):
+    # Padded so that data starts at a multiple of 8.
+    text = json.dumps(contents, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
+
+
+def write(path, tensors, metadata):
+    """
+    Writes tensors (name → float32 on the host) and metadata (name → text) to `path`, whole or not at all, and durably. Returns the
+    file's size in bytes.
+    """
+    arrays = {name: np.ascontiguousarray(tensor.numpy(), dtype="<f4") for name, tensor in tensors.items()}
+    entries, offset = {}, 0
+    for name, array in arrays.items():
+        entries[name] = {
+            "dtype": "F32",
+            "shape": list(array.shape),
+            "data_offsets": [offset, offset + array.nbytes],
+        }
+        offset += array.nbytes
+    hashed = _checksum(entries, metadata)
+
+    def header(digest):
+        return _header({METADATA: {**metadata, CHECKSUM: digest}, **entries})
+
+    # A checksum is as long as another.
+    start = len(header(hashed.hexdigest()))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.seek(start)
+            for array in arrays.values():
+                data = memoryview(array).cast("B")
+                hashed.update(data)
+                file.write(data)
+            file.seek(0)
+            file.write(header(hashed.hexdigest()))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_directory(path.parent)
+    return start + offset
+
+
+def _sync_directory(directory):
+    """Makes a rename in it durable."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read(path, shapes):
+    """
+    The file's arrays by name, and its metadata. shapes: exactly the tensors that it must hold, name → shape. Damaged says what is wrong
+    with it.
+    """
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        length = int.from_bytes(file.read(8), "little")
+        if length > min(MAX_HEADER_BYTES, size):
+            raise Damaged("its header length is wrong")
+        try:
+            entries = json.loads(file.read(length))
+            metadata = entries.pop(METADATA)
+            expected = metadata.pop(CHECKSUM)
+            places = {
+                name: (entry["dtype"], tuple(entry["shape"]), *entry["data_offsets"]) for name, entry in entries.items()
+            }
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise Damaged("its header is not that of a checkpoint") from error
+        if places.keys() != shapes.keys():
+            raise Damaged("it holds other tensors")
+        hashed, arrays = _checksum(entries, metadata), {}
+        for name, (dtype, shape, start, end) in sorted(places.items(), key=lambda place: place[1][2]):
+            if dtype != "F32" or shape != tuple(shapes[name]) or end - start != 4 * np.prod(shape, dtype=np.int64):
+                raise Damaged(f"its tensor {name} has another shape")
+            file.seek(8 + length + start)
+            array = np.empty(shape, dtype="<f4")
+            if file.readinto(memoryview(array).cast("B")) != array.nbytes:
+                raise Damaged(f"the file ends at byte {size}")
+            hashed.update(memoryview(array).cast("B"))
+            arrays[name] = array
+    if hashed.hexdigest() != expected:
+        raise Damaged("its checksum does not match")
+    return arrays, metadata
