@@ -3,19 +3,22 @@
  * ended. The only ways out are a reported end (finished, diverged, released) and a TrainerFailure.
  */
 import { rmSync } from "node:fs";
-import { join } from "node:path";
-import type { Plan } from "../schema/plan.ts";
-import type { RunCommand, TrainerEvent } from "../schema/protocol.ts";
-import type { WorkerConfig } from "../schema/worker.ts";
+import { MAX_OWN_METRICS } from "../schema/wire/outcomes.ts";
+import type { RunPlan } from "../schema/wire/plan.ts";
+import type { RunCommand, TrainerEvent } from "../schema/wire/protocol.ts";
+import type { WorkerConfig } from "../schema/wire/worker.ts";
+import type { InTraining } from "./cohort.ts";
 import type { Reporter } from "./reporter.ts";
-import type { TrainerPool } from "./trainer-pool.ts";
-import { type FinalEvent, TrainerFailure, type TrainerProcess } from "./trainer-process.ts";
+import { RunAccount } from "./run-account.ts";
+import { checkpointDirectory, weightsPath } from "./run-paths.ts";
+import { TrainerFailure } from "./trainer-failure.ts";
+import type { FinalEvent, TrainerProcess, Training } from "./trainer-process.ts";
 
 /** Training-loss points kept per run: enough for a curve, few enough for ten million rows in all. */
 const POINTS_PER_RUN = 200;
 
 /** Why a running attempt is to end before its run does. */
-export type Interrupt = "shutdown" | "cancelled" | "lock-lost";
+export type StopReason = "shutdown" | "cancelled" | "lock-lost";
 
 export interface Progress {
   run: string;
@@ -26,61 +29,112 @@ export interface Progress {
 
 export interface AttemptOptions {
   run: string;
-  plan: Plan;
+  plan: RunPlan;
   keepWeights: boolean;
   config: WorkerConfig;
-  pool: TrainerPool;
+  /** Of its slot. */
+  device: string;
+  /** Hands the run to a trainer. @throws TrainerFailure where none can be had */
+  train(training: Training): Promise<InTraining>;
   reporter: Reporter;
   progress: Progress;
+  /** Whether no other worker has taken the run over. */
+  isHeld(): Promise<boolean>;
   /** Calls back at most once, whenever the attempt is to end early. */
-  onInterrupt(callback: (reason: Interrupt) => void): void;
+  onStop(callback: (reason: StopReason) => void): void;
 }
 
 export async function executeAttempt(options: AttemptOptions): Promise<void> {
-  const { run, config, pool, reporter } = options;
+  const { run, config, progress, reporter } = options;
   await reporter.report({ type: "claimed" });
-  let interrupt: Interrupt | undefined;
+  let stopReason: StopReason | undefined;
   let trainer: TrainerProcess | undefined;
   const ask = (): void => {
-    if (trainer && interrupt) trainer.send({ type: interrupt === "shutdown" ? "stop" : "cancel", run });
+    if (trainer && stopReason) trainer.send({ type: stopReason === "shutdown" ? "stop" : "cancel", run });
   };
-  options.onInterrupt((reason) => {
-    interrupt = reason;
+  options.onStop((reason) => {
+    stopReason = reason;
     ask();
   });
-  trainer = await pool.take();
+  const command = runCommand(options);
+  const account = new RunAccount(command.plan, command.weights_path);
+  const own = new OwnMetrics();
   let goesOn: boolean;
   try {
-    const running = trainer.run(runCommand(options), (event) => forward(event, options, trainer!));
+    const onEvent = (event: TrainerEvent): void => {
+      if (event.type === "step" || event.type === "evaluation") own.take(event.metrics);
+      forward(event, options, trainer!);
+    };
+    const begun = await options.train({ command, onEvent, account });
+    trainer = begun.process;
     ask();
-    const end = await running;
-    await reportEnd(end, options, trainer, interrupt);
+    const end = await begun.end;
+    await reportEnd(end, options, trainer, stopReason, own);
     // Whoever holds the run now, or takes it up again, starts from its checkpoints.
-    goesOn = end.type === "stopped" || interrupt === "lock-lost";
-    pool.giveBack(trainer);
+    goesOn = end.type === "stopped" || stopReason === "lock-lost" || !(await options.isHeld());
   } catch (error) {
-    await pool.discard(trainer);
-    throw error;
+    // A trainer that would not stop was ended: the run goes on elsewhere, from its last checkpoint.
+    const isEnded = error instanceof TrainerFailure && error.code === "trainer-ended";
+    if (!isEnded || stopReason === undefined) throw error;
+    await reportReleased(options, stopReason, progress.step, account.checkpoint);
+    return;
   }
-  if (!goesOn) rmSync(join(config.checkpoint_directory, run), { recursive: true, force: true });
+  if (!goesOn) rmSync(checkpointDirectory(config, run), { recursive: true, force: true });
 }
 
-const reportEverySteps = (plan: Plan): number => Math.ceil(plan.steps / POINTS_PER_RUN);
+/** To the collector, unless somebody else holds the run by now: then its events are the ones that count. */
+async function reportReleased(
+  { reporter }: AttemptOptions,
+  reason: StopReason,
+  step: number,
+  checkpoint: string | null,
+): Promise<void> {
+  if (reason !== "lock-lost") await reporter.report({ type: "released", step, reason, checkpoint });
+}
+
+/** What a trainer reports beside its losses: the last value of each of the first few names. */
+class OwnMetrics {
+  readonly #values = new Map<string, number>();
+
+  take(metrics: Readonly<Record<string, number>> = {}): void {
+    for (const [name, value] of Object.entries(metrics))
+      if (this.#values.has(name) || this.#values.size < MAX_OWN_METRICS) this.#values.set(name, value);
+  }
+
+  /** As an event has them. */
+  get said(): { own_metrics?: Record<string, number> } {
+    return this.#values.size === 0 ? {} : { own_metrics: Object.fromEntries(this.#values) };
+  }
+}
+
+const reportEverySteps = ({ steps }: RunPlan): number =>
+  steps === null ? 1 : Math.ceil(steps / POINTS_PER_RUN);
+
+/** Of a run whose length only the script knows, points at steps that are ever farther apart. */
+function isKept(step: number, plan: RunPlan): boolean {
+  let every = reportEverySteps(plan);
+  while (plan.steps === null && step / every > POINTS_PER_RUN) every *= 2;
+  return step === 1 || step === plan.steps || step % every === 0;
+}
+
+/** Of a slot, for all that is trained in it at once. */
+export const memoryLimit = ({ memory_bytes_per_slot }: WorkerConfig, device: string): number | null =>
+  device === "cpu" ? memory_bytes_per_slot : null;
 
 function runCommand(options: AttemptOptions): RunCommand {
-  const { run, plan, config } = options;
+  const { run, plan, config, device } = options;
   return {
     type: "run",
     run,
     plan,
     data_directory: config.data_directory,
     checkpoint: {
-      directory: join(config.checkpoint_directory, run),
+      directory: checkpointDirectory(config, run),
       every_seconds: config.checkpoint_seconds,
     },
-    weights_path: options.keepWeights ? join(config.weights_directory, `${run}.safetensors`) : null,
+    weights_path: options.keepWeights ? weightsPath(config, run) : null,
     report_every_steps: reportEverySteps(plan),
-    memory_limit_bytes: config.memory_bytes_per_slot,
+    memory_limit_bytes: memoryLimit(config, device),
   };
 }
 
@@ -90,23 +144,15 @@ function forward(event: TrainerEvent, options: AttemptOptions, trainer: TrainerP
     case "started": {
       progress.step = event.resumed_from_step;
       const { engine, engine_version, device } = trainer.ready;
-      void reporter.report({
-        type: "started",
-        engine,
-        engine_version,
-        device,
-        resumed_from_step: event.resumed_from_step,
-        parameters: event.parameters,
-        nonzero_parameters: event.nonzero_parameters,
-        notes: event.notes,
-      });
+      const { run: _run, estimated_memory_bytes: _bytes, ...said } = event;
+      void reporter.report({ ...said, engine, engine_version, device });
       return;
     }
     case "step":
       progress.step = event.step;
       progress.tokens_per_second = event.tokens_per_second;
       // Slow trainers also report between these steps, as a sign of life.
-      if (event.step !== 1 && event.step !== plan.steps && event.step % reportEverySteps(plan) !== 0) return;
+      if (!isKept(event.step, plan)) return;
       reporter.point({
         step: event.step,
         train_loss: event.train_loss,
@@ -132,41 +178,21 @@ async function reportEnd(
   end: FinalEvent,
   options: AttemptOptions,
   trainer: TrainerProcess,
-  interrupt: Interrupt | undefined,
+  stopReason: StopReason | undefined,
+  own: OwnMetrics,
 ): Promise<void> {
   const { reporter } = options;
   const log_tail = trainer.logTail;
   switch (end.type) {
-    case "finished": {
-      const { type, step, train_loss, validation_loss, tokens, flops, seconds, weights_path } = end;
-      await reporter.report({
-        type,
-        step,
-        train_loss,
-        validation_loss,
-        tokens,
-        flops,
-        seconds,
-        weights_path,
-        log_tail,
-      });
-      return;
-    }
+    case "finished":
     case "diverged": {
-      const { type, step, last_finite_loss, reason, tokens, flops, seconds } = end;
-      await reporter.report({ type, step, last_finite_loss, reason, tokens, flops, seconds, log_tail });
+      const { run: _run, ...result } = end;
+      await reporter.report({ ...result, ...own.said, log_tail });
       return;
     }
     case "stopped":
-      if (interrupt === undefined)
+      if (stopReason === undefined)
         throw new TrainerFailure("trainer-protocol", "the trainer stopped without being asked to");
-      // Somebody else holds the run by now; its events are the ones that count.
-      if (interrupt === "lock-lost") return;
-      await reporter.report({
-        type: "released",
-        step: end.step,
-        reason: interrupt,
-        checkpoint: end.checkpoint,
-      });
+      await reportReleased(options, stopReason, end.step, end.checkpoint);
   }
 }

@@ -1,17 +1,22 @@
 /**
  * Measures how fast this machine trains given plans: starts as many trainers as a worker has slots, all at once as in a
- * sweep, lets each train for a moment, and prints one JSON line per plan with the tokens per second of one slot.
+ * sweep, lets each train for a moment, and prints one JSON line per plan with the tokens per second of one slot. The request is
+ * the first line of stdin; when stdin ends, nobody waits for the answer any more.
  */
 
 import { z } from "zod";
-import { type Plan, planSchema } from "../schema/plan.ts";
-import { builtInTrainer, TrainerFailure, TrainerProcess, trainerEnvironment } from "./trainer-process.ts";
+import { type Plan, planSchema } from "../schema/wire/plan.ts";
+import { firstLine } from "./first-line.ts";
+import { TrainerFailure } from "./trainer-failure.ts";
+import { builtInTrainer, TrainerProcess, trainerEnvironment } from "./trainer-process.ts";
 
 const requestSchema = z.strictObject({
   plans: z.array(planSchema),
   data_directory: z.string(),
   slots: z.int().positive(),
   threads_per_slot: z.int().positive(),
+  /** A command line of this host's own; null: the built-in trainer. */
+  trainer: z.array(z.string()).min(1).nullable(),
   /** Training time per plan, after its first report. */
   seconds: z.number().positive(),
 });
@@ -52,11 +57,13 @@ async function tokensPerSecond(
   return speed;
 }
 
-const request = requestSchema.parse(JSON.parse(process.argv[2] ?? "null"));
+const request = requestSchema.parse(JSON.parse(await firstLine(process.stdin)));
+// Its trainers end with it, as their own stdin does.
+process.stdin.on("end", () => process.exit(1)).resume();
 const env = trainerEnvironment(request.threads_per_slot);
 const trainers = await Promise.all(
   Array.from({ length: request.slots }, () =>
-    TrainerProcess.start(builtInTrainer(), { env, silenceMs: 120_000 }),
+    TrainerProcess.start(request.trainer ?? builtInTrainer(), { env, silenceMs: 120_000 }),
   ),
 );
 try {
@@ -72,4 +79,5 @@ try {
   process.exitCode = 1;
 } finally {
   await Promise.all(trainers.map((trainer) => trainer.end()));
+  process.stdin.destroy();
 }

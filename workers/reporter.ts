@@ -1,16 +1,29 @@
 /**
  * Reports one attempt's events to the collector, through the Redis stream. Metric points are gathered for a second so that
- * a fast trainer does not become one stream entry per step; every other event sends what was gathered first.
+ * a fast trainer does not become one stream entry per step; every other event sends what was gathered first. Where Redis has lost
+ * what it held meanwhile, the curve is said again before the end of the run: the collector keeps each point once.
  */
 import type { Redis } from "ioredis";
-import { EVENT_STREAM, type MetricPoint, type WorkerEvent, type WorkerEventBody } from "../schema/queue.ts";
+import {
+  EVENT_STREAM,
+  type MetricPoint,
+  STREAM_ID_KEY,
+  type WorkerEvent,
+  type WorkerEventBody,
+} from "../schema/wire/events.ts";
 
 const FLUSH_MS = 1000;
+/** Of one event. */
+const POINTS_AT_ONCE = 5000;
 
 export class Reporter {
   readonly #redis: Redis;
   readonly #identity: Omit<WorkerEvent, "sequence" | "at" | "body">;
   readonly #gone: AbortSignal;
+  /** The stream that the attempt was begun on. */
+  readonly #stream: Promise<string | null>;
+  /** Everything of the curve, as it was sent. */
+  readonly #curve: WorkerEventBody[] = [];
   #sequence = 0;
   #points: MetricPoint[] = [];
   #timer: NodeJS.Timeout | undefined;
@@ -22,6 +35,8 @@ export class Reporter {
     this.#redis = redis;
     this.#identity = identity;
     this.#gone = gone;
+    this.#stream = unlessAborted(redis.get(STREAM_ID_KEY), gone);
+    this.#stream.catch(() => undefined);
   }
 
   point(point: Partial<MetricPoint> & { step: number }): void {
@@ -38,23 +53,40 @@ export class Reporter {
   /** Resolves when Redis has the event and all before it; rejects when one of them could not be sent. */
   report(body: WorkerEventBody): Promise<unknown> {
     this.#flush();
+    if (body.type === "coordinates") this.#curve.push(body);
+    if (body.type === "finished" || body.type === "diverged") this.#sayAgainIfLost();
     this.#send(body);
     return this.#sent;
+  }
+
+  #sayAgainIfLost(): void {
+    this.#sent = this.#sent.then(async () => {
+      const now = await unlessAborted(this.#redis.get(STREAM_ID_KEY), this.#gone);
+      if (now === (await this.#stream)) return;
+      for (const body of this.#curve) await this.#add(body);
+    });
   }
 
   #flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     if (this.#points.length === 0) return;
-    this.#send({ type: "metrics", points: this.#points });
+    for (let i = 0; i < this.#points.length; i += POINTS_AT_ONCE) {
+      const body = { type: "metrics", points: this.#points.slice(i, i + POINTS_AT_ONCE) } as const;
+      this.#curve.push(body);
+      this.#send(body);
+    }
     this.#points = [];
   }
 
-  #send(body: WorkerEventBody): void {
+  /** Numbered as it is sent, so that nothing sent before it has a higher number. */
+  #add(body: WorkerEventBody): Promise<unknown> {
     const event: WorkerEvent = { ...this.#identity, sequence: ++this.#sequence, at: Date.now(), body };
-    this.#sent = this.#sent.then(() =>
-      unlessAborted(this.#redis.xadd(EVENT_STREAM, "*", "event", JSON.stringify(event)), this.#gone),
-    );
+    return unlessAborted(this.#redis.xadd(EVENT_STREAM, "*", "event", JSON.stringify(event)), this.#gone);
+  }
+
+  #send(body: WorkerEventBody): void {
+    this.#sent = this.#sent.then(() => this.#add(body));
     // Whoever waits for an end of the run is told; nobody waits for its points.
     this.#sent.catch(() => undefined);
   }

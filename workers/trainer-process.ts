@@ -7,58 +7,79 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import {
   MAX_LINE_BYTES,
-  PROTOCOL_VERSION,
+  PROTOCOL_VERSIONS,
   type RunCommand,
   type TrainerCommand,
   type TrainerEvent,
-  trainerEventSchema,
-} from "../schema/protocol.ts";
+} from "../schema/wire/protocol.ts";
+import { readPaced } from "./paced-reading.ts";
+import { readEvent } from "./read-event.ts";
+import { RunAccount } from "./run-account.ts";
+import { TrainerFailure } from "./trainer-failure.ts";
 
 type ReadyEvent = Extract<TrainerEvent, { type: "ready" }>;
 export type FinalEvent = Extract<TrainerEvent, { type: "finished" | "diverged" | "stopped" }>;
 
 const LOG_TAIL_CHARACTERS = 8000;
 const TERMINATE_GRACE_MS = 5000;
+/** What a trainer has written is read to its end, but somebody it has left behind may hold the pipe open for ever. */
+const PIPE_GRACE_MS = 1000;
+/** Even SIGKILL does not end a process that waits in the kernel, for a lost file server say. */
+const UNENDING_MS = 1500;
+/** Types of events that nobody knows are told of; more would be a flood of another kind. */
+const MAX_UNKNOWN_TYPES = 20;
 
-export class TrainerFailure extends Error {
-  override readonly name = "TrainerFailure";
-  /** trainer-start, trainer-exited, trainer-protocol, trainer-silent, or the trainer's own code. */
-  readonly code: string;
-  readonly retryable: boolean;
-  /** The end of what the trainer wrote on stderr. */
-  logTail = "";
-  constructor(code: string, message: string, retryable = true) {
-    super(message);
-    this.code = code;
-    this.retryable = retryable;
-  }
-}
-
-/**
- * A trainer's environment: this process's, its threads, and large arrays in huge pages, which glibc decides as it starts:
- * 2 to 6% faster from there on, in no more memory.
- */
+/** A trainer's environment: this process's, and its threads. */
 export const trainerEnvironment = (threads: number): NodeJS.ProcessEnv => ({
-  GLIBC_TUNABLES: "glibc.malloc.hugetlb=1",
   ...process.env,
   MUSWEEP_THREADS: String(threads),
 });
 
+/** Little garbage before it is collected: a trainer's numbers are elsewhere, and what it holds is to be known beforehand. */
+const NODE_OPTIONS = ["--max-semi-space-size=1"];
+
 /** The built-in trainer's command line, from source (through tsx) and from dist/ alike. */
 export function builtInTrainer(): string[] {
   const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
-  const main = fileURLToPath(new URL(`./trainers/onnx/main.${extension}`, import.meta.url));
-  return extension === "ts" ? [process.execPath, "--import", "tsx", main] : [process.execPath, main];
+  const main = fileURLToPath(new URL(`./trainers/cpu/main.${extension}`, import.meta.url));
+  const loader = extension === "ts" ? ["--import", "tsx"] : [];
+  return [process.execPath, ...NODE_OPTIONS, ...loader, main];
 }
 
 interface Listener {
   onEvent(event: TrainerEvent): void;
+  /** An event of a type that this worker does not know. */
+  onUnknown?(): void;
   onFailure(failure: TrainerFailure): void;
+}
+
+/** A run on its way to a trainer. */
+export interface Training {
+  command: RunCommand;
+  /** Told what the trainer says of it, once and within what the run allows. */
+  onEvent(event: TrainerEvent): void;
+  account: RunAccount;
+}
+
+interface Open extends Training {
+  resolve(end: FinalEvent): void;
+  reject(error: unknown): void;
+}
+
+export interface TrainerOptions {
+  env: NodeJS.ProcessEnv;
+  silenceMs: number;
+  /** Ends the trainer while it starts. */
+  signal?: AbortSignal;
+  /** What is odd and does no harm. */
+  onRemark?: (remark: string) => void;
 }
 
 export class TrainerProcess {
   readonly #child: ChildProcess;
   readonly #silenceMs: number;
+  readonly #onRemark: (remark: string) => void;
+  readonly #unknownTypes = new Set<string>();
   #ready: ReadyEvent | undefined;
   #listener: Listener | undefined;
   #silence: NodeJS.Timeout | undefined;
@@ -69,35 +90,41 @@ export class TrainerProcess {
   #failure: TrainerFailure | undefined;
   readonly #closed: Promise<unknown>;
 
-  private constructor(command: string[], env: NodeJS.ProcessEnv, silenceMs: number) {
+  private constructor(command: string[], { env, silenceMs, onRemark }: TrainerOptions) {
     this.#silenceMs = silenceMs;
+    this.#onRemark = onRemark ?? (() => undefined);
     const [program, ...args] = command;
     this.#child = spawn(program!, args, { detached: true, stdio: ["pipe", "pipe", "pipe"], env });
     this.#closed = once(this.#child, "close").catch(() => undefined);
     this.#child.on("error", (error) =>
       this.#fail(new TrainerFailure("trainer-start", `cannot start ${program}: ${error.message}`, false)),
     );
-    // A child that outlives it would hold its output open, and its end would go unnoticed.
-    this.#child.on("exit", () => this.#signalGroup("SIGKILL"));
+    let pipes: NodeJS.Timeout | undefined;
+    this.#child.on("exit", () => {
+      // A child that outlives it would hold its output open, and its end would go unnoticed.
+      this.#signalGroup("SIGKILL");
+      // One that has left the group still can.
+      pipes = setTimeout(() => this.#closePipes(), PIPE_GRACE_MS);
+    });
     this.#child.on("close", (code, signal) => {
+      clearTimeout(pipes);
       const how = signal ? `signal ${signal}` : `exit code ${code}`;
       const when = this.#ready ? "in the middle of its work" : "before it was ready";
       this.#fail(new TrainerFailure("trainer-exited", `the trainer ended by ${how} ${when}`));
     });
     // A trainer that is gone makes writes fail; its "close" tells the story.
     this.#child.stdin!.on("error", () => undefined);
-    this.#child.stdout!.on("data", (chunk: Buffer) => this.#read(chunk));
-    this.#child.stderr!.on("data", (chunk: Buffer) => {
-      this.#logTail = (this.#logTail + chunk.toString("utf8")).slice(-LOG_TAIL_CHARACTERS);
-    });
+    // What comes until a failed one is gone is nobody's; a flood of it must not fill the memory.
+    const isHurried = (): boolean => this.#failure !== undefined;
+    void readPaced(this.#child.stdout!, (chunk) => this.#read(chunk), isHurried);
+    void readPaced(this.#child.stderr!, (chunk) => this.#log(chunk.toString("utf8")), isHurried);
   }
 
   /** Starts the process and waits for its `ready`. */
-  static async start(
-    command: string[],
-    options: { env: NodeJS.ProcessEnv; silenceMs: number },
-  ): Promise<TrainerProcess> {
-    const trainer = new TrainerProcess(command, options.env, options.silenceMs);
+  static async start(command: string[], options: TrainerOptions): Promise<TrainerProcess> {
+    const trainer = new TrainerProcess(command, options);
+    const abort = (): void => void trainer.end(0);
+    options.signal?.addEventListener("abort", abort);
     try {
       await new Promise<void>((resolve, reject) => {
         trainer.#listen({
@@ -113,18 +140,20 @@ export class TrainerProcess {
                 ),
           onFailure: reject,
         });
+        if (options.signal?.aborted) abort();
       });
     } catch (error) {
       await trainer.end();
       throw trainer.#withLog(error);
     } finally {
+      options.signal?.removeEventListener("abort", abort);
       trainer.#unlisten();
     }
-    if (trainer.ready.protocol !== PROTOCOL_VERSION) {
+    if (!PROTOCOL_VERSIONS.includes(trainer.ready.protocol)) {
       await trainer.end();
       throw new TrainerFailure(
         "trainer-protocol",
-        `the trainer speaks protocol ${trainer.ready.protocol}, this worker ${PROTOCOL_VERSION}`,
+        `the trainer speaks protocol ${trainer.ready.protocol}, this worker ${PROTOCOL_VERSIONS.join(" and ")}`,
         false,
       );
     }
@@ -145,35 +174,91 @@ export class TrainerProcess {
     return this.#failure === undefined;
   }
 
+  /** Runs of one shape that it may be sent together. */
+  get mostRuns(): number {
+    return this.ready.protocol >= 2 ? (this.ready.most_runs ?? 1) : 1;
+  }
+
   /**
-   * Runs one plan to its end.
-   * @returns the event that ended it
+   * How many runs of the plan's shape to send together. Only between runs, and to one that may be sent several.
    * @throws TrainerFailure, after which the process must be ended
    */
-  async run(command: RunCommand, onEvent: (event: TrainerEvent) => void): Promise<FinalEvent> {
-    this.#logTail = "";
+  async capacity(question: Omit<Extract<TrainerCommand, { type: "capacity" }>, "type">): Promise<number> {
     try {
-      return await new Promise<FinalEvent>((resolve, reject) => {
-        this.#listen({
-          onFailure: reject,
-          onEvent: (event) => {
-            if (event.type === "ready") return reject(this.#protocolFailure(`a second "ready"`));
-            if (event.run !== command.run)
-              return reject(this.#protocolFailure(`an event of another run, ${event.run}`));
-            if (event.type === "failed")
-              return reject(new TrainerFailure(event.code, event.message, event.retryable));
-            if (event.type === "finished" || event.type === "diverged" || event.type === "stopped")
-              return resolve(event);
-            onEvent(event);
-          },
-        });
-        this.send(command);
+      return await new Promise<number>((resolve, reject) => {
+        const hear = (event: TrainerEvent): void => {
+          if (event.type !== "capacity")
+            throw this.#protocolFailure(`a "${event.type}" in answer to "capacity"`);
+          resolve(Math.min(event.runs, question.most));
+        };
+        this.#listen({ onFailure: reject, onEvent: (event) => this.#orFail(() => hear(event)) });
+        this.send({ type: "capacity", ...question });
       });
-    } catch (error) {
-      throw this.#withLog(error);
     } finally {
       this.#unlisten();
     }
+  }
+
+  /** One run: as `train`. */
+  run(
+    command: RunCommand,
+    onEvent: (event: TrainerEvent) => void,
+    account = new RunAccount(command.plan, command.weights_path),
+  ): Promise<FinalEvent> {
+    return this.train([{ command, onEvent, account }])[0]!;
+  }
+
+  /**
+   * Runs plans to their ends; several only up to `mostRuns`, and of one shape.
+   * @returns per run the event that ends it. Rejects with a TrainerFailure, after which, once all have ended, the process must be ended
+   */
+  train(trainings: readonly Training[]): Promise<FinalEvent>[] {
+    this.#logTail = "";
+    const open = new Map<string, Open>();
+    const ends = trainings.map(
+      (training) =>
+        new Promise<FinalEvent>((resolve, reject) => {
+          open.set(training.command.run, { ...training, resolve, reject });
+        }),
+    );
+    const close = (run: string): void => {
+      open.delete(run);
+      if (open.size === 0) this.#unlisten();
+    };
+    const hear = (event: TrainerEvent): void => {
+      if (event.type === "ready") throw this.#protocolFailure(`a second "ready"`);
+      if (event.type === "capacity") throw this.#protocolFailure(`a "capacity" that nobody asked for`);
+      const training = open.get(event.run);
+      if (training === undefined) throw this.#protocolFailure(`an event of another run, ${event.run}`);
+      if (event.type === "failed") {
+        close(event.run);
+        training.reject(this.#withLog(new TrainerFailure(event.code, event.message, event.retryable)));
+        return;
+      }
+      const said = training.account.hear(event);
+      if (said === null) return;
+      if (said.type !== "finished" && said.type !== "diverged" && said.type !== "stopped") {
+        training.onEvent(said);
+        return;
+      }
+      close(event.run);
+      training.resolve(said);
+    };
+    this.#listen({
+      onFailure: (failure) => {
+        for (const [run, { reject }] of [...open]) {
+          close(run);
+          reject(this.#withLog(failure));
+        }
+      },
+      // What comes after a failure is not heard any more.
+      onEvent: (event) => this.#orFail(() => hear(event)),
+      onUnknown: () => this.#orFail(() => trainings[0]!.account.idle()),
+    });
+    const [first, ...others] = trainings.map(({ command }) => command);
+    if (others.length === 0) this.send(first!);
+    else this.send({ type: "cohort", runs: [first!, ...others].map(({ type: _type, ...fields }) => fields) });
+    return ends;
   }
 
   #withLog(error: unknown): unknown {
@@ -185,14 +270,31 @@ export class TrainerProcess {
     this.#child.stdin!.write(`${JSON.stringify(command)}\n`);
   }
 
-  /** Closes stdin, then SIGTERM, then SIGKILL to the whole group; resolves when the process is gone. */
-  async end(): Promise<void> {
-    this.#failure ??= new TrainerFailure("trainer-exited", "the trainer was ended");
+  /**
+   * Closes stdin, then SIGTERM, then SIGKILL to the whole group; resolves when the process is gone, or cannot be ended.
+   * @param graceMs between the two signals
+   */
+  async end(graceMs = TERMINATE_GRACE_MS): Promise<void> {
+    this.#fail(new TrainerFailure("trainer-ended", "the trainer was ended"));
     this.#child.stdin!.end();
     this.#signalGroup("SIGTERM");
-    const kill = setTimeout(() => this.#signalGroup("SIGKILL"), TERMINATE_GRACE_MS);
-    await this.#closed;
+    const kill = setTimeout(() => this.#signalGroup("SIGKILL"), graceMs);
+    let unending: NodeJS.Timeout | undefined;
+    const givenUp = new Promise<void>((resolve) => {
+      unending = setTimeout(() => {
+        this.#closePipes();
+        resolve();
+      }, graceMs + UNENDING_MS);
+    });
+    await Promise.race([this.#closed, givenUp]);
     clearTimeout(kill);
+    clearTimeout(unending);
+  }
+
+  /** This end of the pipes, so that nothing that holds the other one keeps this process. */
+  #closePipes(): void {
+    for (const stream of [this.#child.stdin, this.#child.stdout, this.#child.stderr]) stream?.destroy();
+    this.#child.unref();
   }
 
   #signalGroup(signal: NodeJS.Signals): void {
@@ -232,6 +334,16 @@ export class TrainerProcess {
     this.#listener?.onFailure(failure);
   }
 
+  /** Whatever goes wrong while an event is heard is the attempt's failure. */
+  #orFail(hear: () => void): void {
+    try {
+      hear();
+    } catch (error) {
+      if (!(error instanceof TrainerFailure)) throw error;
+      this.#fail(error);
+    }
+  }
+
   #protocolFailure(what: string): TrainerFailure {
     return new TrainerFailure(
       "trainer-protocol",
@@ -240,7 +352,6 @@ export class TrainerProcess {
   }
 
   #read(chunk: Buffer): void {
-    // What comes until the process is gone is nobody's; a flood of it must not fill the memory.
     if (this.#failure) return;
     this.#pending = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
     for (let end = this.#pending.indexOf(10); end >= 0; end = this.#pending.indexOf(10)) {
@@ -256,30 +367,35 @@ export class TrainerProcess {
     }
   }
 
-  #readLine(line: string): void {
-    const event = this.#parse(line);
-    if (event instanceof TrainerFailure) {
-      this.#fail(event);
-      return;
-    }
-    if (event.type === "ready") this.#ready = event;
-    if (!this.#listener) return;
-    this.#watchSilence();
-    this.#listener.onEvent(event);
+  #log(text: string): void {
+    this.#logTail = (this.#logTail + text).slice(-LOG_TAIL_CHARACTERS);
   }
 
-  #parse(line: string): TrainerEvent | TrainerFailure {
-    const shown = JSON.stringify(line.length > 120 ? `${line.slice(0, 120)}…` : line);
-    let json: unknown;
-    try {
-      json = JSON.parse(line);
-    } catch {
-      return this.#protocolFailure(`not JSON: ${shown}`);
+  #readLine(line: string): void {
+    const read = readEvent(line);
+    if ("text" in read && this.#ready === undefined) {
+      // What a program prints before it knows better is its log; it goes on being silent all the same.
+      this.#log(`${line}\n`);
+      return;
     }
-    const parsed = trainerEventSchema.safeParse(json);
-    if (parsed.success) return parsed.data;
-    const issue = parsed.error.issues[0]!;
-    const where = issue.path.length > 0 ? `${issue.path.join(".")}: ` : "";
-    return this.#protocolFailure(`no known event (${where}${issue.message}): ${shown}`);
+    if ("mistake" in read) {
+      this.#fail(this.#protocolFailure(read.mistake));
+      return;
+    }
+    const event = "event" in read ? read.event : null;
+    if ("unknown" in read) this.#remarkUnknown(read.unknown);
+    if (event?.type === "ready") this.#ready = event;
+    if (!this.#listener) return;
+    this.#watchSilence();
+    if (event === null) this.#listener.onUnknown?.();
+    else this.#listener.onEvent(event);
+  }
+
+  #remarkUnknown(type: string): void {
+    if (this.#unknownTypes.has(type) || this.#unknownTypes.size === MAX_UNKNOWN_TYPES) return;
+    this.#unknownTypes.add(type);
+    this.#onRemark(
+      `the trainer writes events of type ${JSON.stringify(type)}, which this worker does not know and passes over`,
+    );
   }
 }

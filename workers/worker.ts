@@ -5,40 +5,74 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Job as BullJob, UnrecoverableError, Worker } from "bullmq";
+import { type Job as BullJob, DelayedError, UnrecoverableError, WaitingError } from "bullmq";
 import type { Logger } from "pino";
-import { packageVersion } from "../schema/package.ts";
-import { planSchema } from "../schema/plan.ts";
+import { z } from "zod";
 import {
   attemptNumber,
   CANCEL_CHANNEL,
   DISPATCH_KEY,
   dispatchSchema,
-  HEARTBEAT_KEPT_MS,
-  type Heartbeat,
   type Job,
   jobId,
   jobSchema,
-  queueName,
+  refusal,
+  WORK_CHANNEL,
+} from "../schema/wire/job.ts";
+import { type DeviceKind, meets, needsMet } from "../schema/wire/need.ts";
+import { packageVersion } from "../schema/wire/package.ts";
+import { isScriptPlan, LIMITS, type RunPlan, runIdOf } from "../schema/wire/plan.ts";
+import { connectRedis } from "../schema/wire/redis.ts";
+import { shapeKeyOf } from "../schema/wire/shape-key.ts";
+import type { WorkerConfig } from "../schema/wire/worker.ts";
+import {
+  HEARTBEAT_KEPT_MS,
+  HEARTBEAT_MS,
+  type Heartbeat,
+  type Inability,
+  kindOfDevice,
+  LEAVING_SECONDS,
+  type OfferedTrainer,
+  slotsOf,
   WORKERS_KEY,
   workerKey,
   workerName,
-} from "../schema/queue.ts";
-import { connectRedis } from "../schema/redis.ts";
-import type { WorkerConfig } from "../schema/worker.ts";
-import { executeAttempt, type Interrupt, type Progress } from "./attempt.ts";
+} from "../schema/wire/worker.ts";
+import {
+  type AttemptOptions,
+  executeAttempt,
+  memoryLimit,
+  type Progress,
+  type StopReason,
+} from "./attempt.ts";
+import { COHORT_MEMORY, Cohort } from "./cohort.ts";
+import { DataSets } from "./data-sets.ts";
+import { Inabilities } from "./inabilities.ts";
+import { hasTimeForRun, type Limited } from "./limits.ts";
 import { Reporter } from "./reporter.ts";
+import { type Claim, RunQueues } from "./run-queues.ts";
+import { describeTrainer } from "./trainer-commands.ts";
+import { TrainerFailure } from "./trainer-failure.ts";
 import { TrainerPool } from "./trainer-pool.ts";
-import { TrainerFailure } from "./trainer-process.ts";
 
-const HEARTBEAT_MS = 5000;
+/** Free slots look at the queues so often where nobody says that there is work: jobs of lost workers come back in silence. */
+const LOOK_MS = 1000;
 /** A worker that is asked to stop while Redis is away for so long leaves without telling it. */
 const REDIS_PATIENCE_MS = 5000;
+/** A run that this worker cannot train is away from the queue for so long before others can take it; and this slot with it. */
+const LEAVE_MS = 250;
+/** Of one job that was picked up so often, another is made: its attempts are numbered by its pick-ups, up to 999. */
+const MAX_PICKUPS = 900;
+/** From so many failures in a row on, a worker that others may do better than waits before it takes the next run. */
+const FAILURES_UNTIL_WAIT = 3;
+const MAX_WAIT_MS = 30_000;
 
-export interface RunningWorker {
+export interface RunningWorker extends Limited {
   readonly name: string;
   /** Resolves when it is connected and hears of cancelled runs. */
   readonly ready: Promise<void>;
+  /** Resolves when its disk takes no checkpoint: whatever it trained, it could not keep. */
+  readonly diskFull: Promise<void>;
   /**
    * Stops taking runs, checkpoints and releases the ones in progress, ends the trainers. Without Redis nobody is told:
    * the runs are picked up again once their locks expire, from the same checkpoints.
@@ -48,8 +82,50 @@ export interface RunningWorker {
 
 interface Active {
   progress: Progress;
-  interrupt(reason: Interrupt): void;
+  /** Key of the lock on its job, and what the lock holds while the run is this worker's. */
+  lock: string;
+  token: string;
+  stop(reason: StopReason): void;
 }
+
+/** Thrown by whatever comes out of Redis and is not what an orchestrator writes: no attempt at anything is made. */
+const refused = (why: string): UnrecoverableError => new UnrecoverableError(refusal(why));
+
+function readJob(job: BullJob<Job>): Job {
+  const parsed = jobSchema.safeParse(job.data);
+  if (!parsed.success)
+    throw refused(`the job is none of an orchestrator's (${parsed.error.issues[0]?.message})`);
+  return parsed.data;
+}
+
+/**
+ * A run is its plan: one that does not hash to the run's id is another run's, whoever wrote it there.
+ * @returns another version's name where one has written it
+ */
+function readDispatch(run: string, stored: string): { plan: RunPlan; keep_weights: boolean } | string {
+  const unreadable = (why: string): UnrecoverableError =>
+    refused(`the plan of ${run} cannot be read: ${why}`);
+  let json: unknown;
+  try {
+    json = JSON.parse(stored);
+  } catch (error) {
+    throw unreadable((error as Error).message);
+  }
+  const { version } = z.object({ version: z.string().optional() }).catch({}).parse(json);
+  if (version !== undefined && version !== packageVersion()) return version;
+  const parsed = dispatchSchema.safeParse(json);
+  if (!parsed.success) {
+    const { path, message } = parsed.error.issues[0]!;
+    throw unreadable(`${path.join(".")}: ${message}`);
+  }
+  const id = runIdOf(parsed.data.plan);
+  if (id !== run) throw refused(`the plan of ${run} is another run's, ${id}`);
+  return parsed.data;
+}
+
+/** In the order of this host's command line. */
+const trainersFor = ({ trainers }: WorkerConfig, kind: DeviceKind): OfferedTrainer[] =>
+  trainers.filter(({ devices }) => devices.some((device) => kindOfDevice(device) === kind));
 
 /** Takes runs from now on, or from when Redis can be reached. */
 export function startWorker(config: WorkerConfig, log: Logger): RunningWorker {
@@ -59,16 +135,78 @@ export function startWorker(config: WorkerConfig, log: Logger): RunningWorker {
     log.warn(`Redis connection lost, waiting: ${reason}`),
   );
   const subscriber = connectRedis(config.redis_url);
-  const pool = new TrainerPool(config);
+  const pool = new TrainerPool(config, (remark) => log.warn(remark));
   /** By BullMQ job id. */
   const active = new Map<string, Active>();
   const attempts = new Set<Promise<void>>();
   let closing = false;
+  const inabilities = new Inabilities(config.trainers.length);
+  let taken = 0;
+  /** Whether no more runs are taken, though those in progress go on. */
+  const isFull = (): boolean =>
+    (config.max_runs !== null && taken >= config.max_runs) || !hasTimeForRun(config);
+  let failuresInARow = 0;
+  const closes = new AbortController();
+  const dataSets = new DataSets(config, log, closes.signal);
+  let tellDiskFull: () => void = () => undefined;
+  const diskFull = new Promise<void>((resolve) => {
+    tellDiskFull = resolve;
+  });
   /** Aborted when the worker leaves without Redis. */
   const redisLost = new AbortController();
 
-  const processJob = async (job: BullJob<Job>): Promise<void> => {
-    const { run, dispatch } = jobSchema.parse(job.data);
+  /** A wait that ends when the worker is to stop. */
+  const pause = (ms: number): Promise<unknown> =>
+    sleep(ms, undefined, { signal: closes.signal }).catch(() => undefined);
+
+  function sayPause(): void {
+    const seconds = Math.ceil(inabilities.pause() / 1000);
+    if (seconds > 0) log.error(`this worker cannot train anything: it takes no runs for ${seconds} s`);
+  }
+
+  /** Puts a run that this worker cannot train back for others, who may wait for it. No attempt is made. */
+  async function leave(job: BullJob<Job>, token: string, { what }: Inability): Promise<never> {
+    if (inabilities.pause() > 0) {
+      await job.moveToWait(token);
+      throw new WaitingError();
+    }
+    log.debug({ run: job.data.run, what }, "left to other workers");
+    await pause(LEAVE_MS);
+    await job.moveToDelayed(Date.now() + LEAVE_MS, token);
+    throw new DelayedError();
+  }
+
+  /** A run that comes first takes along those of its shape that come next. */
+  function leadCohort(claim: Claim, trainer: OfferedTrainer, plan: RunPlan): AttemptOptions["train"] {
+    const { device } = claim;
+    const cohort = new Cohort(plan, {
+      pool,
+      trainer,
+      device,
+      memoryLimit: memoryLimit(config, device),
+      alike: (shape, most) => queues.alike(claim, shape, most),
+      gather: (self, most) => {
+        const left = (config.max_runs ?? Number.POSITIVE_INFINITY) - taken;
+        return queues.gather(claim, self, closing || isFull() ? 0 : Math.min(most, left));
+      },
+    });
+    return (training) => {
+      claim.together.push(cohort.over);
+      return cohort.lead(training);
+    };
+  }
+
+  const joinCohort =
+    (claim: Claim, cohort: Cohort): AttemptOptions["train"] =>
+    (training) => {
+      const begun = cohort.join(training);
+      claim.joined();
+      return begun;
+    };
+
+  const processJob = async (job: BullJob<Job>, claim: Claim): Promise<void> => {
+    const { need, device, token, lock } = claim;
+    const { run, dispatch } = readJob(job);
     const attempt = attemptNumber(dispatch, job.attemptsStarted);
     const reporter = new Reporter(
       redis,
@@ -78,84 +216,195 @@ export function startWorker(config: WorkerConfig, log: Logger): RunningWorker {
     const stored = await redis.hget(DISPATCH_KEY, jobId(run, dispatch));
     // The collector drops a dispatch once its run has ended: nothing is left to do.
     if (stored === null) return;
-    const { plan: planText, keep_weights } = dispatchSchema.parse(JSON.parse(stored));
-    const plan = planSchema.parse(JSON.parse(planText));
-    const progress: Progress = { run, step: 0, steps: plan.steps, tokens_per_second: 0 };
-    let interrupt: (reason: Interrupt) => void = () => undefined;
-    let reason: Interrupt | undefined;
+    const dispatched = readDispatch(run, stored);
+    if (typeof dispatched === "string") {
+      const other = `the orchestrator is musweep ${dispatched}, this worker ${packageVersion()}: install the same`;
+      const inability = inabilities.cannotTrainAnything("version", other);
+      sayPause();
+      return leave(job, token, inability);
+    }
+    const { plan, keep_weights } = dispatched;
+    const kind = kindOfDevice(device);
+    const trainer = trainersFor(config, kind).find((offer) => meets(offer, kind, need))!;
+    if (plan.trainer.name !== trainer.name)
+      throw refused(`the plan of ${run} is for the trainer ${plan.trainer.name}, on the queue of ${need}`);
+    if (claim.cohort && claim.cohort.shape !== shapeKeyOf(plan))
+      throw refused(`the plan of ${run} is of another shape than its job says`);
+    if (isFull()) {
+      await job.moveToWait(token);
+      throw new WaitingError();
+    }
+    const known = config.gives_back ? inabilities.of(plan, run) : undefined;
+    if (known && job.attemptsStarted < MAX_PICKUPS) return leave(job, token, known);
+    if (!isScriptPlan(plan)) {
+      const failure = await dataSets.ensure(plan.data.hash).then(
+        () => undefined,
+        (error: unknown) => error,
+      );
+      if (failure instanceof TrainerFailure) {
+        const inability = inabilities.learn(failure, plan, run);
+        if (inability && config.gives_back) return leave(job, token, inability);
+      } else if (failure !== undefined) throw failure;
+    }
+    taken++;
+    const progress: Progress = { run, step: 0, steps: plan.steps ?? LIMITS.steps, tokens_per_second: 0 };
+    let onStop: (reason: StopReason) => void = () => undefined;
+    let reason: StopReason | undefined;
     active.set(job.id!, {
       progress,
-      interrupt: (why) => {
+      lock,
+      token,
+      stop: (why) => {
         if (reason) return;
         reason = why;
-        interrupt(why);
+        onStop(why);
       },
     });
-    if (closing) active.get(job.id!)!.interrupt("shutdown");
+    if (closing) active.get(job.id!)!.stop("shutdown");
     log.info({ run, attempt, title: job.name }, "run claimed");
     const execution = executeAttempt({
       run,
       plan,
       keepWeights: keep_weights,
       config,
-      pool,
+      device,
+      train: claim.cohort === undefined ? leadCohort(claim, trainer, plan) : joinCohort(claim, claim.cohort),
       reporter,
       progress,
-      onInterrupt: (callback) => {
-        interrupt = callback;
+      isHeld: async () => (await redis.get(lock)) === token,
+      onStop: (callback) => {
+        onStop = callback;
         if (reason) callback(reason);
       },
     });
     attempts.add(execution);
     try {
       await execution;
-      log.info({ run, attempt, interrupted: reason }, "run ended");
+      failuresInARow = 0;
+      log.info({ run, attempt, stopped: reason }, "run ended");
     } catch (error) {
       const failure =
         error instanceof TrainerFailure
           ? error
           : new TrainerFailure("internal", String((error as Error).stack));
-      const final = !failure.retryable || job.attemptsMade + 1 >= (job.opts.attempts ?? 1);
-      log.warn({ run, attempt, code: failure.code, final }, failure.message);
-      await reporter.report({
-        type: "failed",
-        code: failure.code,
-        message: failure.message,
-        final,
-        log_tail: failure.logTail,
-      });
-      throw final ? new UnrecoverableError(failure.message) : failure;
+      const { code, message, logTail: log_tail } = failure;
+      const isDisk = code === "disk";
+      const inability = config.gives_back || isDisk ? inabilities.learn(failure, plan, run) : undefined;
+      if (isDisk) tellDiskFull();
+      if (inability) {
+        log.warn({ run, attempt, code, what: inability.what }, `given back, untrained: ${message}`);
+        const why = { code, message, log_tail };
+        const { step } = progress;
+        await reporter.report({ type: "released", step, reason: "unable", checkpoint: null, inability: why });
+        sayPause();
+        return;
+      }
+      if (code === COHORT_MEMORY) {
+        // No attempt that counts: halved again and again, there might be more of them than a run is given.
+        log.warn({ run, attempt, code }, message);
+        const why = { code, message, log_tail };
+        await reporter.report({
+          type: "released",
+          step: 0,
+          reason: "unable",
+          checkpoint: null,
+          inability: why,
+        });
+        return;
+      }
+      const final = !failure.retryable;
+      log.warn({ run, attempt, code, final }, message);
+      await reporter.report({ type: "failed", code, message, final, log_tail });
+      active.delete(job.id!);
+      await waitAfterFailure();
+      throw new UnrecoverableError(message);
     } finally {
       active.delete(job.id!);
       attempts.delete(execution);
     }
   };
 
-  /** Resolves when Redis has been away for REDIS_PATIENCE_MS. */
+  /** A worker on which every run fails must not be the one that takes most of them. */
+  async function waitAfterFailure(): Promise<void> {
+    failuresInARow++;
+    if (config.gives_back && failuresInARow >= FAILURES_UNTIL_WAIT)
+      await pause(Math.min(MAX_WAIT_MS, 1000 * 2 ** (failuresInARow - FAILURES_UNTIL_WAIT)));
+  }
+
+  /** Resolves when Redis has not answered for REDIS_PATIENCE_MS: a connection that is cut off looks as if it were there. */
   async function redisGone(signal: AbortSignal): Promise<void> {
-    for (let away = 0; away < REDIS_PATIENCE_MS && !signal.aborted; away += 100) {
-      if (redis.status === "ready") away = 0;
+    let answeredAt = performance.now();
+    while (performance.now() - answeredAt < REDIS_PATIENCE_MS && !signal.aborted) {
+      const answered = redis.ping().then(
+        () => true,
+        () => false,
+      );
+      if (await Promise.race([answered, sleep(1000, false)])) answeredAt = performance.now();
       await sleep(100);
     }
   }
 
-  const worker = new Worker<Job>(queueName(config.capability), processJob, {
+  const slots = slotsOf(config);
+  const needs = new Map(
+    [...new Set(slots.map(kindOfDevice))].map((kind) => [
+      kind,
+      [...new Set(trainersFor(config, kind).flatMap((offer) => needsMet(offer, kind)))],
+    ]),
+  );
+  const queues = new RunQueues([...new Set([...needs.values()].flat())], processJob, {
     connection: redis,
-    concurrency: config.slots,
-    lockDuration: config.lock_seconds * 1000,
-    stalledInterval: config.lock_seconds * 1000,
-    // Killed workers, not bad runs, are the usual cause: be patient with a run before giving it up.
-    maxStalledCount: 3,
-    removeOnComplete: { count: 1000 },
-    removeOnFail: { count: 1000 },
-  });
-  worker.on("error", (error) => log.error(error.message));
-  worker.on("lockRenewalFailed", (ids) => {
-    for (const id of ids) active.get(id)?.interrupt("lock-lost");
+    worker: name,
+    lockMs: config.lock_seconds * 1000,
+    log,
+    onLockLost: (id) => active.get(id)?.stop("lock-lost"),
   });
 
-  subscriber.on("message", (_channel, run) => {
-    for (const entry of active.values()) if (entry.progress.run === run) entry.interrupt("cancelled");
+  /** Devices of the slots that have nothing to do. */
+  const free = [...slots];
+  let wake: () => void = () => undefined;
+
+  /** Fills free slots as long as there is work for them. */
+  async function fill(): Promise<void> {
+    for (const kind of new Set(free.map(kindOfDevice))) {
+      for (;;) {
+        const place = free.findIndex((device) => kindOfDevice(device) === kind);
+        if (place < 0 || closing || isFull() || inabilities.pause() > 0) break;
+        const [device] = free.splice(place, 1) as [string];
+        const processing = await queues.next(needs.get(kind)!, device).catch((error: Error) => {
+          log.error(error.message);
+          return undefined;
+        });
+        if (processing === undefined) {
+          free.push(device);
+          break;
+        }
+        const held = processing.done.finally(() => {
+          free.push(device);
+          holding.delete(held);
+          wake();
+        });
+        holding.add(held);
+      }
+    }
+  }
+  /** Jobs that are not over yet, with what BullMQ is still to be told of them. */
+  const holding = new Set<Promise<void>>();
+
+  async function fillUntilClosed(): Promise<void> {
+    while (!closing) {
+      const woken = new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+      await fill();
+      const rest = setTimeout(wake, LOOK_MS);
+      await woken;
+      clearTimeout(rest);
+    }
+  }
+
+  subscriber.on("message", (channel, message) => {
+    if (channel === WORK_CHANNEL) return wake();
+    for (const entry of active.values()) if (entry.progress.run === message) entry.stop("cancelled");
   });
 
   const beat = async (): Promise<void> => {
@@ -163,39 +412,64 @@ export function startWorker(config: WorkerConfig, log: Logger): RunningWorker {
       worker: name,
       host: hostname(),
       pid: process.pid,
-      capability: config.capability,
-      slots: config.slots,
-      engine: config.trainer === "onnx" ? "onnx" : config.trainer.join(" ").slice(0, 500),
+      needs: [...queues.needs],
+      slots: slots.length,
+      engine: config.trainers.map(describeTrainer).join("; ").slice(0, 500),
       version: packageVersion(),
       started_at: startedAt,
       running: [...active.values()].map((entry) => ({ ...entry.progress })),
+      unable: inabilities.all(),
     };
-    await redis
-      .multi()
-      .set(workerKey(name), JSON.stringify(heartbeat), "PX", HEARTBEAT_KEPT_MS)
-      .sadd(WORKERS_KEY, name)
-      .exec();
+    const held = [...active.values()];
+    const all = redis.multi().set(workerKey(name), JSON.stringify(heartbeat), "PX", HEARTBEAT_KEPT_MS);
+    all.sadd(WORKERS_KEY, name);
+    for (const { lock } of held) all.get(lock);
+    const locks = (await all.exec())!.slice(2).map(([, token]) => token);
+    // Taken back while this worker was cut off or halted: others train them by now.
+    for (const [i, { token, stop }] of held.entries()) if (locks[i] !== token) stop("lock-lost");
   };
   const heartbeat = setInterval(() => void beat().catch(() => undefined), HEARTBEAT_MS);
+  let filling: Promise<void> = Promise.resolve();
   const ready = (async () => {
-    await subscriber.subscribe(CANCEL_CHANNEL);
-    await worker.waitUntilReady();
+    await subscriber.subscribe(CANCEL_CHANNEL, WORK_CHANNEL);
+    await queues.start();
     await beat();
-    log.info({ worker: name, slots: config.slots, queue: queueName(config.capability) }, "worker ready");
+    filling = fillUntilClosed();
+    log.info({ worker: name, slots: slots.length, needs: queues.needs }, "worker ready");
   })();
 
   return {
     name,
     ready,
+    diskFull,
+    get taken() {
+      return taken;
+    },
+    get running() {
+      return active.size;
+    },
+    waiting: () => queues.waiting(redis),
     async close() {
       closing = true;
-      clearInterval(heartbeat);
-      for (const entry of active.values()) entry.interrupt("shutdown");
+      closes.abort();
+      for (const entry of active.values()) entry.stop("shutdown");
+      const trainersEnded = pool.close();
+      const overdue = setTimeout(
+        () => {
+          log.warn("trainers that do not stop are ended; their runs go on from their last checkpoints");
+          void pool.kill();
+        },
+        (config.grace_seconds - LEAVING_SECONDS) * 1000,
+      );
       const closed = new AbortController();
-      const inOrder = worker
-        .pause(true)
-        .then(() => worker.close())
-        .then(() => redis.multi().del(workerKey(name)).srem(WORKERS_KEY, name).exec())
+      wake();
+      const inOrder = filling
+        .then(() => Promise.all(holding))
+        .then(() => queues.close())
+        .then(() => {
+          clearInterval(heartbeat);
+          return redis.multi().del(workerKey(name)).srem(WORKERS_KEY, name).exec();
+        })
         .catch((error: Error) => log.error(error.message));
       const gone = redisGone(closed.signal).then(async () => {
         if (closed.signal.aborted) return;
@@ -207,7 +481,9 @@ export function startWorker(config: WorkerConfig, log: Logger): RunningWorker {
       });
       await Promise.race([inOrder, gone]);
       closed.abort();
-      await pool.close();
+      clearInterval(heartbeat);
+      await trainersEnded;
+      clearTimeout(overdue);
       redis.disconnect();
       subscriber.disconnect();
     },

@@ -1,0 +1,44 @@
+/**
+ * When a worker stops of itself, as jobs of a cluster do: after so many runs, when nothing waits any more, or before its time ends. What it
+ * still trains then is checkpointed and given back.
+ */
+import type { WorkerConfig } from "../schema/wire/worker.ts";
+
+/** The queue has to be empty for so long: the next phase of a sweep may start when the last run of this one has ended. */
+const EMPTY_MS = 10_000;
+const LOOK_MS = 500;
+/** Before the end of its time a worker takes no run that would hardly begin: a trainer starts, loads data, makes a step. */
+const LAST_RUN_MS = 30_000;
+
+export interface Limited {
+  /** Runs taken so far, and those that are trained now. */
+  readonly taken: number;
+  readonly running: number;
+  /** Jobs that wait on the queues that it reads. */
+  waiting(): Promise<number>;
+}
+
+/** Milliseconds until a worker has to stop, so that it is gone when its time ends. */
+const timeLeft = ({ ends_at, grace_seconds }: WorkerConfig): number =>
+  ends_at === null ? Number.POSITIVE_INFINITY : ends_at - Date.now() - grace_seconds * 1000;
+
+/** Whether a run that is taken now would get anywhere before the worker's time ends. */
+export const hasTimeForRun = (config: WorkerConfig): boolean => timeLeft(config) > LAST_RUN_MS;
+
+/** @returns for people, why the worker is to stop; never where it has no limits */
+export async function untilLimit(worker: Limited, config: WorkerConfig): Promise<string> {
+  const { max_runs, until_empty } = config;
+  let emptySince = Number.POSITIVE_INFINITY;
+  for (;;) {
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    if (timeLeft(config) <= 0 || (!hasTimeForRun(config) && worker.running === 0)) return "its time ends";
+    if (max_runs !== null && worker.taken >= max_runs && worker.running === 0)
+      return `it has trained ${max_runs} run${max_runs === 1 ? "" : "s"}`;
+    if (!until_empty) continue;
+    // While Redis is away nobody knows what waits.
+    const waiting = worker.running > 0 ? 1 : await worker.waiting().catch(() => 1);
+    if (waiting > 0) emptySince = Number.POSITIVE_INFINITY;
+    else emptySince = Math.min(emptySince, performance.now());
+    if (performance.now() - emptySince >= EMPTY_MS) return "nothing waits to be trained";
+  }
+}
