@@ -1,7 +1,8 @@
 /** The configurations of a phase by their loss: what a random search is about. */
-import type Sqlite from "better-sqlite3";
-import type { Parameterization } from "../../schema/hyperparameters.ts";
+import type { Parameterization } from "../../schema/sweep/rules.ts";
 import type { Coordinates } from "../sweep/expand-sweep.ts";
+import { cellResults } from "./cells.ts";
+import type { Database } from "./connection.ts";
 
 export interface Configuration {
   /** Those of its first seed. */
@@ -12,23 +13,16 @@ export interface Configuration {
 
 /** By rising loss; those without one come last. */
 export function rankConfigurations(
-  sqlite: Sqlite.Database,
-  phaseId: number,
+  db: Database,
+  phase: number,
   parameterization: Parameterization,
 ): Configuration[] {
-  const rows = sqlite
-    .prepare<unknown[], { coordinates: string; state: string; validation_loss: number | null }>(
-      `SELECT c.coordinates, r.state, r.validation_loss FROM cells c JOIN runs r ON r.id = c.run_id
-       WHERE c.phase_id = ? AND c.parameterization = ? ORDER BY c.position`,
-    )
-    .all(phaseId, parameterization);
   const seeds = new Map<string, { coordinates: Coordinates; losses: (number | null)[] }>();
-  for (const row of rows) {
-    const coordinates = JSON.parse(row.coordinates) as Coordinates;
+  for (const { coordinates, state, validation_loss } of cellResults(db, phase, parameterization)) {
     const { seed: _, ...configuration } = coordinates;
     const key = JSON.stringify(configuration);
     const known = seeds.get(key) ?? { coordinates, losses: [] };
-    known.losses.push(row.state === "finished" ? row.validation_loss : null);
+    known.losses.push(state === "finished" ? validation_loss : null);
     seeds.set(key, known);
   }
   return [...seeds.values()]

@@ -3,24 +3,17 @@
  * that are stored when it is complete. Whatever completes a check stores them in the same transaction, and a check that trains again
  * has none until it is complete again.
  */
-import type Sqlite from "better-sqlite3";
-import type { CoordinateModule, ModuleSize } from "../../schema/coordinates.ts";
-import type { Parameterization } from "../../schema/hyperparameters.ts";
-import { canonicalJson } from "../../schema/plan.ts";
-import type { RunState } from "../../schema/tables.ts";
-import {
-  COORDINATE_AXES,
-  type CoordinateAxis,
-  type FlatVerdict,
-  fitLine,
-  type Line,
-  type MeasuredRun,
-  type Slope,
-  verdictOf,
-} from "../analysis/coordinates.ts";
-import { RULES } from "../parameterization/rules.ts";
+import { asc, eq, getTableColumns } from "drizzle-orm";
+import { COORDINATE_AXES, type CoordinateAxis, type RunState } from "../../schema/database/states.ts";
+import { cells, coordinateFits, runs } from "../../schema/database/tables.ts";
+import { type Parameterization, RULES } from "../../schema/sweep/rules.ts";
+import { canonicalJson } from "../../schema/wire/plan.ts";
+import type { FittedLine } from "../analysis/coordinate-lines.ts";
+import { fitLine, type Line, type MeasuredRun, verdictOf } from "../analysis/coordinates.ts";
 import { complement } from "../parameterization/settings.ts";
 import type { Coordinates } from "../sweep/expand-sweep.ts";
+import { type Database, given, prepared, putRow } from "./connection.ts";
+import { readSizes } from "./measurements.ts";
 
 /** Networks of one parameterization that differ in one axis and in seed alone. */
 export interface CoordinateLine extends Line {
@@ -31,35 +24,24 @@ export interface CoordinateLine extends Line {
   at: Record<string, unknown>;
 }
 
-/** A line's slopes, as stored. */
-export interface FittedLine extends Pick<CoordinateLine, "parameterization" | "axis" | "claimed" | "at"> {
-  slopes: Slope[];
-  verdict: FlatVerdict;
-}
-
-interface CellRow {
-  run_id: string;
-  seed: number;
-  coordinates: string;
-  state: RunState;
-}
-
-type SizeRow = ModuleSize & { step: number };
+const measured = prepared(({ orm }) =>
+  orm
+    .select({ run: cells.run_id, seed: cells.seed, coordinates: cells.coordinates, state: runs.state })
+    .from(cells)
+    .innerJoin(runs, eq(runs.id, cells.run_id))
+    .where(eq(cells.phase_id, given("phase")))
+    .orderBy(asc(cells.position))
+    .prepare(),
+);
 
 /** Every line of a check that has two values or more, with all that has been measured so far. */
-export function readLines(sqlite: Sqlite.Database, phase: number): CoordinateLine[] {
-  const cells = sqlite
-    .prepare<[number], CellRow>(
-      `SELECT c.run_id, c.seed, c.coordinates, r.state FROM cells c JOIN runs r ON r.id = c.run_id
-       WHERE c.phase_id = ? ORDER BY c.position`,
-    )
-    .all(phase);
+export function readLines(db: Database, phase: number): CoordinateLine[] {
   const sizes = new Map<string, MeasuredRun["sizes"]>();
   const lines = new Map<string, CoordinateLine>();
-  for (const { run_id, seed, coordinates: json, state } of cells) {
+  for (const { run: id, seed, coordinates: json, state } of measured(db).all({ phase })) {
     const coordinates = JSON.parse(json) as Coordinates;
-    const run = sizes.get(run_id) ?? readSizes(sqlite, run_id);
-    sizes.set(run_id, run);
+    const run = sizes.get(id) ?? readSizes(db, id);
+    sizes.set(id, run);
     for (const axis of COORDINATE_AXES) {
       const { parameterization } = coordinates;
       const at = whatStays(coordinates, axis);
@@ -108,63 +90,53 @@ function outcomeOf(state: RunState, sizes: MeasuredRun["sizes"]): MeasuredRun["o
   return state === "finished" && sizes.length > 0 ? "measured" : "missing";
 }
 
-function readSizes(sqlite: Sqlite.Database, run: string): MeasuredRun["sizes"] {
-  const rows = sqlite
-    .prepare<[string], SizeRow>(
-      `SELECT step, module, nullif(layer, -1) AS layer, size, change FROM activation_sizes
-       WHERE run_id = ? ORDER BY step, layer`,
-    )
-    .all(run);
-  const steps: ModuleSize[][] = [];
-  for (const { step, ...size } of rows) {
-    const modules = steps[step] ?? [];
-    steps[step] = modules;
-    modules.push(size);
-  }
-  return steps;
-}
+const put = putRow(coordinateFits);
 
 /** Fits every line of a check all of whose runs have ended. */
-export function storeFits(
-  sqlite: Sqlite.Database,
-  phase: number,
-  settings: { steps: number; tolerance: number },
-): void {
-  dropFits(sqlite, phase);
-  const insert = sqlite.prepare(
-    `INSERT INTO coordinate_fits (phase_id, position, parameterization, axis, at, claimed, module, layer, quantity, step,
-       slope, slope_low, slope_high, allowed_low, allowed_high, verdict, points, seeds)
-     VALUES (@phase, @position, @parameterization, @axis, @at, @claimed, @module, @layer, @quantity, @step,
-       @slope, @slope_low, @slope_high, @allowed_low, @allowed_high, @verdict, @points, @seeds)`,
-  );
+export function storeFits(db: Database, phase: number, settings: { steps: number; tolerance: number }): void {
+  dropFits(db, phase);
   let position = 0;
-  for (const line of readLines(sqlite, phase)) {
+  for (const line of readLines(db, phase)) {
     const { parameterization, axis, claimed } = line;
-    const own = { phase, parameterization, axis, at: canonicalJson(line.at), claimed: claimed ? 1 : 0 };
-    for (const slope of fitLine(line, settings)) insert.run({ ...own, ...slope, position: position++ });
+    const own = {
+      phase_id: phase,
+      parameterization,
+      axis,
+      at: canonicalJson(line.at),
+      claimed: claimed ? 1 : 0,
+    };
+    for (const slope of fitLine(line, settings)) put(db, { ...own, ...slope, position: position++ });
   }
 }
 
-export const dropFits = (sqlite: Sqlite.Database, phase: number): void =>
-  void sqlite.prepare("DELETE FROM coordinate_fits WHERE phase_id = ?").run(phase);
+const drop = prepared(({ orm }) =>
+  orm
+    .delete(coordinateFits)
+    .where(eq(coordinateFits.phase_id, given("phase")))
+    .prepare(),
+);
+
+export const dropFits = (db: Database, phase: number): void => void drop(db).run({ phase });
+
+const { phase_id, position, ...columns } = getTableColumns(coordinateFits);
+
+const read = prepared(({ orm }) =>
+  orm
+    .select(columns)
+    .from(coordinateFits)
+    .where(eq(phase_id, given("phase")))
+    .orderBy(asc(position))
+    .prepare(),
+);
 
 /** The stored slopes of a complete check; none of one that is not. */
-export function readFits(sqlite: Sqlite.Database, phase: number): FittedLine[] {
-  const rows = sqlite
-    .prepare<
-      [number],
-      Slope & { parameterization: Parameterization; axis: CoordinateAxis; at: string; claimed: number }
-    >(
-      `SELECT parameterization, axis, at, claimed, module, layer, quantity, step, slope, slope_low, slope_high,
-         allowed_low, allowed_high, verdict, points, seeds
-       FROM coordinate_fits WHERE phase_id = ? ORDER BY position`,
-    )
-    .all(phase);
+export function readFits(db: Database, phase: number): FittedLine[] {
   const lines = new Map<string, Omit<FittedLine, "verdict">>();
-  for (const { parameterization, axis, at, claimed, ...slope } of rows) {
+  for (const { parameterization, axis, at, claimed, ...slope } of read(db).all({ phase })) {
     const key = canonicalJson([parameterization, axis, at]);
     const line = lines.get(key) ?? {
       parameterization,
+      title: RULES[parameterization].title,
       axis,
       at: JSON.parse(at) as Record<string, unknown>,
       claimed: claimed === 1,
@@ -175,11 +147,3 @@ export function readFits(sqlite: Sqlite.Database, phase: number): FittedLine[] {
   }
   return [...lines.values()].map((line) => ({ ...line, verdict: verdictOf(line.slopes) }));
 }
-
-/** Lines on which a parameterization's own rules are not borne out: a check passes when there is none. */
-export const broken = (lines: readonly FittedLine[]): FittedLine[] =>
-  lines.filter((line) => line.claimed && line.verdict !== "flat");
-
-/** For sentences: "attention", "ffn 1". */
-export const placeName = ({ module, layer }: { module: CoordinateModule; layer: number | null }): string =>
-  `${module.replace("_", " ")}${layer === null ? "" : ` ${layer}`}`;

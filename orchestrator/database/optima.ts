@@ -4,84 +4,94 @@
  * results alone, however they came; each fit is kept with what it was made of, and only what has changed is fitted again.
  */
 import { createHash } from "node:crypto";
-import type Sqlite from "better-sqlite3";
+import type { Parameterization } from "../../schema/sweep/rules.ts";
 import { readCurve } from "../analysis/curve.ts";
+import { coordinatesOf } from "../analysis/groups.ts";
 import { METHOD } from "../analysis/method.ts";
-import { noiseOfOthers, pooledNoise } from "../analysis/noise.ts";
+import { pooledNoise, type Residual, residualOf, toldNoise } from "../analysis/noise.ts";
 import { fitCurve } from "../analysis/optimum.ts";
-import { ANSWERS_KEPT } from "../analysis/posterior.ts";
-import type { Noise } from "../analysis/types.ts";
-import { type PhaseCurves, readCurves, readSomeCurves, type StoredCurve } from "./curves.ts";
-import { refreshTransfer } from "./transfer.ts";
+import type { Noise, Optimum } from "../analysis/types.ts";
+import type { Outcome } from "./apply-event.ts";
+import { curvesOfRun } from "./cells.ts";
+import type { Database } from "./connection.ts";
+import {
+  type PhaseCurves,
+  putOptimum,
+  readCurves,
+  readSomeCurves,
+  readStoredFits,
+  removeAllOptima,
+  removeOptimum,
+  type StoredCurve,
+  type StoredFit,
+} from "./curves.ts";
+import { isCoordinateCheck, markPhaseDue, phaseIds, readPhase } from "./phases.ts";
+import { readSetting, writeSetting } from "./settings.ts";
+import { isAskedOtherwise, judgeAhead, type PooledNoise, refreshTransfer } from "./transfer.ts";
+
+/** Fits by what they were made of (`basis`). */
+export type Fits = ReadonlyMap<string, Optimum>;
+
+const NONE: Fits = new Map();
 
 /** Fits again what has changed in a phase, and drops what is no longer in it. */
-export function refreshPhase(sqlite: Sqlite.Database, phase: number): void {
-  if (isCoordinateCheck(sqlite, phase)) return;
-  refresh(sqlite, phase, readCurves(sqlite, phase), true);
+export function refreshPhase(db: Database, phase: number): void {
+  if (isCoordinateCheck(db, phase)) return;
+  refresh(db, phase, readCurves(db, phase), true, NONE);
 }
 
-/** The runs of a check are on no curve: there is nothing to find the optimum of. */
-const isCoordinateCheck = (sqlite: Sqlite.Database, phase: number): boolean =>
-  sqlite.prepare("SELECT 1 FROM phases WHERE id = ? AND kind = 'coordinate-check'").get(phase) !== undefined;
-
-/** Fits what a set of runs touches, and has their phases looked at (orchestrator/phases/advance.ts). */
-export function refreshRuns(sqlite: Sqlite.Database, runs: Iterable<string>): void {
-  const markDue = sqlite.prepare("UPDATE phases SET due = 1 WHERE id = ?");
-  for (const [phase, curves] of touchedBy(sqlite, runs)) {
-    markDue.run(phase);
-    if (!isCoordinateCheck(sqlite, phase))
-      refresh(sqlite, phase, readSomeCurves(sqlite, phase, [...curves]), false);
+/**
+ * Fits what a set of runs touches, and has their phases looked at (orchestrator/phases/advance.ts).
+ * @param fits made ahead; what is not among them is fitted now
+ */
+export function refreshRuns(db: Database, runs: Iterable<string>, fits: Fits = NONE): void {
+  for (const [phase, curves] of touchedBy(db, runs)) {
+    markPhaseDue(db, phase);
+    if (!isCoordinateCheck(db, phase))
+      refresh(db, phase, readSomeCurves(db, phase, [...curves]), false, fits);
   }
 }
 
 /**
- * Makes the fits that refreshRuns is about to need, so that a transaction finds them made (analysis/posterior.ts) and is short:
- * when the noise of a phase becomes another, every curve of it is fitted again. Yields between them.
- * @param change what the transaction will do before it refreshes; tried here, and undone. Returns the runs it touches
+ * Makes the fits that refreshRuns will need once these runs have become what is foreseen, so that its transaction is short: when the
+ * noise of a phase becomes another, every curve of it is fitted again. Writes nothing; yields between them. What comes otherwise
+ * than foreseen has another basis, and is fitted when it is stored.
  */
-export function* fitAhead(sqlite: Sqlite.Database, change: () => Iterable<string>): Generator<void, void> {
-  for (const { stored, others } of foreseen(sqlite, change).slice(0, ANSWERS_KEPT)) {
-    fitCurve(readCurve(stored.input), others);
-    yield;
+export function* fitAhead(db: Database, foreseen: ReadonlyMap<string, Outcome>): Generator<void, Fits> {
+  const fits = new Map<string, Optimum>();
+  for (const { phase, stale, isNew, noise } of staleThen(db, foreseen)) {
+    for (const { stored, others, basis } of stale) {
+      fits.set(basis, fitCurve(readCurve(stored.input), others));
+      yield;
+    }
+    const changed = new Map(stale.map(({ stored }) => [stored.curve, stored]));
+    const fitted = new Map(stale.map(({ stored, basis }) => [stored.curve, fits.get(basis)!]));
+    yield* judgeAhead(db, phase, { changed, regroup: isNew, noise }, fitted);
   }
+  return fits;
 }
 
-function foreseen(sqlite: Sqlite.Database, change: () => Iterable<string>): Fitting[] {
-  sqlite.exec("BEGIN IMMEDIATE");
-  try {
-    return [...touchedBy(sqlite, change())]
-      .filter(([phase]) => !isCoordinateCheck(sqlite, phase))
-      .flatMap(
-        ([phase, curves]) => compare(sqlite, phase, readSomeCurves(sqlite, phase, [...curves]), false).stale,
-      );
-  } finally {
-    if (sqlite.inTransaction) sqlite.exec("ROLLBACK");
-  }
-}
+const staleThen = (db: Database, foreseen: ReadonlyMap<string, Outcome>) =>
+  db.snapshot(() =>
+    [...touchedBy(db, foreseen.keys())]
+      .filter(([phase]) => !isCoordinateCheck(db, phase))
+      .map(([phase, curves]) => ({
+        phase,
+        ...compare(db, phase, readSomeCurves(db, phase, [...curves], foreseen), false),
+      })),
+  );
 
 /** The curves that runs are on, by phase. */
-function touchedBy(sqlite: Sqlite.Database, runs: Iterable<string>): Map<number, Set<string>> {
-  const find = sqlite.prepare<[string], { phase_id: number; curve: string }>(
-    "SELECT DISTINCT phase_id, curve FROM cells WHERE run_id = ?",
-  );
+function touchedBy(db: Database, runs: Iterable<string>): Map<number, Set<string>> {
   const touched = new Map<number, Set<string>>();
   for (const run of runs) {
-    for (const { phase_id, curve } of find.all(run)) {
-      const curves = touched.get(phase_id);
+    for (const { phase, curve } of curvesOfRun(db, run)) {
+      const curves = touched.get(phase);
       if (curves) curves.add(curve);
-      else touched.set(phase_id, new Set([curve]));
+      else touched.set(phase, new Set([curve]));
     }
   }
   return touched;
-}
-
-/** What is known of a stored fit: its part in the pooled noise, and what it was made of. */
-interface Fit {
-  residual_ss: number;
-  residual_df: number;
-  others_sd: number | null;
-  others_df: number | null;
-  basis: string | null;
 }
 
 /** A curve to be fitted, and what it is fitted with. */
@@ -92,50 +102,46 @@ interface Fitting {
 }
 
 /**
- * @param read curves as they are now; whole: they are all of the phase, else its set of curves is as it was
+ * @param read curves as they are now
+ * @param whole they are all of the phase; else its set of curves is as it was
  */
-function refresh(sqlite: Sqlite.Database, phase: number, read: PhaseCurves, whole: boolean): void {
-  const { stale, gone, isNew, noise } = compare(sqlite, phase, read, whole);
-  const remove = sqlite.prepare("DELETE FROM curve_optima WHERE phase_id = ? AND curve = ?");
-  for (const curve of gone) remove.run(phase, curve);
-  const store = optimumWriter(sqlite, phase);
-  for (const fitting of stale) store(fitting);
-  const changed = new Set(stale.map(({ stored }) => stored.curve));
-  const regroup = gone.length > 0 || isNew;
-  if (changed.size > 0 || regroup) refreshTransfer(sqlite, phase, { changed, regroup, noise });
+function refresh(db: Database, phase: number, read: PhaseCurves, whole: boolean, fits: Fits): void {
+  const { stale, gone, isNew, noise } = compare(db, phase, read, whole);
+  for (const curve of gone) removeOptimum(db, phase, curve);
+  for (const fitting of stale) store(db, phase, fitting, fits);
+  const changed = new Map(stale.map(({ stored }) => [stored.curve, stored]));
+  const regroup = gone.length > 0 || isNew || (whole && isAskedOtherwise(db, phase));
+  if (changed.size > 0 || regroup) refreshTransfer(db, phase, { changed, regroup, noise });
 }
 
 /** Holds the stored fits of a phase against its curves. @returns what has to be fitted again, and which fits are of no curve */
 function compare(
-  sqlite: Sqlite.Database,
+  db: Database,
   phase: number,
   read: PhaseCurves,
   whole: boolean,
-): { stale: Fitting[]; gone: string[]; isNew: boolean; noise: Noise | null } {
-  const fits = new Map(
-    sqlite
-      .prepare<[number], Fit & { curve: string }>(
-        "SELECT curve, residual_ss, residual_df, others_sd, others_df, basis FROM curve_optima WHERE phase_id = ?",
-      )
-      .all(phase)
-      .map(({ curve, ...fit }) => [curve, fit as Fit]),
-  );
+): { stale: Fitting[]; gone: string[]; isNew: boolean; noise: PooledNoise } {
+  type Fit = Omit<StoredFit, "basis" | "curve"> & { basis: string | null };
+  const fits = new Map<string, Fit>(readStoredFits(db, phase).map((fit) => [fit.curve, fit]));
+  const { definition } = readPhase(db, phase);
+  const stated = definition.phase.noise;
   const gone = whole ? [...fits.keys()].filter((curve) => !read.has(curve)) : [];
   for (const curve of gone) fits.delete(curve);
   const isNew = [...read.keys()].some((curve) => !fits.has(curve));
   for (const { curve, input } of read.values()) {
-    const { residual_ss, residual_df } = readCurve(input);
     const before = fits.get(curve) ?? { others_sd: null, others_df: null, basis: null };
-    fits.set(curve, { ...before, residual_ss, residual_df });
+    fits.set(curve, { ...before, ...residualOf(readCurve(input)) });
   }
-  const noise = pooledNoise([...fits.values()]);
-  const othersOf = new Map([...fits].map(([curve, fit]) => [curve, noiseOfOthers(fit, noise)]));
+  const noise = noiseByParameterization(fits);
+  const othersOf = new Map(
+    [...fits].map(([curve, fit]) => [curve, toldNoise(fit, noise.get(parameterizationOf(curve)), stated)]),
+  );
   const moved = [...fits].filter(([curve, fit]) => {
     const others = othersOf.get(curve);
     return (others?.sd ?? null) !== fit.others_sd || (others?.df ?? null) !== fit.others_df;
   });
   const unread = moved.map(([curve]) => curve).filter((curve) => !read.has(curve));
-  const also = unread.length === 0 ? read : readSomeCurves(sqlite, phase, unread);
+  const also = unread.length === 0 ? read : readSomeCurves(db, phase, unread);
   const stale: Fitting[] = [];
   for (const [curve, fit] of fits) {
     const stored = read.get(curve) ?? also.get(curve);
@@ -147,58 +153,56 @@ function compare(
   return { stale, gone, isNew, noise };
 }
 
+const parameterizationOf = (curve: string): string => coordinatesOf(curve).parameterization;
+
+/** Under one parameterization runs may scatter several times as far as under another. */
+function noiseByParameterization(fits: ReadonlyMap<string, Residual>): PooledNoise {
+  const groups = new Map<string, Residual[]>();
+  for (const [curve, fit] of fits) {
+    const name = parameterizationOf(curve);
+    groups.set(name, [...(groups.get(name) ?? []), fit]);
+  }
+  return new Map([...groups].map(([name, residuals]) => [name, pooledNoise(residuals)]));
+}
+
 /** Equal for equal input of a fit. */
 const basisOf = ({ input, position, open }: StoredCurve, others: Noise | undefined): string =>
   createHash("sha1")
     .update(JSON.stringify([input.points, position, open, others]))
     .digest("base64");
 
-function optimumWriter(sqlite: Sqlite.Database, phase: number) {
-  const write = sqlite.prepare(
-    `INSERT OR REPLACE INTO curve_optima (phase_id, curve, parameterization, width, layers, sparsity, position, flag,
-       log2_lr, log2_lr_low, log2_lr_high, log2_lr_low_90, log2_lr_high_90, loss, loss_low, loss_high,
-       valley_low, valley_high, stability_edge, grid_log2_lr, grid_loss, points, seeds, missing,
-       open, basis, residual_ss, residual_df, others_sd, others_df)
-     VALUES (@phase, @curve, @parameterization, @width, @layers, @sparsity, @position, @flag,
-       @log2_lr, @log2_lr_low, @log2_lr_high, @log2_lr_low_90, @log2_lr_high_90, @loss, @loss_low, @loss_high,
-       @valley_low, @valley_high, @stability_edge, @grid_log2_lr, @grid_loss, @points, @seeds, @missing,
-       @open, @basis, @residual_ss, @residual_df, @others_sd, @others_df)`,
-  );
-  return ({ stored, others, basis }: Fitting): void => {
-    const { parameterization, width, layers, sparsity } = stored.coordinates;
-    const curve = readCurve(stored.input);
-    write.run({
-      phase,
-      curve: stored.curve,
-      parameterization,
-      width,
-      layers,
-      sparsity,
-      position: stored.position,
-      ...fitCurve(curve, others),
-      open: stored.open,
-      basis,
-      residual_ss: curve.residual_ss,
-      residual_df: curve.residual_df,
-      others_sd: others?.sd ?? null,
-      others_df: others?.df ?? null,
-    });
-  };
+function store(db: Database, phase: number, { stored, others, basis }: Fitting, fits: Fits): void {
+  const { parameterization, width, layers, sparsity } = stored.coordinates;
+  const curve = readCurve(stored.input);
+  const optimum = fits.get(basis) ?? fitCurve(curve, others);
+  putOptimum(db, {
+    phase_id: phase,
+    curve: stored.curve,
+    parameterization: parameterization as Parameterization,
+    width,
+    layers,
+    sparsity,
+    position: stored.position,
+    ...optimum,
+    places: JSON.stringify(optimum.places),
+    per_cent_above_best: null,
+    open: stored.open,
+    basis,
+    ...residualOf(curve),
+    others_sd: others?.sd ?? null,
+    others_df: others?.df ?? null,
+  });
 }
 
-/** Whether the stored fits were made by another method than this one, by an earlier version, or not at all. */
-export const isOutdated = (sqlite: Sqlite.Database): boolean =>
-  sqlite.prepare<[], { value: string }>("SELECT value FROM settings WHERE key = 'method'").get()?.value !==
-  String(METHOD);
+/** The setting that says which method has made the stored fits. */
+const METHOD_KEY = "method";
+
+/** Whether they were made by another method than this one, by an earlier version, or not at all. */
+export const isOutdated = (db: Database): boolean => readSetting(db, METHOD_KEY) !== String(METHOD);
 
 /** Fits every curve of every sweep again. */
-export function refreshAll(sqlite: Sqlite.Database): void {
-  sqlite.exec("DELETE FROM curve_optima");
-  for (const { id } of sqlite.prepare<[], { id: number }>("SELECT id FROM phases").all())
-    refreshPhase(sqlite, id);
-  sqlite
-    .prepare(
-      "INSERT INTO settings (key, value) VALUES ('method', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-    )
-    .run(String(METHOD));
+export function refreshAll(db: Database): void {
+  removeAllOptima(db);
+  for (const phase of phaseIds(db)) refreshPhase(db, phase);
+  writeSetting(db, METHOD_KEY, String(METHOD));
 }

@@ -1,10 +1,20 @@
 /** How far sweeps have come: counts by state, and work done weighted by FLOPs so that wide runs count for what they cost. */
 
-import { MusweepError } from "../../schema/errors.ts";
-import type { PhaseState, RunState } from "../../schema/tables.ts";
+import { and, desc, eq, gt } from "drizzle-orm";
+import {
+  LOST_STATES,
+  type PhaseState,
+  RESULT_STATES,
+  RUN_STATES,
+  type RunState,
+} from "../../schema/database/states.ts";
+import { sweepCounts, sweeps } from "../../schema/database/tables.ts";
+import { MusweepError } from "../../schema/wire/errors.ts";
 import { nearestName } from "../sweep/problems.ts";
-import type { Database } from "./open.ts";
-import { readPhases, type TakenValue } from "./phases.ts";
+import { countAdded, countPoints } from "./cells.ts";
+import { amongGiven, type Database, prepared } from "./connection.ts";
+import { readPhases, type SearchState, type TakenValue } from "./phases.ts";
+import { sweepNames } from "./sweeps.ts";
 
 export interface SweepProgress {
   id: number;
@@ -14,6 +24,10 @@ export interface SweepProgress {
   /** In the file's order. Only what has started is in the counts below: what waits is not known yet. */
   phases: PhaseProgress[];
   submitted_at: number;
+  /** What an operator has said of it. */
+  note: string | null;
+  /** Since when it is put away; null: it is not. */
+  archived_at: number | null;
   /** Grid points, and the distinct runs behind them. */
   points: number;
   runs: number;
@@ -35,94 +49,99 @@ export interface PhaseProgress {
   /** Points that the phase has added to its grid, and why. */
   added: { reason: string; points: number }[];
   taken: TakenValue[];
+  /** How far it is, where it is a search that has begun. */
+  search: SearchState | null;
+  /** The file that its results come from, where they were trained elsewhere. */
+  imported?: string;
 }
 
-interface Row {
-  id: number;
-  name: string;
-  sweep_state: "active" | "cancelled";
-  submitted_at: number;
-  points: number | null;
-  state: RunState | null;
-  runs: number;
-  planned: number | null;
-  changed_at: number | null;
-}
+const ENDED: ReadonlySet<RunState> = new Set([...RESULT_STATES, ...LOST_STATES]);
 
-const EMPTY: Record<RunState, number> = {
-  pending: 0,
-  queued: 0,
-  running: 0,
-  finished: 0,
-  diverged: 0,
-  failed: 0,
-  cancelled: 0,
-};
+/** A sweep none of whose phases has started has one row, without counts. */
+const counted = (which: "all" | "named") =>
+  prepared(({ orm }) =>
+    orm
+      .select({
+        id: sweeps.id,
+        name: sweeps.name,
+        state: sweeps.state,
+        submitted_at: sweeps.submitted_at,
+        note: sweeps.note,
+        archived_at: sweeps.archived_at,
+        counts: {
+          state: sweepCounts.state,
+          points: sweepCounts.points,
+          runs: sweepCounts.runs,
+          planned: sweepCounts.planned_flops,
+          changed_at: sweepCounts.changed_at,
+        },
+      })
+      .from(sweeps)
+      .leftJoin(sweepCounts, and(eq(sweepCounts.sweep_id, sweeps.id), gt(sweepCounts.runs, 0)))
+      .where(which === "all" ? undefined : amongGiven(sweeps.name, "names"))
+      .orderBy(desc(sweeps.submitted_at), desc(sweeps.id))
+      .prepare(),
+  );
+const [countedAll, countedNamed] = [counted("all"), counted("named")];
 
-const ENDED: ReadonlySet<RunState> = new Set(["finished", "diverged", "failed", "cancelled"]);
-
-/** A sweep none of whose phases has started has one row, without a state. */
-const progressQuery = (which: string): string => `
-  SELECT s.id, s.name, s.state AS sweep_state, s.submitted_at, n.state, n.points, n.runs,
-    n.planned_flops AS planned, n.changed_at
-  FROM sweeps s LEFT JOIN sweep_counts n ON n.sweep_id = s.id AND n.runs > 0
-  ${which} ORDER BY s.submitted_at DESC, s.id DESC`;
-
-/** Work done on runs that have not ended. Few of them have begun, but SQLite would look at all that have not ended. */
-const UNDER_WAY = `
-  SELECT w.sweep_id, sum(r.planned_flops * r.step / r.steps) AS done
-  FROM runs r INDEXED BY runs_under_way CROSS JOIN sweep_runs w ON w.run_id = r.id
-  WHERE r.step > 0 AND r.state IN ('pending', 'queued', 'running') GROUP BY w.sweep_id`;
+/**
+ * Work done on runs that have not ended. Few of them have begun, but SQLite would look at all that have not ended: hence the index
+ * by name, which the builder cannot say, and its condition word for word.
+ */
+const underWay = prepared(({ sqlite }) =>
+  sqlite.prepare<[], { sweep_id: number; done: number }>(
+    `SELECT w.sweep_id, sum(r.planned_flops * r.step / r.steps) AS done
+     FROM runs r INDEXED BY runs_under_way CROSS JOIN sweep_runs w ON w.run_id = r.id
+     WHERE r.step > 0 AND r.state IN ('pending', 'queued', 'running') GROUP BY w.sweep_id`,
+  ),
+);
 
 /** Every sweep, newest first; or those of some names. */
 export function sweepProgress(db: Database, names?: readonly string[]): SweepProgress[] {
-  const sql = progressQuery(
-    names === undefined ? "" : "WHERE s.name IN (SELECT value FROM json_each(@names))",
-  );
-  const rows = db.sqlite
-    .prepare<unknown[], Row>(sql)
-    .all(names === undefined ? {} : { names: JSON.stringify(names) });
-  const underWay = new Map(
-    db.sqlite
-      .prepare<[], { sweep_id: number; done: number }>(UNDER_WAY)
+  const rows =
+    names === undefined ? countedAll(db).all() : countedNamed(db).all({ names: JSON.stringify(names) });
+  const begun = new Map(
+    underWay(db)
       .all()
       .map(({ sweep_id, done }) => [sweep_id, done]),
   );
-  const sweeps = new Map<string, SweepProgress>();
-  for (const row of rows) {
-    let sweep = sweeps.get(row.name);
+  const progress = new Map<string, SweepProgress>();
+  for (const { id, name, state, submitted_at, note, archived_at, counts } of rows) {
+    let sweep = progress.get(name);
     if (!sweep) {
       sweep = {
-        id: row.id,
-        sweep: row.name,
-        state: row.sweep_state,
-        phases: phaseProgress(db, row.id),
-        submitted_at: row.submitted_at,
+        id,
+        sweep: name,
+        state,
+        phases: phaseProgress(db, id),
+        submitted_at,
+        note,
+        archived_at,
         points: 0,
         runs: 0,
-        by_state: { ...EMPTY },
+        by_state: Object.fromEntries(RUN_STATES.map((s) => [s, 0])) as Record<RunState, number>,
         fraction: 0,
         planned_flops: 0,
-        done_flops: underWay.get(row.id) ?? 0,
+        done_flops: begun.get(id) ?? 0,
         last_result_at: null,
       };
-      sweeps.set(row.name, sweep);
+      progress.set(name, sweep);
     }
-    if (row.state === null) continue;
-    sweep.points += row.points!;
-    sweep.runs += row.runs;
-    sweep.by_state[row.state] = row.runs;
-    sweep.planned_flops += row.planned!;
-    if (!ENDED.has(row.state)) continue;
-    sweep.done_flops += row.planned!;
-    sweep.last_result_at = Math.max(sweep.last_result_at ?? 0, row.changed_at!);
+    if (counts === null) continue;
+    sweep.points += counts.points;
+    sweep.runs += counts.runs;
+    sweep.by_state[counts.state] = counts.runs;
+    sweep.planned_flops += counts.planned;
+    if (!ENDED.has(counts.state)) continue;
+    sweep.done_flops += counts.planned;
+    sweep.last_result_at = Math.max(sweep.last_result_at ?? 0, counts.changed_at);
   }
-  for (const sweep of sweeps.values()) {
+  for (const sweep of progress.values()) {
     sweep.fraction = sweep.planned_flops > 0 ? sweep.done_flops / sweep.planned_flops : 1;
     if (sweep.state === "active" && isSettled(sweep))
       sweep.state = sweep.phases.some((phase) => phase.state === "stopped") ? "stopped" : "complete";
   }
-  return [...sweeps.values()];
+  return [...progress.values()];
 }
 
 /** Runs that still have to be trained. */
@@ -134,32 +153,23 @@ export const isSettled = (p: SweepProgress): boolean =>
   unfinished(p) === 0 &&
   (p.state === "cancelled" || p.phases.every(({ state }) => state === "complete" || state === "stopped"));
 
-function phaseProgress({ sqlite }: Database, sweepId: number): PhaseProgress[] {
-  const points = sqlite.prepare<[number], { n: number }>(
-    "SELECT count(*) AS n FROM cells WHERE phase_id = ?",
-  );
-  const added = sqlite.prepare<[number], { reason: string; points: number }>(
-    "SELECT reason, count(*) AS points FROM cells WHERE phase_id = ? AND reason <> 'grid' GROUP BY reason",
-  );
-  return readPhases(sqlite, sweepId).map(({ id, name, state, reason, taken }) => ({
+const phaseProgress = (db: Database, sweep: number): PhaseProgress[] =>
+  readPhases(db, sweep).map(({ id, name, state, reason, taken, search, definition: { imported } }) => ({
+    ...(imported === undefined ? {} : { imported: imported.from }),
     name,
     state,
     reason,
-    points: points.get(id)!.n,
-    added: added.all(id),
+    points: countPoints(db, id),
+    added: countAdded(db, id),
     taken,
+    search,
   }));
-}
 
 /** @throws MusweepError (usage) naming the nearest sweep there is */
 export function progressOf(db: Database, name: string): SweepProgress {
   const [progress] = sweepProgress(db, [name]);
   if (progress) return progress;
-  const names = db.sqlite
-    .prepare<[], { name: string }>("SELECT name FROM sweeps")
-    .all()
-    .map((r) => r.name);
-  const close = nearestName(name, names);
+  const close = nearestName(name, sweepNames(db));
   throw new MusweepError("unknown-sweep", `there is no sweep "${name}"`, {
     kind: "usage",
     remedy: close ? `Did you mean "${close}"?` : "`musweep status` lists the sweeps there are.",

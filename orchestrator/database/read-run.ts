@@ -1,19 +1,22 @@
-/** Everything that is known of one run: what it is, who asks for it, every attempt at it, and its training curve. */
-import type Sqlite from "better-sqlite3";
-import { type Plan, planSchema } from "../../schema/plan.ts";
-import type { attempts, runs } from "../../schema/tables.ts";
+/** Everything that is known of one run: what it is, who asks for it, and every attempt at it. */
+import { and, asc, count, desc, eq, getTableColumns, sql } from "drizzle-orm";
+import { attempts, cells, phases, plans, runs, sweeps } from "../../schema/database/tables.ts";
+import { type RunPlan, runPlanSchema } from "../../schema/wire/plan.ts";
 import type { Coordinates } from "../sweep/expand-sweep.ts";
 import { titleOf } from "../sweep/title.ts";
-import type { Database } from "./open.ts";
+import { type Database, given, prepared } from "./connection.ts";
 
 type RunRow = typeof runs.$inferSelect;
 
-export interface Run extends RunRow {
+export interface Run extends Omit<RunRow, "own_metrics"> {
   /** That of the first grid point that asked for it; its id where none does any more. */
   title: string;
-  plan: Plan;
+  /** Null: it was trained elsewhere, and its result imported. */
+  plan: RunPlan | null;
   /** Of the same grid point. */
   coordinates: Coordinates | null;
+  /** What its script reported beside its losses: the last value of each. */
+  own_metrics: Record<string, number> | null;
 }
 
 /** A grid point that the run stands for. */
@@ -31,14 +34,6 @@ export interface RunAttempt extends Omit<typeof attempts.$inferSelect, "notes"> 
   notes: string[];
 }
 
-export interface MetricRow {
-  step: number;
-  train_loss: number | null;
-  validation_loss: number | null;
-  gradient_norm: number | null;
-  tokens_per_second: number | null;
-}
-
 /** More grid points than any page shows may mean the same training. */
 const ASKING_SHOWN = 20;
 /** A run that is put back on the queue for ever makes no page endless. */
@@ -47,69 +42,104 @@ const ATTEMPTS_SHOWN = 50;
 /** Curves in one picture that can still be told apart. */
 export const COMPARED_AT_MOST = 12;
 
+const find = prepared(({ orm }) =>
+  orm
+    .select({ ...getTableColumns(runs), plan: plans.plan })
+    .from(runs)
+    .leftJoin(plans, eq(plans.run_id, runs.id))
+    .where(eq(runs.id, given("run")))
+    .prepare(),
+);
+
 /** @returns null when there is no such run */
-export function readRun({ sqlite }: Database, id: string): Run | null {
-  const row = sqlite
-    .prepare<[string], RunRow & { plan: string }>(
-      "SELECT runs.*, plan FROM runs JOIN plans ON run_id = id WHERE id = ?",
-    )
-    .get(id);
+export function readRun(db: Database, id: string): Run | null {
+  const row = find(db).get({ run: id });
   if (row === undefined) return null;
-  const coordinates = firstCoordinates(sqlite, id);
+  const coordinates = firstPoint(db, id)?.coordinates ?? null;
   return {
     ...row,
     title: coordinates === null ? id : titleOf(coordinates),
-    plan: planSchema.parse(JSON.parse(row.plan)),
+    plan: row.plan === null ? null : runPlanSchema.parse(JSON.parse(row.plan)),
     coordinates,
+    own_metrics: row.own_metrics === null ? null : (JSON.parse(row.own_metrics) as Record<string, number>),
   };
 }
 
-function firstCoordinates(sqlite: Sqlite.Database, run: string): Coordinates | null {
-  const cell = sqlite
-    .prepare<[string], { coordinates: string }>(
-      "SELECT coordinates FROM cells WHERE run_id = ? ORDER BY id LIMIT 1",
-    )
-    .get(run);
-  return cell === undefined ? null : (JSON.parse(cell.coordinates) as Coordinates);
+const first = prepared(({ orm }) =>
+  orm
+    .select({
+      phase: cells.phase_id,
+      curve: cells.curve,
+      learning_rate: cells.learning_rate,
+      seed: cells.seed,
+      coordinates: cells.coordinates,
+    })
+    .from(cells)
+    .where(eq(cells.run_id, given("run")))
+    .orderBy(asc(cells.id))
+    .limit(1)
+    .prepare(),
+);
+
+/** The first grid point that asked for a run. */
+function firstPoint(db: Database, run: string) {
+  const cell = first(db).get({ run });
+  return cell && { ...cell, coordinates: JSON.parse(cell.coordinates) as Coordinates };
 }
+
+/** A run as people know it: the title of the first grid point that asked for it; its id where none does any more. */
+export function runTitle(db: Database, run: string): string {
+  const point = firstPoint(db, run);
+  return point === undefined ? run : titleOf(point.coordinates);
+}
+
+const asking = prepared(({ orm }) =>
+  orm
+    .select({ sweep: sweeps.name, phase: phases.name, coordinates: cells.coordinates, reason: cells.reason })
+    .from(cells)
+    .innerJoin(phases, eq(phases.id, cells.phase_id))
+    .innerJoin(sweeps, eq(sweeps.id, phases.sweep_id))
+    .where(eq(cells.run_id, given("run")))
+    .orderBy(asc(cells.id))
+    .limit(ASKING_SHOWN)
+    .prepare(),
+);
+
+const askingInAll = prepared(({ orm }) =>
+  orm
+    .select({ n: count() })
+    .from(cells)
+    .where(eq(cells.run_id, given("run")))
+    .prepare(),
+);
 
 /** @returns the first of them, and how many there are */
-export function readAsking({ sqlite }: Database, run: string): { asking: Asking[]; total: number } {
-  const asking = sqlite
-    .prepare<[string], Omit<Asking, "title"> & { coordinates: string }>(
-      `SELECT s.name AS sweep, p.name AS phase, c.coordinates, c.reason
-       FROM cells c JOIN phases p ON p.id = c.phase_id JOIN sweeps s ON s.id = p.sweep_id
-       WHERE c.run_id = ? ORDER BY c.id LIMIT ${ASKING_SHOWN}`,
-    )
-    .all(run)
-    .map(({ coordinates, ...rest }) => ({ ...rest, title: titleOf(JSON.parse(coordinates) as Coordinates) }));
-  const { total } = sqlite
-    .prepare<[string], { total: number }>("SELECT count(*) AS total FROM cells WHERE run_id = ?")
-    .get(run)!;
-  return { asking, total };
-}
+export const readAsking = (db: Database, run: string): { asking: Asking[]; total: number } => ({
+  asking: asking(db)
+    .all({ run })
+    .map(({ coordinates, ...rest }) => ({ ...rest, title: titleOf(JSON.parse(coordinates) as Coordinates) })),
+  total: askingInAll(db).get({ run })!.n,
+});
+
+const latest = prepared(({ orm }) =>
+  orm
+    .select({
+      ...getTableColumns(attempts),
+      number: sql<number>`row_number() OVER (ORDER BY ${attempts.attempt})`,
+    })
+    .from(attempts)
+    .where(eq(attempts.run_id, given("run")))
+    .orderBy(desc(attempts.attempt))
+    .limit(ATTEMPTS_SHOWN)
+    .prepare(),
+);
 
 /** The last ones, oldest first. */
-export function readAttempts({ sqlite }: Database, run: string): RunAttempt[] {
-  const rows = sqlite
-    .prepare<[string], typeof attempts.$inferSelect & { number: number }>(
-      `SELECT *, row_number() OVER (ORDER BY attempt) AS number FROM attempts WHERE run_id = ?
-       ORDER BY attempt DESC LIMIT ${ATTEMPTS_SHOWN}`,
-    )
-    .all(run);
-  return rows
+export const readAttempts = (db: Database, run: string): RunAttempt[] =>
+  latest(db)
+    .all({ run })
     .reverse()
     .map((row) => ({ ...row, notes: row.notes === null ? [] : (JSON.parse(row.notes) as string[]) }));
-}
-
-/** By rising step. Workers thin curves to a few hundred points. */
-export const readMetrics = ({ sqlite }: Database, run: string): MetricRow[] =>
-  sqlite
-    .prepare<[string], MetricRow>(
-      `SELECT step, train_loss, validation_loss, gradient_norm, tokens_per_second FROM metrics
-       WHERE run_id = ? ORDER BY step`,
-    )
-    .all(run);
 
 export interface Relatives {
   /** What they are to it. */
@@ -118,25 +148,34 @@ export interface Relatives {
   runs: string[];
 }
 
-/** Runs that differ from this one in its learning rate or its seed alone, where there are others. */
-export function readRelatives({ sqlite }: Database, run: string): Relatives[] {
-  const cell = sqlite
-    .prepare<[string], { phase_id: number; curve: string; learning_rate: number; seed: number }>(
-      "SELECT phase_id, curve, learning_rate, seed FROM cells WHERE run_id = ? ORDER BY id LIMIT 1",
-    )
-    .get(run);
-  if (cell === undefined) return [];
-  const alike = (same: "seed" | "learning_rate", order: "seed" | "learning_rate"): string[] =>
-    sqlite
-      .prepare<unknown[], { run_id: string }>(
-        `SELECT run_id FROM cells WHERE phase_id = @phase_id AND curve = @curve AND ${same} = @${same}
-         ORDER BY ${order}`,
+const alike = (same: typeof cells.seed | typeof cells.learning_rate, order: typeof same) =>
+  prepared(({ orm }) =>
+    orm
+      .select({ run: cells.run_id })
+      .from(cells)
+      .where(
+        and(eq(cells.phase_id, given("phase")), eq(cells.curve, given("curve")), eq(same, given(same.name))),
       )
-      .all(cell)
-      .map((row) => row.run_id);
+      .orderBy(asc(order))
+      .prepare(),
+  );
+const ofOtherRates = alike(cells.seed, cells.learning_rate);
+const ofOtherSeeds = alike(cells.learning_rate, cells.seed);
+
+/** Runs that differ from this one in its learning rate or its seed alone, where there are others. */
+export function readRelatives(db: Database, run: string): Relatives[] {
+  const point = firstPoint(db, run);
+  if (point === undefined) return [];
+  const near = (statement: typeof ofOtherRates): string[] =>
+    around(
+      statement(db)
+        .all(point)
+        .map((row) => row.run),
+      run,
+    );
   return [
-    { what: "other learning rates", runs: around(alike("seed", "learning_rate"), run) },
-    { what: "other seeds", runs: around(alike("learning_rate", "seed"), run) },
+    { what: "other learning rates", runs: near(ofOtherRates) },
+    { what: "other seeds", runs: near(ofOtherSeeds) },
   ].filter(({ runs }) => runs.length > 1);
 }
 

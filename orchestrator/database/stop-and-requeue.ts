@@ -1,48 +1,38 @@
-/** Ends a sweep, or takes up again what of it has no result. Results stay, whatever is asked. */
-import type { Database } from "./open.ts";
+/** Ends a sweep, or trains what of it has ended again. What was there stays: results, or the attempts that they came from. */
+import { eq } from "drizzle-orm";
+import { sweepRuns, sweeps } from "../../schema/database/tables.ts";
+import { type Database, given, prepared } from "./connection.ts";
 import { refreshRuns } from "./optima.ts";
-import { cancelUnwanted } from "./submit.ts";
+import { type Again, cancelUnwanted, trainAgain } from "./run-states.ts";
+import { setSweepState } from "./sweeps.ts";
 
-const RUNS_OF_SWEEP = `
-  SELECT DISTINCT c.run_id FROM cells c JOIN phases p ON p.id = c.phase_id JOIN sweeps s ON s.id = p.sweep_id
-  WHERE s.name = ?`;
+const ofSweep = prepared(({ orm }) =>
+  orm
+    .select({ run: sweepRuns.run_id })
+    .from(sweepRuns)
+    .innerJoin(sweeps, eq(sweeps.id, sweepRuns.sweep_id))
+    .where(eq(sweeps.name, given("sweep")))
+    .prepare(),
+);
 
 /** Trains nothing more for a sweep; runs that another one wants go on. @returns the number of runs cancelled */
-export function cancelSweep({ sqlite }: Database, sweep: string, now = Date.now()): number {
-  return sqlite
-    .transaction(() => {
-      sqlite.prepare("UPDATE sweeps SET state = 'cancelled' WHERE name = ?").run(sweep);
-      const count = cancelUnwanted(sqlite, now);
-      const runs = sqlite.prepare<[string], { run_id: string }>(RUNS_OF_SWEEP).all(sweep);
-      refreshRuns(
-        sqlite,
-        runs.map((r) => r.run_id),
-      );
-      return count;
-    })
-    .immediate();
-}
+export const cancelSweep = (db: Database, sweep: string, now = Date.now()): number =>
+  db.transaction(() => {
+    setSweepState(db, sweep, "cancelled");
+    const cancelled = cancelUnwanted(db, now);
+    const runs = ofSweep(db).all({ sweep });
+    refreshRuns(
+      db,
+      runs.map(({ run }) => run),
+    );
+    return cancelled;
+  });
 
-/** failed: runs that failed; missing: cancelled ones as well, everything without a result that is not on its way. */
-export type Requeue = "failed" | "missing";
-
-/** @returns the number of runs that will be trained again */
-export function requeueRuns({ sqlite }: Database, sweep: string, which: Requeue, now = Date.now()): number {
-  const states = which === "failed" ? ["failed"] : ["failed", "cancelled"];
-  return sqlite
-    .transaction(() => {
-      sqlite.prepare("UPDATE sweeps SET state = 'active' WHERE name = ?").run(sweep);
-      const rows = sqlite
-        .prepare<unknown[], { id: string }>(
-          `UPDATE runs SET state = 'pending', error = NULL, updated_at = ?
-           WHERE state IN (${states.map(() => "?").join(", ")}) AND id IN (${RUNS_OF_SWEEP}) RETURNING id`,
-        )
-        .all(now, ...states, sweep);
-      refreshRuns(
-        sqlite,
-        rows.map((r) => r.id),
-      );
-      return rows.length;
-    })
-    .immediate();
-}
+/** Trains runs of a sweep again that have ended. @returns how many */
+export const requeueRuns = (db: Database, sweep: string, which: Again, now = Date.now()): number =>
+  db.transaction(() => {
+    setSweepState(db, sweep, "active");
+    const runs = trainAgain(db, sweep, which, now);
+    refreshRuns(db, runs);
+    return runs.length;
+  });

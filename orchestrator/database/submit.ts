@@ -2,23 +2,34 @@
  * Stores a sweep: its phases, the grid points of those that can start, and the runs behind them that no earlier sweep has
  * brought. A name is a sweep; submitting it again with another file makes it what that file says, and keeps every result.
  */
-import type { TakenName } from "../../schema/axes.ts";
-import type { Capability } from "../../schema/queue.ts";
-import type { Phase } from "../../schema/sweep.ts";
+import type { Phase } from "../../schema/sweep/sweep.ts";
+import type { Placement } from "../../schema/wire/need.ts";
+import { canonicalJson } from "../../schema/wire/plan.ts";
 import type { DataIdentity } from "../parameterization/resolve-plan.ts";
 import { type Cell, expandPhase, tunedOf } from "../sweep/expand-sweep.ts";
 import { sourcesOf } from "../sweep/taken-axes.ts";
-import type { Database } from "./open.ts";
+import { removePoints } from "./cells.ts";
+import type { Database } from "./connection.ts";
 import { refreshPhase } from "./optima.ts";
-import { definitionOf } from "./phases.ts";
-import { type GatheredCells, gatherCells, reviveCancelled } from "./store-cells.ts";
+import {
+  type Definition,
+  putPhase,
+  readPhases,
+  removePhase,
+  type StoredPhase,
+  trainingText,
+} from "./phases.ts";
+import { cancelUnwanted, reviveCancelled } from "./run-states.ts";
+import { type GatheredCells, gatherCells, placeRuns } from "./store-cells.ts";
+import { countSweep, type EngineCount, enginesOf, putSweep } from "./sweeps.ts";
 
 export interface SweepToStore {
   name: string;
   /** The YAML as submitted. */
   file: string;
   data: DataIdentity;
-  capability: Capability;
+  /** Its share of the workers beside other sweeps. */
+  priority: number;
   phases: readonly Phase[];
 }
 
@@ -34,6 +45,8 @@ export interface Stored {
   done: number;
   /** Trained again only when they are requeued. */
   failed: number;
+  /** Who trained what is done. */
+  engines: EngineCount[];
   /** Phases whose points are not known yet, because they take values from one that is not decided. */
   waiting: string[];
 }
@@ -44,11 +57,13 @@ export function* storeSweep(db: Database, sweep: SweepToStore, now = Date.now())
   try {
     for (const phase of sweep.phases) {
       if (sourcesOf(phase).length > 0) continue;
-      const gathered = gatherCells(db.sqlite);
+      const gathered = gatherCells(db);
       grids.set(phase, gathered);
-      yield* gathering(db, expandPhase(phase, sweep.data).cells(), gathered);
+      // A search adds its runs itself (orchestrator/phases/searched-runs.ts).
+      if (phase.search === undefined)
+        yield* gathering(db, phase, expandPhase(phase, sweep.data).cells(), gathered);
     }
-    return db.sqlite.transaction(() => store(db, sweep, grids, now)).immediate();
+    return db.transaction(() => store(db, sweep, grids, now));
   } finally {
     for (const gathered of grids.values()) gathered.drop();
   }
@@ -58,154 +73,96 @@ export function* storeSweep(db: Database, sweep: SweepToStore, now = Date.now())
 const BATCH = 50;
 
 function* gathering(
-  { sqlite }: Database,
+  db: Database,
+  phase: Phase,
   cells: Generator<Cell>,
   gathered: GatheredCells,
 ): Generator<void, void> {
   let position = 0;
-  const gatherBatch = sqlite.transaction((): boolean => {
+  const gatherBatch = (): boolean => {
     for (let n = 0; n < BATCH; n++) {
       const { done, value } = cells.next();
       if (done) return false;
-      gathered.add(value, position++, "grid");
+      gathered.add(value, phase, position++, "grid");
     }
     return true;
-  });
-  while (gatherBatch()) yield;
+  };
+  while (db.snapshot(gatherBatch)) yield;
 }
 
 /** @param grids of the phases that take nothing from others */
 function store(
-  { sqlite }: Database,
+  db: Database,
   sweep: SweepToStore,
   grids: ReadonlyMap<Phase, GatheredCells>,
   now: number,
 ): Stored {
-  const { id: sweepId } = sqlite
-    .prepare<unknown[], { id: number }>(
-      `INSERT INTO sweeps (name, file, data_hash, submitted_at) VALUES (@name, @file, @data_hash, @now)
-       ON CONFLICT (name) DO UPDATE SET
-         revision = revision + (file <> excluded.file), file = excluded.file, data_hash = excluded.data_hash,
-         state = 'active', submitted_at = excluded.submitted_at
-       RETURNING id`,
-    )
-    .get({ name: sweep.name, file: sweep.file, data_hash: sweep.data.hash, now })!;
-  const before = countPoints(sqlite, sweepId);
+  const { name, file, data, priority } = sweep;
+  const id = putSweep(db, { name, file, data_hash: data.hash, priority, now });
+  const before = countSweep(db, id);
+  const known = new Map(readPhases(db, id).map((phase) => [phase.name, phase]));
   let newRuns = 0;
-  let removed = removePhases(sqlite, sweepId, sweep.phases);
+  let removed = removePhases(db, known, sweep.phases);
   const changed = new Set<string>();
   for (const [position, phase] of sweep.phases.entries()) {
     const sources = sourcesOf(phase);
-    const definition = definitionOf({ phase, data: sweep.data, capability: sweep.capability });
-    const known = findPhase(sqlite, sweepId, phase.name);
-    const isChanged = known?.definition !== definition || sources.some((name) => changed.has(name));
+    const definition: Definition = { phase, data };
+    const stored = known.get(phase.name);
+    const isChanged =
+      stored === undefined ||
+      trainingText(stored.definition) !== trainingText(definition) ||
+      sources.some((source) => changed.has(source));
     if (isChanged) changed.add(phase.name);
     // What takes values waits for them anew when they, or what is done with them, may have become others.
-    const waits = sources.length > 0 && (isChanged || known?.state === "waiting");
-    const id = writePhase(sqlite, sweepId, phase.name, {
+    const waits = sources.length > 0 && (isChanged || stored.state === "waiting");
+    const phaseId = putPhase(db, {
+      sweep: id,
+      name: phase.name,
       position,
-      definition,
-      state: waits ? "waiting" : sources.length > 0 ? (known?.state ?? "waiting") : "active",
-      taken: waits ? "[]" : (known?.taken ?? "[]"),
+      definition: canonicalJson(definition),
+      state: waits ? "waiting" : sources.length > 0 ? stored!.state : "active",
+      taken: waits ? [] : (stored?.taken ?? []),
       tuned: tunedOf(phase),
       kind: phase.coordinates === undefined ? "grid" : "coordinate-check",
     });
     const grid = grids.get(phase);
+    if (stored !== undefined && !isPlacedAlike(stored.definition.phase, phase)) placeRuns(db, phaseId, phase);
     if (grid === undefined) {
-      if (isChanged) removed += sqlite.prepare("DELETE FROM cells WHERE phase_id = ?").run(id).changes;
+      if (isChanged) removed += removePoints(db, phaseId);
     } else {
-      newRuns += grid.store(id, { capability: sweep.capability, now });
-      removed += grid.removeOthers(id, { keepAdded: !isChanged });
+      newRuns += grid.store(phaseId, now);
+      removed += grid.removeOthers(phaseId, { keepAdded: !isChanged });
     }
-    reviveCancelled(sqlite, id, now);
-    refreshPhase(sqlite, id);
+    reviveCancelled(db, phaseId, now);
+    refreshPhase(db, phaseId);
   }
-  cancelUnwanted(sqlite, now);
-  const { points } = countPoints(sqlite, sweepId);
+  cancelUnwanted(db, now);
+  const { points, ...runs } = countSweep(db, id);
   return {
-    sweep: sweep.name,
+    sweep: name,
     points,
     added: points - before.points + removed,
     removed,
     new_runs: newRuns,
-    ...countRuns(sqlite, sweepId),
-    waiting: sqlite
-      .prepare<[number], { name: string }>(
-        "SELECT name FROM phases WHERE sweep_id = ? AND state = 'waiting' ORDER BY position",
-      )
-      .all(sweepId)
-      .map((row) => row.name),
+    ...runs,
+    engines: enginesOf(db, id),
+    waiting: readPhases(db, id).flatMap((phase) => (phase.state === "waiting" ? [phase.name] : [])),
   };
 }
 
+const isPlacedAlike = (a: Placement, b: Placement): boolean => a.device === b.device && a.engine === b.engine;
+
 /** Phases that the file no longer has. @returns the points that go with them */
-function removePhases(sqlite: Database["sqlite"], sweepId: number, phases: readonly Phase[]): number {
-  const names = JSON.stringify(phases.map((p) => p.name));
-  const gone = "sweep_id = @sweepId AND name NOT IN (SELECT value FROM json_each(@names))";
-  const removed = sqlite
-    .prepare(`DELETE FROM cells WHERE phase_id IN (SELECT id FROM phases WHERE ${gone})`)
-    .run({ sweepId, names }).changes;
-  sqlite.prepare(`DELETE FROM phases WHERE ${gone}`).run({ sweepId, names });
-  return removed;
-}
-
-const findPhase = (sqlite: Database["sqlite"], sweepId: number, name: string) =>
-  sqlite
-    .prepare<unknown[], { definition: string; state: string; taken: string }>(
-      "SELECT definition, state, taken FROM phases WHERE sweep_id = ? AND name = ?",
-    )
-    .get(sweepId, name);
-
-function writePhase(
-  sqlite: Database["sqlite"],
-  sweepId: number,
-  name: string,
-  values: {
-    position: number;
-    definition: string;
-    state: string;
-    taken: string;
-    tuned: TakenName;
-    kind: string;
-  },
+function removePhases(
+  db: Database,
+  known: ReadonlyMap<string, StoredPhase>,
+  phases: readonly Phase[],
 ): number {
-  return sqlite
-    .prepare<unknown[], { id: number }>(
-      `INSERT INTO phases (sweep_id, name, position, definition, state, taken, tuned, kind, due)
-       VALUES (@sweepId, @name, @position, @definition, @state, @taken, @tuned, @kind, 1)
-       ON CONFLICT (sweep_id, name) DO UPDATE SET
-         position = excluded.position, definition = excluded.definition, state = excluded.state, taken = excluded.taken,
-         tuned = excluded.tuned, kind = excluded.kind,
-         reason = CASE WHEN excluded.state = 'stopped' THEN reason END, due = 1
-       RETURNING id`,
-    )
-    .get({ sweepId, name, ...values })!.id;
-}
-
-const countPoints = (sqlite: Database["sqlite"], sweepId: number): { points: number } =>
-  sqlite
-    .prepare<[number], { points: number }>(
-      "SELECT count(*) AS points FROM cells WHERE phase_id IN (SELECT id FROM phases WHERE sweep_id = ?)",
-    )
-    .get(sweepId)!;
-
-const countRuns = (sqlite: Database["sqlite"], sweepId: number): Pick<Stored, "runs" | "done" | "failed"> =>
-  sqlite
-    .prepare<[number], Pick<Stored, "runs" | "done" | "failed">>(
-      `SELECT count(*) AS runs, coalesce(sum(state IN ('finished', 'diverged')), 0) AS done,
-         coalesce(sum(state = 'failed'), 0) AS failed FROM runs
-       WHERE id IN (SELECT c.run_id FROM cells c JOIN phases p ON p.id = c.phase_id WHERE p.sweep_id = ?)`,
-    )
-    .get(sweepId)!;
-
-/** Cancels every unfinished run that no active sweep asks for. The dispatcher takes the jobs off the queue. */
-export function cancelUnwanted(sqlite: Database["sqlite"], now: number): number {
-  return sqlite
-    .prepare(
-      `UPDATE runs SET state = 'cancelled', updated_at = @now
-       WHERE state IN ('pending', 'queued', 'running') AND NOT EXISTS (
-         SELECT 1 FROM cells c JOIN phases p ON p.id = c.phase_id JOIN sweeps s ON s.id = p.sweep_id
-         WHERE c.run_id = runs.id AND s.state = 'active')`,
-    )
-    .run({ now }).changes;
+  let removed = 0;
+  for (const { id, name } of known.values()) {
+    if (phases.some((phase) => phase.name === name)) continue;
+    removed += removePoints(db, id);
+    removePhase(db, id);
+  }
+  return removed;
 }

@@ -2,13 +2,13 @@
  * What several optima of a phase say together, stored beside them: drift, regret and verdict along every axis that the phase
  * asks about, exponents, and how far each loss lies above the best parameterization's. Part of refreshing the optima.
  */
-import type Sqlite from "better-sqlite3";
-import type { TakenName } from "../../schema/axes.ts";
-import type { Parameterization } from "../../schema/hyperparameters.ts";
-import { exponents } from "../analysis/exponents.ts";
+import { and, asc, eq, inArray } from "drizzle-orm";
+import { AXES } from "../../schema/database/states.ts";
+import { curveOptima, curveTransfer, phaseExponents, verdicts } from "../../schema/database/tables.ts";
+import { type Parameterization, RULES } from "../../schema/sweep/rules.ts";
+import { exponentAlong, exponents } from "../analysis/exponents.ts";
 import {
-  AXES,
-  type Axis,
+  axesOf,
   type CurveCoordinates,
   coordinatesOf,
   freeCoordinates,
@@ -18,20 +18,28 @@ import {
   samePlaces,
 } from "../analysis/groups.ts";
 import { aboveBest } from "../analysis/level.ts";
-import type { Bounded, Noise, Optimum } from "../analysis/types.ts";
-import { verdict } from "../analysis/verdict.ts";
-import { RULES } from "../parameterization/rules.ts";
-import { isSearch } from "../sweep/taken-axes.ts";
-import { readOptima, readSomeCurves } from "./curves.ts";
-import type { Definition } from "./phases.ts";
+import type { Bounded, Cell, Noise, Optimum, Verdict } from "../analysis/types.ts";
+import {
+  type Question,
+  questionOf,
+  type VerdictOptions,
+  verdict,
+  verdictInTurns,
+} from "../analysis/verdict.ts";
+import { isRandomSearch } from "../sweep/taken-axes.ts";
+import { type Database, given, prepared, putRow } from "./connection.ts";
+import { type PhaseCurves, readOptima, readSomeCurves, type StoredCurve, setLevel } from "./curves.ts";
+import { readPhase } from "./phases.ts";
+
+/** Of a phase's runs, by parameterization. */
+export type PooledNoise = ReadonlyMap<string, Noise | null>;
 
 interface Refit {
-  /** Curves that have been fitted again. */
-  changed: ReadonlySet<string>;
+  /** Curves that have been fitted again, as they are now. */
+  changed: ReadonlyMap<string, StoredCurve>;
   /** The phase has other curves than before. */
   regroup: boolean;
-  /** Pooled over the phase. */
-  noise: Noise | null;
+  noise: PooledNoise;
 }
 
 interface Fitted {
@@ -40,117 +48,241 @@ interface Fitted {
   optimum: Optimum;
 }
 
-export function refreshTransfer(sqlite: Sqlite.Database, phase: number, refit: Refit): void {
-  if (refit.regroup)
-    for (const table of ["curve_transfer", "verdicts", "phase_exponents"])
-      sqlite.prepare(`DELETE FROM ${table} WHERE phase_id = ?`).run(phase);
-  const { tuned, definition } = sqlite
-    .prepare<[number], { tuned: TakenName; definition: string }>(
-      "SELECT tuned, definition FROM phases WHERE id = ?",
-    )
-    .get(phase)!;
-  const axes = (JSON.parse(definition) as Partial<Definition>).phase?.axes;
+const removals = [curveTransfer, verdicts, phaseExponents].map((table) =>
+  prepared(({ orm }) =>
+    orm
+      .delete(table)
+      .where(eq(table.phase_id, given("phase")))
+      .prepare(),
+  ),
+);
+const [putTransfer, putVerdict, putExponents] = [
+  putRow(curveTransfer),
+  putRow(verdicts),
+  putRow(phaseExponents),
+];
+
+export function refreshTransfer(db: Database, phase: number, refit: Refit): void {
+  if (refit.regroup) for (const remove of removals) remove(db).run({ phase });
   // The configurations of a random search have a single learning rate each: nothing to compare.
-  if (axes !== undefined && isSearch(axes)) return;
-  const curves = [...readOptima(sqlite, phase)].map(
-    ([curve, optimum]): Fitted => ({ curve, coordinates: coordinatesOf(curve), optimum }),
-  );
-  const touched = ({ members }: { members: readonly Fitted[] }): boolean =>
-    members.length > 1 && (refit.regroup || members.some(({ curve }) => refit.changed.has(curve)));
+  if (isRandomSearch(readPhase(db, phase).definition.phase.axes)) return;
+  const curves = fittedOf(readOptima(db, phase));
+  const touched = isTouched(refit);
+  for (const asking of askings(db, phase, curves, refit))
+    store(db, phase, asking, verdict(asking.cells, asking.cells[0]!, asking.options));
 
-  const judge = judgement(sqlite, phase, tuned, refit.noise);
-  for (const axis of AXES) for (const group of groupsAlong(axis, curves).filter(touched)) judge(axis, group);
-
-  const writeExponents = exponentsWriter(sqlite, phase);
   const free = freeCoordinates(
     curves.map((c) => c.coordinates),
     ["width", "density"],
   );
-  for (const group of groupBy(curves, ["parameterization", ...free]).filter(touched)) writeExponents(group);
+  for (const group of groupBy(curves, ["parameterization", ...free]).filter(touched))
+    fitExponents(db, phase, group);
 
-  const setLevel = sqlite.prepare(
-    "UPDATE curve_optima SET per_cent_above_best = ? WHERE phase_id = ? AND curve = ?",
-  );
   const places = samePlaces(curves).filter(
     ({ members }) => refit.regroup || members.some(({ curve }) => refit.changed.has(curve)),
   );
   for (const { members } of places) {
     const above = aboveBest(members.map(({ optimum }) => optimum));
-    for (const [i, { curve }] of members.entries()) setLevel.run(above[i], phase, curve);
+    for (const [i, { curve }] of members.entries()) setLevel(db, phase, curve, above[i]!);
   }
 }
 
-function judgement(sqlite: Sqlite.Database, phase: number, tuned: TakenName, noise: Noise | null) {
-  const writeCell = sqlite.prepare(
-    `INSERT OR REPLACE INTO curve_transfer VALUES (@phase, @axis, @curve, @base,
-       @drift, @drift_low, @drift_high, @drift_low_90, @drift_high_90, @verdict,
-       @regret_state, @regret_nats, @regret_nats_low, @regret_nats_high,
-       @regret_per_cent, @regret_per_cent_low, @regret_per_cent_high)`,
+/**
+ * Judges ahead of the transaction what it will judge (`fitAhead`), so that its fits are at hand then. Writes nothing; yields after
+ * every few milliseconds of work.
+ * @param fitted optima that are not stored yet
+ */
+export function* judgeAhead(
+  db: Database,
+  phase: number,
+  refit: Refit,
+  fitted: ReadonlyMap<string, Optimum>,
+): Generator<void> {
+  if (isRandomSearch(readPhase(db, phase).definition.phase.axes)) return;
+  const ahead = db.snapshot(() =>
+    askings(db, phase, fittedOf(new Map([...readOptima(db, phase), ...fitted])), refit),
   );
-  const writeVerdict = sqlite.prepare(
-    `INSERT OR REPLACE INTO verdicts (phase_id, axis, base, parameterization, place, verdict, margin, within, more_seeds,
-       open, sentence)
-     VALUES (@phase, @axis, @base, @parameterization, @place, @verdict, @margin, @within, @more_seeds, @open, @sentence)`,
+  for (const { cells, options } of ahead) yield* verdictInTurns(cells, cells[0]!, options);
+}
+
+const fittedOf = (optima: ReadonlyMap<string, Optimum>): Fitted[] =>
+  [...optima].map(([curve, optimum]) => ({ curve, coordinates: coordinatesOf(curve), optimum }));
+
+const isTouched =
+  ({ regroup, changed }: Refit) =>
+  ({ members }: { members: readonly Fitted[] }): boolean =>
+    members.length > 1 && (regroup || members.some(({ curve }) => changed.has(curve)));
+
+/** A verdict that has to be made: of a group's cells, the base first. */
+interface Asking {
+  group: Group<Fitted>;
+  cells: Cell[];
+  options: VerdictOptions;
+}
+
+function askings(db: Database, phase: number, curves: readonly Fitted[], refit: Refit): Asking[] {
+  const { tuned, definition } = readPhase(db, phase);
+  const axes = axesOf(curves.map(({ coordinates }) => coordinates));
+  const groups = axes.flatMap((axis) =>
+    groupsAlong(axis, curves)
+      .filter(isTouched(refit))
+      .map((group) => ({ axis, group })),
   );
-  return (axis: Axis, { members, tied, shared }: Group<Fitted>): void => {
-    const read = readSomeCurves(
-      sqlite,
-      phase,
-      members.map(({ curve }) => curve),
-    );
-    const cells = members.map((member) => ({ ...member, curve: read.get(member.curve)!.input }));
-    const open = [...read.values()].reduce((sum, curve) => sum + curve.open, 0);
-    const judged = verdict(cells, cells[0]!, { axis, tied, tuned, noise: noise ?? undefined, open });
-    const base = members[0].curve;
-    const { parameterization, ...place } = shared;
-    const { cells: _, ...together } = judged;
-    writeVerdict.run({ phase, axis, base, parameterization, place: JSON.stringify(place), ...together });
-    for (const [i, { drift, regret, verdict }] of judged.cells.entries())
-      writeCell.run({
-        phase,
+  const known = withMembers(db, phase, refit.changed, groups);
+  return groups.map(({ axis, group }) => {
+    const read = group.members.map(({ curve }) => known.get(curve)!);
+    return {
+      group,
+      cells: group.members.map((member, i) => ({ ...member, curve: read[i]!.input })),
+      options: {
+        ...questionOf(definition.phase),
         axis,
-        curve: members[i + 1]!.curve,
-        base,
-        verdict,
-        ...columns("drift", drift),
-        drift_low_90: drift.low_90,
-        drift_high_90: drift.high_90,
-        regret_state: regret.state,
-        ...columns("regret_nats", regret.nats),
-        ...columns("regret_per_cent", regret.per_cent),
-      });
-  };
+        tied: group.tied,
+        tuned,
+        noise: refit.noise.get(group.shared.parameterization as string) ?? undefined,
+        stated_noise: definition.phase.noise,
+        open: read.reduce((sum, curve) => sum + curve.open, 0),
+      },
+    };
+  });
 }
 
-function exponentsWriter(sqlite: Sqlite.Database, phase: number) {
-  const write = sqlite.prepare(
-    `INSERT OR REPLACE INTO phase_exponents (phase_id, parameterization, place, intercept, intercept_low, intercept_high,
-       width, width_low, width_high, width_theory, density, density_low, density_high, density_theory, used, left_out)
-     VALUES (@phase, @parameterization, @place, @intercept, @intercept_low, @intercept_high,
-       @width, @width_low, @width_high, @width_theory, @density, @density_low, @density_high, @density_theory, @used, @left_out)`,
-  );
-  const unknown: Bounded = { estimate: null, low: null, high: null };
-  return ({ members, shared }: Omit<Group<Fitted>, "tied">): void => {
-    const { parameterization, ...place } = shared;
-    const law = exponents(members);
-    const { keeps } = RULES[parameterization as Parameterization];
-    write.run({
-      phase,
-      parameterization,
-      place: JSON.stringify(place),
-      ...columns("intercept", law.intercept),
-      ...columns("width", law.width ?? unknown),
-      width_theory: keeps.includes("width") ? 0 : null,
-      ...columns("density", law.density ?? unknown),
-      density_theory: keeps.includes("density") ? 0 : null,
-      used: law.used,
-      left_out: law.left_out,
+const question = prepared(({ orm }) =>
+  orm
+    .selectDistinct({
+      criterion: verdicts.criterion,
+      octaves: verdicts.margin_octaves,
+      cost: verdicts.margin_cost,
+      pooling: verdicts.pooling,
+    })
+    .from(verdicts)
+    .where(eq(verdicts.phase_id, given("phase")))
+    .prepare(),
+);
+
+/** Whether the sweep's file now asks otherwise than the stored verdicts answer. */
+export function isAskedOtherwise(db: Database, phase: number): boolean {
+  const asked = questionOf(readPhase(db, phase).definition.phase);
+  return question(db)
+    .all({ phase })
+    .some(({ criterion, pooling, ...margin }) => !isEqual({ criterion, pooling, margin }, asked));
+}
+
+const isEqual = (a: Question, b: Question): boolean =>
+  a.criterion === b.criterion &&
+  a.pooling === b.pooling &&
+  a.margin.octaves === b.margin.octaves &&
+  a.margin.cost === b.margin.cost;
+
+/** The curves that are known, and all others of these groups: a curve is read once, however many groups it is in. */
+function withMembers(
+  db: Database,
+  phase: number,
+  known: ReadonlyMap<string, StoredCurve>,
+  groups: readonly { group: Group<Fitted> }[],
+): PhaseCurves {
+  const needed = new Set(groups.flatMap(({ group }) => group.members.map(({ curve }) => curve)));
+  const unread = [...needed].filter((curve) => !known.has(curve));
+  return new Map([...known, ...readSomeCurves(db, phase, unread)]);
+}
+
+const UNKNOWN: Bounded = { estimate: null, low: null, high: null };
+
+function store(
+  db: Database,
+  phase: number,
+  { group: { members, shared }, options: { axis } }: Asking,
+  judged: Verdict,
+): void {
+  const base = members[0].curve;
+  const { parameterization, ...place } = shared;
+  const { cells: _, margin, ...together } = judged;
+  const { exponent, theory } = exponentAlong(axis, members);
+  putVerdict(db, {
+    phase_id: phase,
+    axis,
+    base,
+    parameterization: parameterization as Parameterization,
+    place: JSON.stringify(place),
+    margin_octaves: margin.octaves,
+    margin_cost: margin.cost,
+    ...columns("exponent", exponent ?? UNKNOWN),
+    exponent_theory: JSON.stringify(theory),
+    ...together,
+  });
+  for (const [i, { cell: _, drift, regret, ...said }] of judged.cells.entries())
+    putTransfer(db, {
+      phase_id: phase,
+      axis,
+      curve: members[i + 1]!.curve,
+      base,
+      ...said,
+      ...columns("drift", drift),
+      drift_low_90: drift.low_90,
+      drift_high_90: drift.high_90,
+      regret_state: regret.state,
+      ...columns("regret_nats", regret.nats),
+      ...columns("regret_per_cent", regret.per_cent),
+      regret_per_cent_low_90: regret.per_cent.low_90,
+      regret_per_cent_high_90: regret.per_cent.high_90,
     });
-  };
 }
 
-const columns = (name: string, { estimate, low, high }: Bounded): Record<string, number | null> => ({
-  [name]: estimate,
-  [`${name}_low`]: low,
-  [`${name}_high`]: high,
-});
+function fitExponents(db: Database, phase: number, { members, shared }: Omit<Group<Fitted>, "tied">): void {
+  const { parameterization: name, ...place } = shared;
+  const parameterization = name as Parameterization;
+  const law = exponents(members);
+  const { keeps } = RULES[parameterization];
+  putExponents(db, {
+    phase_id: phase,
+    parameterization,
+    place: JSON.stringify(place),
+    ...columns("intercept", law.intercept),
+    ...columns("width", law.width ?? UNKNOWN),
+    width_theory: keeps.includes("width") ? 0 : null,
+    ...columns("density", law.density ?? UNKNOWN),
+    density_theory: keeps.includes("density") ? 0 : null,
+    used: law.used,
+    left_out: law.left_out,
+  });
+}
+
+const undecided = prepared(({ orm }) =>
+  orm
+    .select({ base: verdicts.base, curve: curveTransfer.curve, more_seeds: verdicts.more_seeds })
+    .from(verdicts)
+    .innerJoin(
+      curveTransfer,
+      and(
+        eq(curveTransfer.phase_id, verdicts.phase_id),
+        eq(curveTransfer.axis, verdicts.axis),
+        eq(curveTransfer.base, verdicts.base),
+      ),
+    )
+    .innerJoin(
+      curveOptima,
+      and(eq(curveOptima.phase_id, curveTransfer.phase_id), eq(curveOptima.curve, curveTransfer.curve)),
+    )
+    .where(
+      and(
+        eq(verdicts.phase_id, given("phase")),
+        // Runs are added for what the parameterizations are about.
+        inArray(verdicts.axis, [...AXES]),
+        eq(verdicts.verdict, "inconclusive"),
+        eq(curveTransfer.verdict, "inconclusive"),
+      ),
+    )
+    .orderBy(asc(verdicts.axis), asc(curveOptima.position))
+    .prepare(),
+);
+
+/** Curves whose drift is what leaves a verdict open, each with its base and the seeds that would settle it. */
+export const undecidedPairs = (
+  db: Database,
+  phase: number,
+): { base: string; curve: string; more_seeds: number | null }[] => undecided(db).all({ phase });
+
+type Columns<Name extends string> = Record<Name | `${Name}_low` | `${Name}_high`, number | null>;
+
+const columns = <Name extends string>(name: Name, { estimate, low, high }: Bounded): Columns<Name> =>
+  ({ [name]: estimate, [`${name}_low`]: low, [`${name}_high`]: high }) as Columns<Name>;

@@ -2,54 +2,87 @@
  * Starts phases that are due, and moves runs between SQLite and the queue: puts pending runs on it, a bounded number at a time; takes cancelled ones off;
  * and, at start and every so often, finds the runs whose job Redis no longer has and makes them pending again.
  */
-import { Queue } from "bullmq";
+import type { Job as BullJob } from "bullmq";
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import {
   CANCEL_CHANNEL,
-  CAPABILITIES,
-  type Capability,
   DISPATCH_KEY,
-  type Dispatch,
+  dispatchText,
+  isRefusal,
   type Job,
   jobId,
-  queueName,
-} from "../../schema/queue.ts";
-import { connectRedis } from "../../schema/redis.ts";
-import type { Collector } from "../collector/collector.ts";
+  WORK_CHANNEL,
+} from "../../schema/wire/job.ts";
+import type { Need } from "../../schema/wire/need.ts";
+import type { RunPlan } from "../../schema/wire/plan.ts";
+import { connectRedis } from "../../schema/wire/redis.ts";
+import { shapeKeyOf } from "../../schema/wire/shape-key.ts";
 import type { Database } from "../database/open.ts";
-import { refreshRuns } from "../database/optima.ts";
+import { dueSweeps } from "../database/phases.ts";
+import {
+  cancelledJobs,
+  type Dispatched,
+  leaveQueues,
+  loseRun,
+  needsOf,
+  queuedRuns,
+  type RunWithJob,
+  takeBegun,
+  takePending,
+} from "../database/queued-runs.ts";
+import { runTitle } from "../database/read-run.ts";
+import { putBackRun, type QueuedRun } from "../database/run-states.ts";
+import { Shares } from "../database/shares.ts";
+import { findSweep } from "../database/sweeps.ts";
 import { advancePhases } from "../phases/advance.ts";
-import { runTitle } from "./title.ts";
+import { checkHealth } from "../redis/health.ts";
+import { inTime } from "../redis/in-time.ts";
+import type { Collector } from "./collector.ts";
+import { Failing } from "./failing.ts";
+import { Queues } from "./queues.ts";
+import { fleetOf, readWorkers } from "./read-workers.ts";
+import { takeBackRuns, Watch, type WhyGone, whyEnded } from "./take-back.ts";
 
-/** Jobs kept waiting in Redis: enough for any fleet, small enough that a lost Redis costs nothing. */
-const WAITING_TARGET = 2000;
+/**
+ * Jobs kept waiting in Redis: several for each that is being trained, so that no worker finds the queue empty; no more, so that
+ * a sweep that comes later soon gets its share. Where runs are so short that a look finds none left, twice as many the next time.
+ */
+const WAITING_LEAST = 32;
+const WAITING_PER_ACTIVE = 4;
 const LOOP_MS = 250;
 const RECONCILE_MS = 15_000;
-const RECONCILE_PAGE = 500;
-/** Tries at a run whose trainer fails; a lost worker's run does not count against these. */
-const ATTEMPTS_PER_DISPATCH = 2;
+/** How often it is looked whether workers are still there. */
+const WATCH_MS = 1000;
+const PAGE = 500;
+const CANCELLED_AT_ONCE = 1000;
+/** Closing waits so long for what is under way. */
+const CLOSE_MS = 1000;
 
 export interface Dispatcher {
+  /** Resolves with the error when runs can no longer be put on the queue: the same failed again and again, or waiting mends nothing. */
+  readonly broken: Promise<Error>;
   /** Runs one pass of everything now, reconciliation included. */
   tick(): Promise<void>;
   close(): Promise<void>;
 }
 
-interface QueuedRow {
-  id: string;
-  dispatch: number;
-  attempt: number;
-  capability: Capability;
-}
+type Shaped = Dispatched & { shape?: string };
 
-type WithdrawnRow = Pick<QueuedRow, "id" | "dispatch" | "capability">;
-
-interface PendingRow {
-  id: string;
-  plan: string;
-  dispatch: number;
-  keep_weights: number;
+/**
+ * Runs of one shape side by side, in the order of the first of each: a worker may train several of them together. It is done within what
+ * is put on the queue at once, so no sweep's share grows by it.
+ */
+function byShape(rows: readonly Dispatched[]): Shaped[] {
+  const groups = new Map<string, Shaped[]>();
+  for (const row of rows) {
+    const shape = shapeKeyOf(JSON.parse(row.plan) as RunPlan);
+    const key = shape ?? row.id;
+    const group = groups.get(key) ?? [];
+    groups.set(key, group);
+    group.push({ ...row, ...(shape === undefined ? {} : { shape }) });
+  }
+  return [...groups.values()].flat();
 }
 
 export function startDispatcher(
@@ -57,60 +90,83 @@ export function startDispatcher(
   redisUrl: string,
   log: Logger,
   collector: Pick<Collector, "caughtUp">,
+  options: {
+    /** The name of the sweep that alone is trained; all are otherwise. */
+    only?: string | undefined;
+    /** Only processes of this machine can reach the Redis. */
+    onThisMachine?: boolean;
+  } = {},
 ): Dispatcher {
   const redis: Redis = connectRedis(redisUrl, (reason) =>
     log.warn(`Redis connection lost, waiting: ${reason}`),
   );
-  const queues = new Map<Capability, Queue<Job>>(
-    CAPABILITIES.map((c) => [c, new Queue<Job>(queueName(c), { connection: redis })]),
-  );
-  let lastReconcile = 0;
+  const queues = new Queues(db, redis);
+  const shares = new Map<Need, Shares>();
+  /** How many were to wait at the last look. */
+  const filled = new Map<Need, number>();
+  let lastReconcile = Number.NEGATIVE_INFINITY;
 
   /** Runs with a checkpoint go before all that waits, however much that is: they are few, and half done. */
-  async function enqueue(capability: Capability, queue: Queue<Job>): Promise<void> {
+  async function enqueue(need: Need): Promise<void> {
+    const only = options.only === undefined ? null : findSweep(db, options.only)?.id;
+    // Not stored yet.
+    if (only === undefined) return;
+    const queue = queues.for(need);
     // What is added last is taken first.
-    await put(capability, queue, takeBegun(db, capability).reverse(), { lifo: true });
-    const room = WAITING_TARGET - (await queue.getWaitingCount());
-    if (room > 0) await put(capability, queue, takePending(db, capability, room), { lifo: false });
+    await put(need, takeBegun(db, need, only).reverse(), { lifo: true });
+    const [waiting, active] = await Promise.all([queue.getWaitingCount(), queue.getActiveCount()]);
+    const before = filled.get(need) ?? 0;
+    const follows = waiting === 0 ? 2 * before : waiting > before / 2 ? before / 2 : before;
+    const enough = Math.max(WAITING_LEAST, WAITING_PER_ACTIVE * active, Math.min(follows, PAGE));
+    filled.set(need, enough);
+    // Many at a time, since to choose them takes a look at all that are pending.
+    if (waiting > enough / 2) return;
+    const room = Math.min(enough - waiting, PAGE);
+    const share = shares.get(need) ?? new Shares();
+    shares.set(need, share);
+    await put(need, takePending(db, need, room, share, only), { lifo: false });
   }
 
-  async function put(
-    capability: Capability,
-    queue: Queue<Job>,
-    rows: PendingRow[],
-    { lifo }: { lifo: boolean },
-  ): Promise<void> {
+  async function put(need: Need, rows: Dispatched[], { lifo }: { lifo: boolean }): Promise<void> {
     if (rows.length === 0) return;
-    const dispatches = rows.map((row): [string, string] => {
-      const dispatch: Dispatch = { plan: row.plan, keep_weights: row.keep_weights === 1 };
-      return [jobId(row.id, row.dispatch), JSON.stringify(dispatch)];
-    });
+    const dispatches = rows.map((row): [string, string] => [
+      jobId(row.id, row.dispatch),
+      dispatchText(row.plan, row.keep_weights),
+    ]);
     await redis.hset(DISPATCH_KEY, Object.fromEntries(dispatches));
-    await queue.addBulk(
-      rows.map((row) => ({
+    await queues.for(need).addBulk(
+      byShape(rows).map((row) => ({
         name: runTitle(db, row.id),
-        data: { run: row.id, dispatch: row.dispatch },
-        opts: { jobId: jobId(row.id, row.dispatch), attempts: ATTEMPTS_PER_DISPATCH, lifo },
+        data: {
+          run: row.id,
+          dispatch: row.dispatch,
+          ...(row.shape === undefined ? {} : { shape: row.shape }),
+        },
+        opts: { jobId: jobId(row.id, row.dispatch), lifo },
       })),
     );
-    log.debug({ capability, runs: rows.length }, "runs put on the queue");
+    await redis.publish(WORK_CHANNEL, need);
+    log.debug({ need, runs: rows.length }, "runs put on the queue");
+  }
+
+  /** Of a run that may need something else by now than when its job was put on a queue. */
+  async function findJob(id: string): Promise<BullJob<Job> | undefined> {
+    for (const queue of queues.all()) {
+      const job = await queue.getJob(id);
+      if (job !== undefined) return job;
+    }
+    return undefined;
   }
 
   /**
    * Takes off the queue the jobs of cancelled runs, those included that are wanted again by now: they get a new job once the
    * old one is gone. One that a worker holds is asked for until the worker lets go.
    */
-  async function withdraw(): Promise<void> {
-    const rows = db.sqlite
-      .prepare<[], WithdrawnRow>(
-        `SELECT id, dispatch, capability FROM runs
-         WHERE on_queue = 1 AND state IN ('cancelled', 'pending') LIMIT 1000`,
-      )
-      .all();
-    const gone: WithdrawnRow[] = [];
-    for (const row of rows) {
-      const { id, dispatch, capability } = row;
-      const job = await queues.get(capability)!.getJob(jobId(id, dispatch));
+  async function removeCancelledJobs(): Promise<void> {
+    const gone: RunWithJob[] = [];
+    for (const row of cancelledJobs(db, CANCELLED_AT_ONCE)) {
+      const { id, dispatch } = row;
+      const job = await findJob(jobId(id, dispatch));
       const held = job ? await job.isActive() : false;
       if (held) {
         await redis.publish(CANCEL_CHANNEL, id);
@@ -128,95 +184,73 @@ export function startDispatcher(
     if (gone.length === 0) return;
     // Workers report before their jobs end: an attempt that is still open then has no worker.
     await collector.caughtUp();
-    db.sqlite.transaction(() => gone.forEach(letGo)).immediate();
-  }
-
-  function letGo(row: WithdrawnRow): void {
-    const changed = db.sqlite
-      .prepare(
-        `UPDATE runs SET on_queue = 0
-         WHERE id = @id AND dispatch = @dispatch AND on_queue = 1 AND state IN ('cancelled', 'pending')`,
-      )
-      .run(row).changes;
-    if (changed === 0) return;
-    db.sqlite
-      .prepare(
-        `UPDATE attempts SET outcome = 'lost', ended_at = ?, error = 'its worker was lost while the run was cancelled'
-         WHERE run_id = ? AND outcome IS NULL`,
-      )
-      .run(Date.now(), row.id);
+    leaveQueues(db, gone);
   }
 
   /** Holds every run that should have a job against Redis, a page at a time. */
   async function reconcile(): Promise<void> {
-    const page = db.sqlite.prepare<[string], QueuedRow>(
-      `SELECT id, dispatch, capability, attempt FROM runs
-       WHERE on_queue = 1 AND state IN ('queued', 'running') AND id > ? ORDER BY id LIMIT ${RECONCILE_PAGE}`,
-    );
+    // A claim that is still in the stream would make it another attempt's job below, and leave it to the next pass.
+    await collector.caughtUp();
     let after = "";
     while (true) {
-      const rows = page.all(after);
+      const rows = queuedRuns(db, after, PAGE);
       if (rows.length === 0) return;
       after = rows.at(-1)!.id;
-      const gaveUp: QueuedRow[] = [];
-      const lost: QueuedRow[] = [];
+      const broken: (RunWithJob & QueuedRun)[] = [];
+      const lost: QueuedRun[] = [];
       for (const row of rows) {
-        const state = await queues.get(row.capability)!.getJobState(jobId(row.id, row.dispatch));
-        if (state === "failed") gaveUp.push(row);
+        const state = await queues.for(row.need).getJobState(jobId(row.id, row.dispatch));
+        if (state === "failed") broken.push(row);
         else if (state === "unknown" || state === "completed") lost.push(row);
       }
-      if (gaveUp.length + lost.length === 0) continue;
+      if (broken.length + lost.length === 0) continue;
       // A worker reports before its job ends, so what it said is in the stream: apply it before judging.
       await collector.caughtUp();
-      gaveUp.forEach(giveUp);
-      lost.forEach(putBack);
+      for (const row of broken) await loseBroken(row);
+      // Gone, or done without a result having arrived.
+      for (const row of lost)
+        if (putBackRun(db, row)) log.warn({ run: row.id }, "its job was lost from the queue: queued again");
     }
   }
 
-  /** The job is gone, or is done without a result having arrived: train it again. */
-  function putBack(row: QueuedRow): void {
-    const changed = db.sqlite
-      .prepare(
-        `UPDATE runs SET state = 'pending', on_queue = 0, updated_at = @now
-         WHERE id = @id AND dispatch = @dispatch AND attempt = @attempt AND state IN ('queued', 'running')`,
-      )
-      .run({ ...row, now: Date.now() }).changes;
-    if (changed > 0) log.warn({ run: row.id }, "its job was lost from the queue: queued again");
+  /** BullMQ calls the job failed, and no worker has said so: none could read it, or it was picked up too often. */
+  async function loseBroken(row: RunWithJob & QueuedRun): Promise<void> {
+    const job = await queues.for(row.need).getJob(jobId(row.id, row.dispatch));
+    const error = job?.failedReason ?? "its job failed";
+    if (loseRun(db, row, { error, final: isRefusal(error) })) log.warn({ run: row.id }, error);
   }
 
-  /** BullMQ gave the job up without the worker's word: its workers died again and again. */
-  function giveUp(row: QueuedRow): void {
-    const message = "given up: every worker that took this run was lost (killed, or out of memory)";
-    db.sqlite
-      .transaction(() => {
-        const changed = db.sqlite
-          .prepare(
-            `UPDATE runs SET state = 'failed', on_queue = 0, error = @message, updated_at = @now
-             WHERE id = @id AND dispatch = @dispatch AND attempt = @attempt AND state IN ('queued', 'running')`,
-          )
-          .run({ ...row, message, now: Date.now() }).changes;
-        if (changed === 0) return;
-        db.sqlite
-          .prepare(
-            "UPDATE attempts SET outcome = 'lost', ended_at = ?, error = ? WHERE run_id = ? AND outcome IS NULL",
-          )
-          .run(Date.now(), message, row.id);
-        refreshRuns(db.sqlite, [row.id]);
-        log.warn({ run: row.id }, message);
-      })
-      .immediate();
+  const watch = new Watch();
+  let lastWatch = Number.NEGATIVE_INFINITY;
+  async function watchWorkers(): Promise<void> {
+    const all = queues.all();
+    const holders = (await Promise.all(all.map((queue) => queue.getActive())))
+      .flat()
+      .flatMap(({ processedBy }) => processedBy ?? []);
+    const whySilent = await watch.look(redis, new Set(holders));
+    const whyGone: WhyGone = (worker) =>
+      (options.onThisMachine ? whyEnded(worker) : undefined) ?? whySilent(worker);
+    if (holders.some(whyGone)) await takeBackRuns(db, redis, all, whyGone, collector.caughtUp, log);
   }
 
   async function tick(): Promise<void> {
     // Phases start here; their runs go on the queue with the others below.
-    const advanced = advancePhases(db);
+    const advanced =
+      dueSweeps(db).length === 0
+        ? []
+        : advancePhases(db, { slots: fleetOf(await readWorkers(redis)).slots || undefined });
     if (advanced.length > 0) log.debug({ sweeps: advanced }, "phases looked at");
-    await withdraw();
-    if (Date.now() - lastReconcile >= RECONCILE_MS) {
-      await reconcile();
-      lastReconcile = Date.now();
+    await removeCancelledJobs();
+    if (performance.now() - lastWatch >= WATCH_MS) {
+      await watchWorkers();
+      lastWatch = performance.now();
     }
-    for (const [capability, queue] of queues) await enqueue(capability, queue);
+    if (performance.now() - lastReconcile >= RECONCILE_MS) {
+      await checkHealth(redis);
+      await reconcile();
+      lastReconcile = performance.now();
+    }
+    for (const need of needsOf(db, ["pending"])) await enqueue(need);
   }
 
   /** One pass at a time: between SQLite and Redis a pass leaves runs in states that another would take for lost. */
@@ -224,13 +258,18 @@ export function startDispatcher(
   const inTurn = (): Promise<void> => (turn = turn.catch(() => undefined).then(tick));
 
   let closed = false;
+  const failing = new Failing(db.path);
   let wake: () => void = () => undefined;
   const loop = (async () => {
     while (!closed) {
       try {
         await inTurn();
+        failing.stopped();
       } catch (error) {
-        if (!closed) log.error(error, "dispatcher");
+        if (!closed) {
+          log.error(error, "dispatcher");
+          failing.again(error);
+        }
       }
       await new Promise<void>((resolve) => {
         wake = resolve;
@@ -240,59 +279,21 @@ export function startDispatcher(
   })();
 
   return {
+    broken: failing.tooOften,
     tick: async () => {
-      lastReconcile = 0;
+      lastReconcile = Number.NEGATIVE_INFINITY;
+      lastWatch = Number.NEGATIVE_INFINITY;
       await inTurn();
     },
     async close() {
       closed = true;
       wake();
-      await loop;
-      await Promise.all([...queues.values()].map((queue) => queue.close()));
+      // Calls to a Redis that is away never settle. What was on its way to the queue, the next dispatcher puts there.
+      await inTime(
+        loop.then(() => queues.close()),
+        CLOSE_MS,
+      );
       redis.disconnect();
     },
   };
-}
-
-/**
- * Marks the next pending runs as queued, in training order, and returns them with their new dispatch numbers. One with a checkpoint, given
- * back since takeBegun looked, waits for its next look.
- */
-const takePending = (db: Database, capability: Capability, limit: number): PendingRow[] =>
-  markQueued(db, () =>
-    db.sqlite
-      .prepare<[string, number], PendingRow>(
-        `SELECT id, plan, dispatch + 1 AS dispatch, keep_weights FROM runs JOIN plans ON run_id = id
-         WHERE state = 'pending' AND on_queue = 0 AND capability = ?
-           AND (step = 0 OR NOT EXISTS (SELECT 1 FROM attempts a WHERE a.run_id = runs.id AND checkpoint IS NOT NULL))
-         ORDER BY ordinal LIMIT ?`,
-      )
-      .all(capability, Math.min(limit, RECONCILE_PAGE)),
-  );
-
-/** As takePending, those that go on from a checkpoint. Few runs have begun, but SQLite would look at all that are pending. */
-const takeBegun = (db: Database, capability: Capability): PendingRow[] =>
-  markQueued(db, () =>
-    db.sqlite
-      .prepare<[string], PendingRow>(
-        `SELECT id, plan, dispatch + 1 AS dispatch, keep_weights
-         FROM runs r INDEXED BY runs_under_way CROSS JOIN plans ON run_id = id
-         WHERE step > 0 AND state IN ('pending', 'queued', 'running') AND state = 'pending' AND on_queue = 0
-           AND capability = ? AND EXISTS (SELECT 1 FROM attempts a WHERE a.run_id = r.id AND checkpoint IS NOT NULL)
-         ORDER BY ordinal`,
-      )
-      .all(capability),
-  );
-
-function markQueued(db: Database, select: () => PendingRow[]): PendingRow[] {
-  return db.sqlite
-    .transaction(() => {
-      const rows = select();
-      const mark = db.sqlite.prepare(
-        "UPDATE runs SET state = 'queued', on_queue = 1, dispatch = ?, updated_at = ? WHERE id = ?",
-      );
-      for (const row of rows) mark.run(row.dispatch, Date.now(), row.id);
-      return rows;
-    })
-    .immediate();
 }

@@ -1,6 +1,6 @@
 /** Installing a system package without asking anybody: with apt as root, or through passwordless sudo. */
 import { spawn } from "node:child_process";
-import { findProgram } from "./find-server.ts";
+import { findProgram } from "../machine/find-server.ts";
 
 export interface Ended {
   ok: boolean;

@@ -3,9 +3,9 @@
  * question. The system service that Debian's package brings is switched off again: musweep starts its own server.
  */
 import { existsSync } from "node:fs";
-import { MusweepError } from "../../schema/errors.ts";
+import { MusweepError } from "../../schema/wire/errors.ts";
+import { findProgram, findServer, MINIMUM_VERSION, type ServerProgram } from "../machine/find-server.ts";
 import { asRoot, type Ended, installWithApt, run } from "./apt.ts";
-import { findProgram, findServer, MINIMUM_VERSION, type ServerProgram } from "./find-server.ts";
 
 export interface InstallOptions {
   /** Told once, before anything is installed. */

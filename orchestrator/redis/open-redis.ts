@@ -7,21 +7,23 @@ import { hostname } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
-import { MusweepError } from "../../schema/errors.ts";
-import { isRunning } from "../is-running.ts";
+import { MusweepError } from "../../schema/wire/errors.ts";
+import { isRunning, startOf } from "../machine/is-running.ts";
 import type { InstallOptions } from "./install-server.ts";
 import { startPrivateServer } from "./private-server.ts";
-import { checkRedis, probe, withoutPassword } from "./probe.ts";
+import { checkRedis, connected, probe, withoutPassword } from "./probe.ts";
 
 export { checkRedis };
 
 export interface OpenRedis {
-  /** For connectRedis (schema/redis.ts): a redis url, or the path of a unix socket. */
+  /** For connectRedis (schema/wire/redis.ts): a redis url, or the path of a unix socket. */
   readonly url: string;
   /** Whether it is ours: started here, stopped by close. */
   readonly private: boolean;
   /** For people; holds no password. */
   readonly describe: string;
+  /** Resolves with the reason when a private server has died and cannot be started again; any other is waited for. */
+  readonly lost: Promise<MusweepError>;
   /** Ends a private server once its data is on disk; leaves any other alone. */
   close(): Promise<void>;
 }
@@ -38,8 +40,9 @@ const endpointSchema = z.strictObject({
   /** Path of the unix socket. */
   url: z.string(),
   host: z.string(),
-  /** Process that owns the server. */
+  /** Process that owns the server, and when it was started: its id alone may be another's by now. */
   pid: z.int(),
+  started: z.string().optional(),
 });
 type Endpoint = z.infer<typeof endpointSchema>;
 
@@ -54,7 +57,13 @@ async function readEndpoint(directory: string): Promise<Endpoint | null> {
 }
 
 async function writeEndpoint(directory: string, url: string): Promise<void> {
-  const endpoint: Endpoint = { version: 1, url, host: hostname(), pid: process.pid };
+  const endpoint: Endpoint = {
+    version: 1,
+    url,
+    host: hostname(),
+    pid: process.pid,
+    started: startOf(process.pid),
+  };
   const file = endpointFile(directory);
   const temporary = `${file}.${process.pid}`;
   await writeFile(temporary, `${JSON.stringify(endpoint)}\n`, { mode: 0o600 });
@@ -66,29 +75,53 @@ async function writeEndpoint(directory: string, url: string): Promise<void> {
  * leftover endpoint file included.
  */
 export async function findRedis(directory: string): Promise<{ url: string; pid: number } | null> {
-  const endpoint = await readEndpoint(directory);
-  if (endpoint === null || endpoint.host !== hostname()) return null;
-  return (await probe(endpoint.url)) === "down" ? null : { url: endpoint.url, pid: endpoint.pid };
+  const endpoint = await answering(directory);
+  return endpoint === null ? null : { url: endpoint.url, pid: endpoint.pid };
 }
 
-const HANDOVER_SECONDS = 30;
+async function answering(directory: string): Promise<Endpoint | null> {
+  const endpoint = await readEndpoint(directory);
+  if (endpoint === null || endpoint.host !== hostname()) return null;
+  return (await probe(endpoint.url)) === "down" ? null : endpoint;
+}
 
-/** A server whose owner was killed ends within moments; one whose owner lives is not ours to share data with. */
-async function waitForPrevious(directory: string, signal: AbortSignal | undefined): Promise<void> {
+/** A server without an owner ends by itself within moments, unless what should end it was killed too. */
+const ALONE_SECONDS = 3;
+/** Long enough to write what it holds. */
+const SHUTDOWN_SECONDS = 30;
+
+/**
+ * Waits for the server of an owner that was killed to end, and ends it over its own socket when it does not. One whose owner
+ * lives is not ours to share data with.
+ */
+async function endPrevious(directory: string, signal: AbortSignal | undefined): Promise<void> {
+  let asked = false;
   for (let waited = 0; ; waited += 100) {
     signal?.throwIfAborted();
-    const previous = await findRedis(directory);
+    const previous = await answering(directory);
     if (previous === null) return;
-    if (isRunning(previous.pid) || waited > HANDOVER_SECONDS * 1000) {
-      throw new MusweepError(
-        "redis-in-use",
-        `The private Redis in ${directory} is already running, for process ${previous.pid}`,
-        { kind: "conflict", remedy: "Stop that musweep first, or use another state directory (--dir)." },
+    const { pid, started, url } = previous;
+    if (isRunning(pid) && startOf(pid) === (started ?? startOf(pid)))
+      throw inUse(
+        `The private Redis in ${directory} is already running, for process ${pid}`,
+        "Stop that musweep first, or use another state directory (--dir).",
       );
+    if (waited > SHUTDOWN_SECONDS * 1000)
+      throw inUse(
+        `The private Redis in ${directory} was left running by process ${pid}, and does not end`,
+        `End it yourself (redis-cli -s ${url} shutdown), or use another state directory (--dir).`,
+      );
+    if (waited >= ALONE_SECONDS * 1000 && !asked) {
+      asked = true;
+      // It writes what it has first; the answer is that the connection ends.
+      await connected(url, (redis) => redis.shutdown()).catch(() => undefined);
     }
     await sleep(100);
   }
 }
+
+const inUse = (message: string, remedy: string): MusweepError =>
+  new MusweepError("redis-in-use", message, { kind: "conflict", remedy });
 
 /**
  * @throws MusweepError (unavailable) when the named Redis cannot be used, or no private one can be had; (conflict) when
@@ -102,11 +135,12 @@ export async function openRedis(options: OpenRedisOptions): Promise<OpenRedis> {
       url,
       private: false,
       describe: `Redis ${version} at ${withoutPassword(url)}`,
+      lost: new Promise(() => undefined),
       close: async () => {},
     };
   }
   const directory = path.resolve(options.directory);
-  await waitForPrevious(directory, signal);
+  await endPrevious(directory, signal);
   const server = await startPrivateServer(directory, options);
   try {
     await writeEndpoint(directory, server.socket);
@@ -118,6 +152,7 @@ export async function openRedis(options: OpenRedisOptions): Promise<OpenRedis> {
     url: server.socket,
     private: true,
     describe: `private Redis ${server.version} at ${server.socket}`,
+    lost: server.lost,
     async close() {
       await rm(endpointFile(directory), { force: true });
       await server.close();

@@ -14,7 +14,8 @@ import { chmod, mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { MusweepError } from "../../schema/errors.ts";
+import { MusweepError } from "../../schema/wire/errors.ts";
+import { pathError } from "../machine/path-error.ts";
 import { ensureServer, type InstallOptions } from "./install-server.ts";
 import { probe } from "./probe.ts";
 
@@ -22,6 +23,8 @@ export interface PrivateServer {
   /** Absolute path. */
   readonly socket: string;
   readonly version: string;
+  /** Resolves with the reason when it has died, and does not start again. */
+  readonly lost: Promise<MusweepError>;
   close(): Promise<void>;
 }
 
@@ -50,6 +53,8 @@ exit "$status"
 const MAX_SOCKET_PATH = 103;
 const POLL_MS = 25;
 const RESTART_MS = 500;
+/** Starts in a row that came to nothing. */
+const RESTARTS = 5;
 /** Longer than any start-up without a file to load; a server that loads one is waited for without a limit. */
 const START_SECONDS = 30;
 const STOP_SECONDS = 20;
@@ -72,11 +77,14 @@ async function chooseSocket(directory: string): Promise<{ socket: string; tempor
 async function startError(log: string, reason: string): Promise<MusweepError> {
   const text = await readFile(log, "utf8").catch(() => "");
   const tail = text.trim().split("\n").slice(-5).join("\n");
-  return new MusweepError("redis-start", `The private Redis did not start: ${reason}\n${tail}`, {
-    kind: "unavailable",
-    remedy: `Its whole log is ${log}.`,
-  });
+  return startFailed(`${reason}\n${tail}`, `Its whole log is ${log}.`);
 }
+
+const startFailed = (why: string, remedy?: string): MusweepError =>
+  new MusweepError("redis-start", `The private Redis did not start: ${why}`, {
+    kind: "unavailable",
+    ...(remedy === undefined ? {} : { remedy }),
+  });
 
 interface Launched {
   child: ChildProcess;
@@ -187,10 +195,19 @@ export async function startPrivateServer(
     throw error;
   }
 
+  let tellLost: (error: MusweepError) => void = () => undefined;
+  const lost = new Promise<MusweepError>((resolve) => {
+    tellLost = resolve;
+  });
+
   const keepAlive = async (): Promise<void> => {
-    for (;;) {
+    for (let failed = 0; ; ) {
       await current.ended;
       if (closing) return;
+      if (failed === RESTARTS) {
+        tellLost(await startError(log, "it has died, and ends again at once"));
+        return;
+      }
       // Had only the supervisor died, the watcher now ends the server: two must not share one append-only file.
       current.child.stdin?.destroy();
       await waitUntilGone(socket);
@@ -199,13 +216,23 @@ export async function startPrivateServer(
       // Nothing may wait between this check and the launch: close() stops what is current.
       if (closing) return;
       current = launch(program.path, directory, socket, temporary, log);
+      try {
+        await waitUntilReady(current, socket, log, undefined);
+        failed = 0;
+      } catch {
+        await stop(current);
+        failed++;
+      }
     }
   };
-  const kept = keepAlive();
+  const kept = keepAlive().catch((error: Error) =>
+    tellLost(pathError(error, log) ?? startFailed(error.message)),
+  );
 
   return {
     socket,
     version: program.version,
+    lost,
     async close() {
       closing = true;
       await stop(current);

@@ -1,20 +1,34 @@
 /** Asking a Redis whether it is there, over a connection of its own that is closed again. */
-import { Redis } from "ioredis";
-import { MusweepError } from "../../schema/errors.ts";
-import { isAtLeast, MINIMUM_VERSION } from "./find-server.ts";
+import type { Redis } from "ioredis";
+import { MusweepError } from "../../schema/wire/errors.ts";
+import { newRedis } from "../../schema/wire/redis.ts";
+import { isAtLeast, MINIMUM_VERSION } from "../machine/find-server.ts";
+import { healthProblem } from "./health.ts";
 
-/** Takes a url apart for messages: everything but the password. */
-export function withoutPassword(url: string): string {
-  return url.replace(/^(rediss?:\/\/[^/@]*:)[^@]*@/, "$1***@");
+/** For messages. Rather too much is hidden than a part of a password that has an @, and options (?password=…) altogether. */
+export const withoutPassword = (url: string): string =>
+  url.replace(/^(rediss?:\/\/(?:[^:@/]*:)?).*@/s, "$1***@").replace(/\?.*/s, "?…");
+
+export function hasPassword(url: string): boolean {
+  if (url.startsWith("/") || !URL.canParse(url)) return false;
+  const { password, searchParams } = new URL(url);
+  return password !== "" || searchParams.has("password");
 }
 
-const isUrl = (url: string): boolean => url.startsWith("/") || /^rediss?:\/\/[^/]/.test(url);
+function isUrl(url: string): boolean {
+  if (url.startsWith("/")) return true;
+  if (!/^rediss?:\/\/[^/]/.test(url) || !URL.canParse(url)) return false;
+  // A password that was not percent-encoded ends the host early.
+  const { hostname, pathname, search, hash } = new URL(url);
+  return hostname !== "" && !`${pathname}${search}${hash}`.includes("@");
+}
 
 /** One connection attempt, no retries. */
 export async function connected<T>(url: string, use: (redis: Redis) => Promise<T>): Promise<T> {
-  const redis = new Redis(url, {
+  const redis = newRedis(url, {
     lazyConnect: true,
     connectTimeout: 5000,
+    commandTimeout: 5000,
     maxRetriesPerRequest: 0,
     retryStrategy: () => null,
     // A server that still loads its file says so itself; waiting is the caller's.
@@ -35,9 +49,8 @@ export async function connected<T>(url: string, use: (redis: Redis) => Promise<T
   }
 }
 
-/** The server's version as it tells it. */
-const versionOf = (redis: Redis): Promise<string> =>
-  redis.info("server").then((info) => /^redis_version:(\S+)/m.exec(info)?.[1] ?? "unknown");
+/** In what INFO says. */
+const versionIn = (info: string): string => /^redis_version:(\S+)/m.exec(info)?.[1] ?? "unknown";
 
 export type State = "ready" | "loading" | "down";
 
@@ -51,10 +64,40 @@ export async function probe(url: string): Promise<State> {
   }
 }
 
+/** By what "redis: reason" or "rediss: reason" says. */
+const REMEDIES: [RegExp, string][] = [
+  [
+    /NOAUTH|WRONGPASS|NOPERM|invalid password/,
+    "Set REDIS_PASSWORD, or REDIS_URL to redis://user:password@host:port.",
+  ],
+  [
+    /self-signed|unable to (?:get|verify)|issuer certificate/,
+    "Set REDIS_TLS_CA to the PEM file of the authority that signed the server's certificate.",
+  ],
+  [/altnames/, "Name the host as its certificate does."],
+  [
+    /^rediss.*(?:ECONNRESET|Connection is closed|certificate required|bad certificate)/,
+    "If the server wants a certificate of its clients, set REDIS_TLS_CERT and REDIS_TLS_KEY to PEM files.",
+  ],
+  [
+    /^rediss.*(?:ETIMEDOUT|wrong version)/,
+    "If the server speaks no TLS on this port, use redis:// instead of rediss://.",
+  ],
+  [
+    /^redis:.*(?:ECONNRESET|Connection is closed)/,
+    "If the server speaks TLS on this port, use rediss:// instead of redis://.",
+  ],
+];
+
+const remedyFor = (url: string, reason: string): string =>
+  REMEDIES.find(([pattern]) => pattern.test(`${url.split(":")[0]}: ${reason}`))?.[1] ??
+  "Start it or correct the url (--redis, REDIS_URL); without one, musweep starts a private Redis.";
+
 /**
  * A Redis that the user named.
  * @returns its version
- * @throws MusweepError (usage) when the url is none, (unavailable) when it cannot be reached, lets nobody in or is too old
+ * @throws MusweepError (usage) when the url is none, (unavailable) when it cannot be reached, lets nobody in, is too old or does not
+ *   keep what is put there
  */
 export async function checkRedis(url: string): Promise<string> {
   const shown = withoutPassword(url);
@@ -62,27 +105,30 @@ export async function checkRedis(url: string): Promise<string> {
     throw new MusweepError("redis-url", `Not a Redis url: ${shown}`, {
       kind: "usage",
       remedy:
-        "Expected redis://host:port, rediss://user:password@host:port, or the absolute path of a unix socket.",
+        "Expected redis://host:port, rediss://user:password@host:port, or the absolute path of a unix socket. " +
+        "In a password, % @ : / ? # are written %25 %40 %3A %2F %3F %23; or set REDIS_PASSWORD instead.",
     });
   }
-  let version: string;
+  let info: string;
   try {
-    version = await connected(url, versionOf);
+    info = await connected(url, (redis) => redis.info());
   } catch (error) {
+    if (error instanceof MusweepError) throw error;
     const reason = error instanceof Error ? error.message : String(error);
     throw new MusweepError("redis-unreachable", `Redis at ${shown} cannot be used: ${reason}`, {
       kind: "unavailable",
-      remedy: /NOAUTH|WRONGPASS|NOPERM/.test(reason)
-        ? "Put the user and password into the url: redis://user:password@host:port."
-        : "Start it or correct the url (--redis, REDIS_URL); without one, musweep starts a private Redis.",
+      remedy: remedyFor(url, reason),
       cause: error,
     });
   }
+  const version = versionIn(info);
   if (version !== "unknown" && !isAtLeast(version, MINIMUM_VERSION)) {
     throw new MusweepError("redis-version", `Redis at ${shown} is version ${version}`, {
       kind: "unavailable",
       remedy: `musweep needs Redis ${MINIMUM_VERSION} or newer.`,
     });
   }
+  const problem = healthProblem(info, shown);
+  if (problem !== null) throw problem;
   return version;
 }

@@ -1,7 +1,7 @@
 /** What docs/sql.md says, for the page that has the console: the views with their columns, and the examples. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { packageRoot } from "../../schema/package.ts";
+import { packageRoot } from "../../schema/wire/package.ts";
 
 interface ViewGuide {
   name: string;

@@ -4,10 +4,10 @@
  * columns, every row, and at last an end or an error.
  */
 import { readFileSync, writeSync } from "node:fs";
-import { MusweepError } from "../../schema/errors.ts";
+import { MusweepError } from "../../schema/wire/errors.ts";
 import { openDatabase } from "../database/open.ts";
-import { type QueryRequest, queryRequestSchema } from "./messages.ts";
-import { startQuery, type Value } from "./query.ts";
+import { startQuery, type Value } from "../database/query.ts";
+import { type QueryRequest, queryRequestSchema } from "./query-messages.ts";
 
 const BUFFER_CHARACTERS = 1 << 16;
 
@@ -35,7 +35,7 @@ function plain(value: Value, characters: number): string | number | null {
 
 function run({ database, query, max_rows, max_characters, max_value_characters }: QueryRequest): void {
   const db = openDatabase(database, { readonly: true });
-  const { columns, rows } = startQuery(db.sqlite, query);
+  const { columns, rows } = startQuery(db, query);
   write({ columns });
   // What the person sees first must not wait for what is still computed.
   flush();

@@ -2,17 +2,13 @@
  * Runs people's queries beside the server: each in a process of its own that is ended when it takes too long, needs too much
  * memory, or nobody waits for it any more. The server's own thread only passes rows on.
  */
-import { spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
-import { createInterface } from "node:readline";
-import { MusweepError } from "../../schema/errors.ts";
-import { programAt } from "../program.ts";
-import { type PlainValue, type QueryRequest, queryLineSchema } from "./messages.ts";
+import { MusweepError } from "../../schema/wire/errors.ts";
+import { type LimitedProcess, startLimited } from "../machine/limited-process.ts";
+import { type PlainValue, type QueryRequest, queryLineSchema } from "./query-messages.ts";
 
 /** At once; more would only take turns on the cores that train. */
 const QUERIES_AT_ONCE = 2;
 const MEMORY_BYTES = 512 * 2 ** 20;
-const MEMORY_LOOK_MS = 50;
 
 export interface RunningQuery {
   columns: string[];
@@ -79,73 +75,30 @@ async function* rowsOf(child: QueryProcess): AsyncGenerator<PlainValue[], "compl
 
 type QueryLine = Exclude<ReturnType<typeof queryLineSchema.parse>, { error: unknown }>;
 
-interface QueryProcess {
+interface QueryProcess extends Pick<LimitedProcess, "stop" | "ended" | "elapsed"> {
   /** @throws MusweepError when the query, or its process, has failed */
   next(): Promise<QueryLine>;
-  stop(): void;
-  readonly ended: Promise<void>;
-  elapsed(): number;
 }
 
 function startProcess(request: QueryRequest, seconds: number): QueryProcess {
-  const started = performance.now();
-  const child = spawn(process.execPath, programAt("./sql/query-process"), {
-    stdio: ["pipe", "pipe", "pipe"],
+  const child = startLimited("../sql/query-program", JSON.stringify(request), {
+    seconds,
+    memoryBytes: MEMORY_BYTES,
+    tooSlow: () => tooSlow(seconds),
+    tooLarge,
+    broken: stopped,
   });
-  /** The first reason wins. */
-  let reason: MusweepError | undefined;
-  const stop = (why?: MusweepError): void => {
-    reason ??= why;
-    child.kill("SIGKILL");
-  };
-  let complaint = "";
-  child.stderr.setEncoding("utf8").on("data", (text: string) => {
-    complaint = (complaint + text).slice(-2000);
-  });
-  child.stdin.on("error", () => undefined).end(JSON.stringify(request));
-  const timer = setTimeout(() => stop(tooSlow(seconds)), seconds * 1000);
-  const memory = setInterval(() => {
-    if (residentBytes(child.pid) > MEMORY_BYTES) stop(tooLarge());
-  }, MEMORY_LOOK_MS);
-  const ended = new Promise<void>((resolve) => {
-    child.on("error", (error) => {
-      complaint = error.message;
-      resolve();
-    });
-    child.on("close", () => resolve());
-  }).finally(() => {
-    clearTimeout(timer);
-    clearInterval(memory);
-  });
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   return {
+    ...child,
     async next() {
-      const line = await lines.next();
-      if (line.done) {
-        await ended;
-        throw reason ?? stopped(complaint);
-      }
-      const parsed = queryLineSchema.parse(JSON.parse(line.value));
+      const parsed = queryLineSchema.parse(await child.next());
       if (!Array.isArray(parsed) && "error" in parsed) {
         const { code, message, kind, remedy } = parsed.error;
         throw new MusweepError(code, message, { kind, ...(remedy === undefined ? {} : { remedy }) });
       }
       return parsed;
     },
-    stop: () => stop(),
-    ended,
-    elapsed: () => (performance.now() - started) / 1000,
   };
-}
-
-/** Where the system tells; elsewhere the time limit has to do. */
-function residentBytes(pid: number | undefined): number {
-  try {
-    const status = readFileSync(`/proc/${pid}/status`, "utf8");
-    return Number(/^VmRSS:\s*(\d+) kB/m.exec(status)?.[1] ?? 0) * 1024;
-  } catch {
-    return 0;
-  }
 }
 
 const tooSlow = (seconds: number): MusweepError =>
@@ -165,11 +118,7 @@ const tooLarge = (): MusweepError =>
   );
 
 const stopped = (complaint: string): MusweepError =>
-  new MusweepError(
-    "sql-stopped",
-    `the query's process ended early${complaint ? `: ${complaint.trim()}` : ""}`,
-    {
-      kind: "unavailable",
-      remedy: "Run it again, or with `musweep sql`.",
-    },
-  );
+  new MusweepError("sql-stopped", `the query's process ended early${complaint ? `: ${complaint}` : ""}`, {
+    kind: "unavailable",
+    remedy: "Run it again, or with `musweep sql`.",
+  });

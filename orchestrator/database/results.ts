@@ -1,0 +1,67 @@
+/** What is stored of a sweep's answer: rows of the views of the same names, and what its failed runs said. */
+import { and, asc, count, desc, eq, getViewSelectedFields, sql } from "drizzle-orm";
+import { exponents, level, optima, runs, sweepRuns, transfer } from "../../schema/database/tables.ts";
+import { type Database, given, prepared } from "./connection.ts";
+
+export type OptimaRow = typeof optima.$inferSelect;
+export type TransferRow = typeof transfer.$inferSelect;
+export type ExponentsRow = typeof exponents.$inferSelect;
+export type LevelRow = typeof level.$inferSelect;
+
+/** The views' columns, in their order. */
+export const VIEW_COLUMNS = {
+  optima: Object.keys(getViewSelectedFields(optima)),
+  transfer: Object.keys(getViewSelectedFields(transfer)),
+  exponents: Object.keys(getViewSelectedFields(exponents)),
+  level: Object.keys(getViewSelectedFields(level)),
+};
+
+const optimaOf = prepared(({ orm }) =>
+  orm
+    .select()
+    .from(optima)
+    .where(eq(optima.sweep, given("sweep")))
+    .prepare(),
+);
+const transferOf = prepared(({ orm }) =>
+  orm
+    .select()
+    .from(transfer)
+    .where(eq(transfer.sweep, given("sweep")))
+    .prepare(),
+);
+const exponentsOf = prepared(({ orm }) =>
+  orm
+    .select()
+    .from(exponents)
+    .where(eq(exponents.sweep, given("sweep")))
+    .prepare(),
+);
+const levelOf = prepared(({ orm }) =>
+  orm
+    .select()
+    .from(level)
+    .where(eq(level.sweep, given("sweep")))
+    .prepare(),
+);
+
+export const optimaRows = (db: Database, sweep: string): OptimaRow[] => optimaOf(db).all({ sweep });
+export const transferRows = (db: Database, sweep: string): TransferRow[] => transferOf(db).all({ sweep });
+export const exponentsRows = (db: Database, sweep: string): ExponentsRow[] => exponentsOf(db).all({ sweep });
+export const levelRows = (db: Database, sweep: string): LevelRow[] => levelOf(db).all({ sweep });
+
+const failed = prepared(({ orm }) => {
+  const error = sql<string>`coalesce(${runs.error}, 'no reason given')`;
+  return orm
+    .select({ error, runs: count() })
+    .from(runs)
+    .innerJoin(sweepRuns, eq(sweepRuns.run_id, runs.id))
+    .where(and(eq(runs.state, "failed"), eq(sweepRuns.sweep_id, given("sweep"))))
+    .groupBy(error)
+    .orderBy(desc(count()), asc(error))
+    .prepare();
+});
+
+/** What failed runs said, most frequent first. */
+export const failuresOf = (db: Database, sweep: number): { error: string; runs: number }[] =>
+  failed(db).all({ sweep });

@@ -1,0 +1,102 @@
+/** Finding a Python that has what the trainer in PyTorch needs, and what it can train on. */
+import { execFile } from "node:child_process";
+import path from "node:path";
+import { promisify } from "node:util";
+import { z } from "zod";
+import { torchPackages } from "../../schema/wire/package.ts";
+import { deviceSchema } from "../../schema/wire/worker.ts";
+import { findProgram } from "./find-server.ts";
+
+/** What `python -m musweep_torch --probe` prints (workers/trainers/torch/musweep_torch/probe.py). */
+const probeSchema = z.object({
+  python: z.string(),
+  torch: z.string().nullable(),
+  devices: z.array(z.object({ device: deviceSchema, name: z.string(), memory_bytes: z.number() })),
+  /** What is missing or too old; null when all is well. */
+  problem: z.string().nullable(),
+});
+
+export interface TorchPython {
+  /** The program, as it is started. */
+  path: string;
+  /** Versions. */
+  python: string;
+  torch: string;
+  /** GPUs that PyTorch sees; it always has the CPU, too. */
+  gpus: { device: string; name: string; memory_bytes: number }[];
+}
+
+export interface UnusablePython {
+  path: string;
+  /** A sentence each. */
+  problem: string;
+  remedy: string;
+}
+
+/** Importing PyTorch from a cold or a shared disk takes its time. */
+const PROBE_MS = 120_000;
+
+const OTHER = "Name a Python that has torch 2.6 or newer.";
+
+const run = promisify(execFile);
+
+/** What to type to give a Python what is missing. */
+export const installCommand = (python: string): string => `${python} -m pip install torch numpy`;
+
+/**
+ * The first Python that can train, and those before it that cannot. One that is named is the only one that counts.
+ * @param named by --python or $MUSWEEP_PYTHON
+ */
+export async function findTorch(
+  named: string | undefined,
+): Promise<{ found?: TorchPython; unusable: UnusablePython[] }> {
+  const onPath = await findProgram("python3");
+  const candidates =
+    named !== undefined ? [named] : [path.join(".venv", "bin", "python"), onPath ?? "python3"];
+  const unusable: UnusablePython[] = [];
+  for (const candidate of candidates) {
+    const found = await probe(candidate);
+    if ("torch" in found) return { found, unusable };
+    unusable.push(found);
+  }
+  return { unusable };
+}
+
+async function probe(program: string): Promise<TorchPython | UnusablePython> {
+  const env = { ...process.env, PYTHONPATH: torchPackages(), PYTHONDONTWRITEBYTECODE: "1" };
+  let stdout: string;
+  try {
+    ({ stdout } = await run(program, ["-m", "musweep_torch", "--probe"], { env, timeout: PROBE_MS }));
+  } catch (error) {
+    return { path: program, problem: problemOf(error as ExecError), remedy: OTHER };
+  }
+  const parsed = probeSchema.safeParse(parseJson(stdout));
+  if (!parsed.success)
+    return { path: program, problem: "It is no Python that runs musweep_torch.", remedy: OTHER };
+  const { python, torch, devices, problem } = parsed.data;
+  if (problem !== null || torch === null)
+    return { path: program, problem: problem ?? "It has no torch.", remedy: `${installCommand(program)}.` };
+  return { path: program, python, torch, gpus: devices };
+}
+
+interface ExecError extends NodeJS.ErrnoException {
+  stderr?: string;
+  killed?: boolean;
+}
+
+function problemOf(error: ExecError): string {
+  if (error.code === "ENOENT") return "There is no such program.";
+  if (error.killed === true) return `It says nothing for ${PROBE_MS / 1000} s.`;
+  const said = error.stderr?.trim().split("\n").at(-1);
+  return said === undefined || said === ""
+    ? `It cannot be run: ${error.message.split("\n")[0]}.`
+    : `${said}.`;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

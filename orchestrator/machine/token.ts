@@ -1,0 +1,63 @@
+/**
+ * The token of a state directory's dashboard: made once, kept in a file that only its owner can read. Scripts read it there;
+ * MUSWEEP_TOKEN, or a file that the user names, goes before it.
+ */
+import { randomBytes } from "node:crypto";
+import { closeSync, fstatSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { MusweepError } from "../../schema/wire/errors.ts";
+import type { StateDirectory } from "./state-directory.ts";
+
+export interface NamedToken {
+  /** A file that holds one. */
+  tokenFile?: string;
+}
+
+/** What the user has named, if anything. @throws MusweepError (usage) when that cannot be used */
+export function namedToken({ tokenFile }: NamedToken): string | undefined {
+  const { MUSWEEP_TOKEN } = process.env;
+  if (tokenFile === undefined) return MUSWEEP_TOKEN || undefined;
+  const token = readToken(tokenFile);
+  if (token !== undefined) return token;
+  throw new MusweepError("token-file", `--token-file: there is no ${tokenFile}`, { kind: "usage" });
+}
+
+/** The directory's own token. Made when missing. */
+export function ownToken(state: StateDirectory): string {
+  try {
+    // In one write, and never over one that is there.
+    writeFileSync(state.token, `${randomBytes(32).toString("base64url")}\n`, { flag: "wx", mode: 0o600 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+  }
+  return readToken(state.token)!;
+}
+
+/**
+ * @returns undefined where there is no such file
+ * @throws MusweepError (usage) for one that holds no token, or that is another user's, who then knows it
+ */
+export function readToken(path: string): string | undefined {
+  let file: number;
+  try {
+    file = openSync(path, "r");
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw unusable(path, (cause as Error).message);
+  }
+  try {
+    const { uid } = fstatSync(file);
+    const own = process.geteuid?.() ?? uid;
+    if (uid !== own && uid !== 0 && own !== 0) throw unusable(path, "it belongs to another user");
+    const token = readFileSync(file, "utf8").trim();
+    if (!/^[\x21-\x7e]+$/.test(token)) throw unusable(path, "it holds no token, which is one word of ASCII");
+    return token;
+  } finally {
+    closeSync(file);
+  }
+}
+
+const unusable = (path: string, why: string): MusweepError =>
+  new MusweepError("token-file", `${path} cannot be used: ${why}`, {
+    kind: "usage",
+    remedy: "Delete it, and musweep makes a new one; or name another with --token-file.",
+  });

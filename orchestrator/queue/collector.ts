@@ -1,0 +1,185 @@
+/**
+ * The one collector: reads worker events from the Redis stream in order and applies them to SQLite. How far it has come is
+ * stored in the same transaction as what it applied, so nothing counts twice and nothing is lost, whenever it is killed.
+ */
+import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Logger } from "pino";
+import {
+  EVENT_STREAM,
+  STREAM_ID_KEY,
+  type WorkerEvent,
+  workerEventSchema,
+} from "../../schema/wire/events.ts";
+import { DISPATCH_KEY, dispatchOf, jobId } from "../../schema/wire/job.ts";
+import { connectRedis } from "../../schema/wire/redis.ts";
+import { type Applied, ENDS, foresee } from "../database/apply-event.ts";
+import { applyEvents } from "../database/apply-events.ts";
+import type { Database } from "../database/open.ts";
+import { type Fits, fitAhead } from "../database/optima.ts";
+import { readSetting, writeSetting } from "../database/settings.ts";
+import { inTurns } from "../machine/turns.ts";
+import { inTime } from "../redis/in-time.ts";
+import { Failing } from "./failing.ts";
+import { LEASE_KEY, type Lease } from "./lease.ts";
+
+const BATCH = 500;
+/** Before every entry. */
+const BEGINNING = "0-0";
+const BLOCK_MS = 500;
+/** What comes within this time is stored together: a curve that several results belong to is fitted once, not once for each. */
+const GATHER_MS = 100;
+/** Closing waits so long for what is under way. */
+const CLOSE_MS = 1500;
+
+/** Up to the entry that is given, which stays as the mark of how far this has come. */
+const TRIM = `
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('XTRIM', KEYS[2], 'MINID', ARGV[2]) end`;
+
+export interface Collector {
+  /** Resolves with the error when the collector cannot go on: the same events failed again and again. */
+  readonly broken: Promise<Error>;
+  /** Resolves when everything that was in the stream at the time of the call has been applied. */
+  caughtUp(): Promise<void>;
+  /** Entries of the stream that are not applied yet, and for how long the oldest of them has been there. */
+  lag(): Promise<EventLag>;
+  close(): Promise<void>;
+}
+
+export interface EventLag {
+  entries: number;
+  seconds: number;
+}
+
+type Entry = [id: string, fields: string[]];
+
+/**
+ * Resolves once everything that was in the stream has been applied; then goes on in the background.
+ * @param lease what is applied is taken out of the stream only while this is held: another orchestrator may not have read it yet
+ */
+export async function startCollector(
+  db: Database,
+  redisUrl: string,
+  log: Logger,
+  lease?: Pick<Lease, "value">,
+): Promise<Collector> {
+  const redis = connectRedis(redisUrl);
+  const blocking = connectRedis(redisUrl);
+  await redis.set(STREAM_ID_KEY, randomUUID(), "NX");
+  const cursorKey = `stream:${await redis.get(STREAM_ID_KEY)}`;
+  /** The last entry that was applied. It stays in the stream, as the mark of how far this has come. */
+  let cursor = readSetting(db, cursorKey) ?? BEGINNING;
+
+  /**
+   * All of a batch, and how far the stream has come with it.
+   * @param fits made ahead of what the batch brings
+   */
+  const applyBatch = (events: readonly WorkerEvent[], fits: Fits, last: string) =>
+    db.transaction(() => {
+      const results = applyEvents(db, events, fits);
+      writeSetting(db, cursorKey, last);
+      const those = (result: Applied): WorkerEvent[] => events.filter((_, i) => results[i] === result);
+      const ended = those("applied")
+        .filter(({ body }) => ENDS.has(body.type))
+        .map(({ run, attempt }) => jobId(run, dispatchOf(attempt)));
+      return { ended, fenced: those("fenced"), refused: those("refused") };
+    });
+
+  async function apply(entries: Entry[]): Promise<void> {
+    const events = entries.flatMap(([id, fields]) => {
+      const event = parse(fields);
+      if (!event) log.error({ id }, "an entry of the event stream is no worker event; skipped");
+      return event ?? [];
+    });
+    const fits = await inTurns(fitAhead(db, foresee(events)));
+    const last = entries.at(-1)![0];
+    const { ended, fenced, refused } = applyBatch(events, fits, last);
+    for (const { run, attempt, body } of fenced)
+      log.info({ run, attempt, type: body.type }, "late event of a superseded attempt ignored");
+    for (const { run, attempt, body } of refused)
+      log.error({ run, attempt, type: body.type }, "an event that no worker of ours would send; ignored");
+    cursor = last;
+    const done = redis.pipeline();
+    if (ended.length > 0) done.hdel(DISPATCH_KEY, ...ended);
+    if (lease === undefined) done.xtrim(EVENT_STREAM, "MINID", cursor);
+    else done.eval(TRIM, 2, LEASE_KEY, EVENT_STREAM, lease.value, cursor);
+    await done.exec();
+  }
+
+  /** One at a time: the loop below and a caller that wants to be caught up must not apply the same entries at once. */
+  let turn: Promise<void> = Promise.resolve();
+  const drained = (): Promise<void> => (turn = turn.catch(() => undefined).then(drain));
+
+  async function drain(): Promise<void> {
+    while (true) {
+      const [mark, ...after] = await readFrom(cursor);
+      const isMarked = cursor === BEGINNING || mark?.[0] === cursor;
+      // Without the mark Redis has lost what was there. New entries may have earlier ids, where its clock was set back: all are new.
+      const entries = isMarked && cursor !== BEGINNING ? after : await readFrom(BEGINNING);
+      if (entries.length === 0) return;
+      if (!isMarked)
+        log.warn(
+          "Redis has lost the event stream that was there: what is there now is read from its beginning",
+        );
+      await apply(entries);
+    }
+  }
+  const readFrom = (id: string): Promise<Entry[]> =>
+    redis.xrange(EVENT_STREAM, id, "+", "COUNT", BATCH) as Promise<Entry[]>;
+  await drained();
+
+  async function lag(): Promise<EventLag> {
+    // The mark may be the first of the two.
+    const next = await redis.xrange(EVENT_STREAM, cursor, "+", "COUNT", 2);
+    const mark = next[0]?.[0] === cursor ? 1 : 0;
+    const oldest = next[mark]?.[0];
+    if (oldest === undefined) return { entries: 0, seconds: 0 };
+    // Entry ids begin with the time in Redis, which need not be the time here.
+    const [length, [now]] = await Promise.all([redis.xlen(EVENT_STREAM), redis.time()]);
+    const since = Number(oldest.split("-")[0]) / 1000;
+    return { entries: Math.max(1, length - mark), seconds: Math.max(0, Number(now) - since) };
+  }
+
+  const closing = new AbortController();
+  const failing = new Failing(db.path);
+  const loop = (async () => {
+    while (!closing.signal.aborted) {
+      try {
+        const found = await blocking.xread("COUNT", 1, "BLOCK", BLOCK_MS, "STREAMS", EVENT_STREAM, cursor);
+        if (found !== null) await sleep(GATHER_MS, undefined, { signal: closing.signal });
+        await drained();
+        failing.stopped();
+      } catch (error) {
+        if (closing.signal.aborted) return;
+        log.error(error, "collector");
+        failing.again(error);
+        await sleep(BLOCK_MS);
+      }
+    }
+  })();
+
+  return {
+    broken: failing.tooOften,
+    caughtUp: drained,
+    lag,
+    async close() {
+      closing.abort();
+      // Calls to a Redis that is away never settle. What is left in the stream, the next collector applies.
+      await inTime(
+        loop.then(() => drained()),
+        CLOSE_MS,
+      );
+      redis.disconnect();
+      blocking.disconnect();
+    },
+  };
+}
+
+/** Fields are ["event", json]. */
+function parse(fields: string[]): WorkerEvent | undefined {
+  try {
+    return workerEventSchema.parse(JSON.parse(fields[1] ?? ""));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,63 @@
+/** Whether all of a state directory is what it must be: the database, prepared data, and files beside it. */
+import { existsSync } from "node:fs";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { verifyDataSet } from "../data/prepare.ts";
+import { checkDatabase, type Finding, repairDatabase } from "../database/check.ts";
+import { keptWeights, usedDataSets } from "../database/keep-and-remove.ts";
+import type { Database } from "../database/open.ts";
+import type { StateDirectory } from "../machine/state-directory.ts";
+import { findLeftovers, type Leftover, removeLeftovers } from "./leftovers.ts";
+
+export interface Verified {
+  /** In the order in which they were looked for. */
+  findings: (Finding & { repaired: boolean })[];
+}
+
+/**
+ * @param repair does what loses nothing: counts and fits are made anew, needless checkpoints removed, damaged data sets taken out
+ *   of the way, so that the next command prepares them again
+ */
+export async function verifyState(
+  db: Database,
+  state: StateDirectory,
+  options: { repair: boolean; shared: boolean },
+): Promise<Verified> {
+  const { repair, shared } = options;
+  const own = checkDatabase(db);
+  const broken = own.some(({ check }) => check === "integrity");
+  const mended = repair && own.some((found) => found.repairable);
+  if (mended) repairDatabase(db);
+  const findings = own.map((found) => ({ ...found, repaired: mended && found.repairable }));
+  if (broken) return { findings };
+
+  const files = findLeftovers(db, state, { before: Date.now(), shared }).filter(
+    ({ kind }) => kind === "checkpoints" || kind === "unfinished data set",
+  );
+  if (repair) removeLeftovers(db, files);
+  for (const { kind, what, why } of files)
+    findings.push({ check: checkOf(kind), message: `${what}: ${why}`, repairable: true, repaired: repair });
+
+  for (const hash of usedDataSets(db)) {
+    const said = await verifyDataSet(state.data, hash, { remove: repair });
+    if (said !== null)
+      findings.push({
+        check: "data",
+        message: `${join(state.data, hash)}: ${said}`,
+        repairable: true,
+        repaired: repair,
+      });
+  }
+  for (const { run, path } of keptWeights(db, hostname())) {
+    if (existsSync(path)) continue;
+    findings.push({
+      check: "weights",
+      message: `${path}: the weights of ${run} are not there (musweep requeue SWEEP --run ${run} trains them again)`,
+      repairable: false,
+      repaired: false,
+    });
+  }
+  return { findings };
+}
+
+const checkOf = (kind: Leftover["kind"]): string => (kind === "checkpoints" ? "checkpoints" : "data");
