@@ -4,10 +4,15 @@
  * allows. docs/coordinate-check.md says what it can see.
  */
 import tQuantile from "@stdlib/stats-base-dists-t-quantile";
-import { COORDINATE_MODULES, type CoordinateModule, type ModuleSize } from "../../schema/coordinates.ts";
+import {
+  COORDINATE_AXES,
+  type CoordinateAxis,
+  type FlatVerdict,
+  type QUANTITIES,
+} from "../../schema/database/states.ts";
+import { COORDINATE_MODULES, type ModuleSize } from "../../schema/wire/coordinates.ts";
 
-export const COORDINATE_AXES = ["width", "density", "layers"] as const;
-export type CoordinateAxis = (typeof COORDINATE_AXES)[number];
+export { COORDINATE_AXES, type CoordinateAxis, type FlatVerdict };
 
 /** One network that was, or was to be, measured. */
 export interface MeasuredRun {
@@ -28,11 +33,10 @@ export interface Line {
 }
 
 /** size: of the activations; change: of what training has added to the initial network's. */
-type Quantity = "size" | "change";
-export type FlatVerdict = "flat" | "not flat" | "inconclusive";
+type Quantity = (typeof QUANTITIES)[number];
 
 export interface Slope {
-  module: CoordinateModule;
+  module: string;
   /** Null for what a model has once, and along depth, where layers are taken together. */
   layer: number | null;
   quantity: Quantity;
@@ -60,7 +64,7 @@ export interface Slope {
  * towards 0.
  */
 function allowedSlope(
-  module: CoordinateModule,
+  module: string,
   step: number | null,
   line: Pick<Line, "axis" | "heads_grow">,
 ): [low: number, high: number] {
@@ -91,22 +95,32 @@ export function verdictOf(slopes: readonly Pick<Slope, "verdict">[]): FlatVerdic
 }
 
 interface Place {
-  module: CoordinateModule;
+  module: string;
   layer: number | null;
 }
 
 /** Networks of different depth have no layers in common: there, layers are taken together. */
 function placesOf({ axis, runs }: Line): Place[] {
-  const layers = axis === "layers" ? 0 : Math.max(0, ...runs.flatMap(layersOf));
-  return COORDINATE_MODULES.flatMap((module): Place[] =>
-    module === "embedding" || module === "logits" || layers === 0
+  const measured = runs.flatMap(({ sizes }) => sizes[0] ?? []);
+  return modulesIn(measured).flatMap((module): Place[] => {
+    const own = measured.filter((size) => size.module === module);
+    const layers = axis === "layers" ? 0 : Math.max(0, ...own.map(({ layer }) => (layer ?? -1) + 1));
+    return layers === 0
       ? [{ module, layer: null }]
-      : Array.from({ length: layers }, (_, layer) => ({ module, layer })),
-  );
+      : Array.from({ length: layers }, (_, layer) => ({ module, layer }));
+  });
 }
 
-const layersOf = ({ sizes }: MeasuredRun): number[] =>
-  (sizes[0] ?? []).flatMap(({ layer }) => (layer === null ? [] : [layer + 1]));
+/** Those of the model that ships in its order, then a script's own in theirs. */
+export function modulesIn(measured: readonly { module: string }[]): string[] {
+  const met = [...new Set(measured.map(({ module }) => module))];
+  const ours: readonly string[] = COORDINATE_MODULES;
+  if (met.length === 0) return [...ours];
+  return [
+    ...ours.filter((module) => met.includes(module)),
+    ...met.filter((module) => !ours.includes(module)),
+  ];
+}
 
 /** log2 of a size at one step; NaN when it was not measured, not finite, or nothing. */
 function logSize(run: MeasuredRun, { module, layer }: Place, quantity: Quantity, step: number): number {

@@ -3,18 +3,24 @@
  * diverge or are missing. Seeds are paired (same initial weights and data order at every rate), so a seed's level shift
  * is common to its whole column and says nothing about where the minimum lies: it is fitted and removed.
  */
-import { MusweepError } from "../../schema/errors.ts";
+import { MusweepError } from "../../schema/wire/errors.ts";
+import { groupTwins } from "./twins.ts";
 import type { CurveInput, CurvePoint } from "./types.ts";
 
-/** A rate at which training is stable: every seed that ran has a finite loss. */
+/** A rate at which most seeds trained. */
 export type StablePoint = {
-  log2_lr: number;
+  log2_tuned: number;
   /** Log loss, seed levels removed. */
   y: number;
   /** Seeds behind it. */
   n: number;
   /** Mean loss over its seeds, nats. */
   mean_loss: number;
+  /** Fewer than half of its seeds diverged, but some: the others still say where the curve runs, yet nobody would train here. */
+  shaky: boolean;
+  /** Its part of the curve's residual sum of squares and degrees of freedom. */
+  ss: number;
+  df: number;
 };
 
 export type Curve = {
@@ -38,39 +44,61 @@ export type Curve = {
 const NOISE_WINDOW = 0.15;
 
 export function readCurve(input: CurveInput): Curve {
-  const points = [...input.points].sort((a, b) => a.log2_lr - b.log2_lr);
-  for (const [i, p] of points.entries()) checkPoint(p, points[i - 1]);
-  const stablePoints = points.filter((p) => p.seeds.length > 0 && p.seeds.every((s) => !s.diverged));
-  const diverged = points.filter((p) => p.seeds.some((s) => s.diverged)).map((p) => p.log2_lr);
-  const holes = points.filter((p) => p.seeds.length === 0 && p.missing > 0).map((p) => p.log2_lr);
-  const fit = removeSeedLevels(stablePoints);
+  const sorted = [...input.points].sort((a, b) => a.log2_tuned - b.log2_tuned);
+  for (const [i, p] of sorted.entries()) checkPoint(p, sorted[i - 1]);
+  const points = groupTwins(sorted, (p) => 2 ** p.log2_tuned).map(joinTwins);
+  const diverged = points.filter((p) => p.seeds.some((s) => s.diverged)).map((p) => p.log2_tuned);
+  const holes = points.filter((p) => p.seeds.length === 0 && p.missing > 0).map((p) => p.log2_tuned);
+  const trained = points
+    .map((p) => ({ ...p, seeds: p.seeds.filter((s) => !s.diverged), all: p.seeds.length }))
+    .filter((p) => p.seeds.length > 0 && 2 * p.seeds.length > p.all);
+  const fit = removeSeedLevels(trained);
   return {
-    stable: stablePoints.map((p, k) => ({
-      log2_lr: p.log2_lr,
+    stable: trained.map((p, k) => ({
+      log2_tuned: p.log2_tuned,
       y: fit.y[k]!,
       n: p.seeds.length,
       mean_loss: p.seeds.reduce((sum, s) => sum + s.loss!, 0) / p.seeds.length,
+      shaky: p.seeds.length < p.all,
+      ss: fit.ss[k]!,
+      df: fit.df[k]!,
     })),
     holes,
     diverged,
-    residual_ss: fit.ss,
-    residual_df: fit.df,
+    residual_ss: sum(fit.ss),
+    residual_df: Math.round(sum(fit.df)),
     levels: fit.levels,
-    seeds: new Set(stablePoints.flatMap((p) => p.seeds.map((s) => s.seed))).size,
-    missing: points.reduce((sum, p) => sum + p.missing, 0),
+    seeds: new Set(trained.flatMap((p) => p.seeds.map((s) => s.seed))).size,
+    missing: points.reduce((total, p) => total + p.missing, 0),
+  };
+}
+
+/** One point of rates that differ in the way they are written only; a seed that ran at two of them counts once, with its mean loss. */
+function joinTwins(twins: [CurvePoint, ...CurvePoint[]]): CurvePoint {
+  if (twins.length === 1) return twins[0];
+  const runsOf = new Map<number, CurvePoint["seeds"]>();
+  for (const run of twins.flatMap((p) => p.seeds))
+    runsOf.set(run.seed, [...(runsOf.get(run.seed) ?? []), run]);
+  return {
+    log2_tuned: twins[0].log2_tuned,
+    missing: sum(twins.map((p) => p.missing)),
+    seeds: [...runsOf].map(([seed, runs]) => {
+      const diverged = runs.some((r) => r.diverged);
+      return { seed, diverged, loss: diverged ? null : mean(runs.map((r) => r.loss!)) };
+    }),
   };
 }
 
 function checkPoint(p: CurvePoint, before: CurvePoint | undefined): void {
   const fail = (what: string) => {
-    throw new MusweepError("curve", `learning-rate curve, log2 rate ${p.log2_lr}: ${what}`, {
+    throw new MusweepError("curve", `learning-rate curve, log2 rate ${p.log2_tuned}: ${what}`, {
       kind: "usage",
       remedy:
         "Give each rate once, each seed once per rate, and a positive loss for every run that did not diverge.",
     });
   };
-  if (!Number.isFinite(p.log2_lr)) fail("the rate is not a finite number");
-  if (before?.log2_lr === p.log2_lr) fail("the rate is there twice");
+  if (!Number.isFinite(p.log2_tuned)) fail("the rate is not a finite number");
+  if (before?.log2_tuned === p.log2_tuned) fail("the rate is there twice");
   if (!(Number.isInteger(p.missing) && p.missing >= 0)) fail(`missing is ${p.missing}, not a count`);
   if (new Set(p.seeds.map((s) => s.seed)).size < p.seeds.length) fail("a seed is there twice");
   for (const s of p.seeds) {
@@ -80,9 +108,17 @@ function checkPoint(p: CurvePoint, before: CurvePoint | undefined): void {
   }
 }
 
+/** The lowest point at which no seed diverged; of equal ones the lowest rate. */
+export const lowest = (points: readonly StablePoint[]): StablePoint | undefined =>
+  points.reduce<StablePoint | undefined>(
+    (low, p) => (p.shaky || (low !== undefined && p.y >= low.y) ? low : p),
+    undefined,
+  );
+
 type Run = { k: number; v: number };
 type Column = { runs: Run[]; level: number };
-type LevelFit = { y: number[]; levels: number[]; ss: number; df: number };
+/** ss and df rate by rate; df need not be whole numbers. */
+type LevelFit = { y: number[]; levels: number[]; ss: number[]; df: number[] };
 
 /**
  * Least squares of log loss = y[rate] + level[seed] over the rates near the best (a run close to the wall says little
@@ -118,16 +154,22 @@ function removeSeedLevels(points: CurvePoint[]): LevelFit {
     y = next;
     if (moved < 1e-13) break;
   }
-  const used = [...columns.values()].flatMap((column) =>
-    column.runs.map(({ k, v }) => v - column.level - y[k]!),
-  );
-  const df = used.length - near.filter(Boolean).length - Math.max(0, paired.length - 1);
+  const ss = logs.map(() => 0);
+  const runs = logs.map(() => 0);
+  for (const column of columns.values())
+    for (const { k, v } of column.runs) {
+      ss[k]! += (v - column.level - y[k]!) ** 2;
+      runs[k]!++;
+    }
+  const replicates = runs.map((n) => Math.max(0, n - 1));
+  const df = sum(replicates) - Math.max(0, paired.length - 1);
   return {
     y,
     levels: paired.map((column) => column.level),
-    ss: used.reduce((sum, r) => sum + r * r, 0),
-    df: Math.max(0, df),
+    ss,
+    df: replicates.map((n) => (df > 0 ? (n * df) / sum(replicates) : 0)),
   };
 }
 
-const mean = (values: number[]): number => values.reduce((sum, v) => sum + v, 0) / values.length;
+const sum = (values: readonly number[]): number => values.reduce((total, v) => total + v, 0);
+const mean = (values: readonly number[]): number => sum(values) / values.length;

@@ -5,6 +5,9 @@
 import normalQuantile from "@stdlib/stats-base-dists-normal-quantile";
 import tQuantile from "@stdlib/stats-base-dists-t-quantile";
 import { determinant, inverse, Matrix } from "ml-matrix";
+import type { Axis } from "../../schema/database/states.ts";
+import { type Parameterization, RULES } from "../../schema/sweep/rules.ts";
+import { valueAlong } from "./groups.ts";
 import type { Bounded, Cell, Exponents } from "./types.ts";
 
 type Member = Pick<Cell, "coordinates" | "optimum">;
@@ -34,6 +37,40 @@ export function exponents(cells: readonly Member[]): Exponents {
   };
 }
 
+export type AxisExponent = {
+  /** Octaves of η* per octave of the axis; null: fewer than two bracketed cells at values above 0. */
+  exponent: Bounded | null;
+  /** What theories say it is, in base learning rates; none: no theory says. */
+  theory: number[];
+};
+
+/**
+ * The power law along one axis alone, all else equal: log2 η* = a + b·log2(value).
+ * @param cells of one group along the axis
+ */
+export function exponentAlong(axis: Axis, cells: readonly Member[]): AxisExponent {
+  const value = ({ coordinates }: Member): number => valueAlong(axis, coordinates);
+  const used = cells.filter((c) => c.optimum.flag === "bracketed" && value(c) > 0);
+  const fit = weightedLeastSquares(used, [() => 1, (c) => Math.log2(value(c))]);
+  return {
+    exponent: fit?.[1] ?? null,
+    theory: theoryOf(cells[0]?.coordinates.parameterization as Parameterization, axis),
+  };
+}
+
+/**
+ * Horizon: −0.32 is Bjorck et al. 2024 (arXiv 2409.19913), over tokens; −0.5 and the batch's +0.5 are the rate's √(batch/tokens) of
+ * the square-root rule for Adam (Malladi et al. 2022, arXiv 2205.10287; Complete-d P); 0 is μP, which says nothing of either.
+ */
+const THEORY: Readonly<Record<string, number[]>> = {
+  tokens: [0, -0.32, -0.5],
+  steps: [0, -0.32, -0.5],
+  batch_size: [0.5],
+};
+
+const theoryOf = (parameterization: Parameterization, axis: Axis): number[] =>
+  RULES[parameterization]?.keeps.some((kept) => kept === axis) ? [0] : (THEORY[axis] ?? []);
+
 /**
  * Standard errors come from the optima's own intervals. Where the cells scatter about the line by more than those allow,
  * the law does not hold exactly, and the interval is at least the one the scatter gives (t on n − p degrees of freedom).
@@ -42,9 +79,9 @@ function weightedLeastSquares(cells: Member[], columns: ((c: Member) => number)[
   const p = columns.length;
   if (cells.length < p) return null;
   const z = normalQuantile(0.975, 0, 1);
-  const sds = cells.map(({ optimum: o }) => (o.log2_lr_high! - o.log2_lr_low!) / (2 * z));
+  const sds = cells.map(({ optimum: o }) => (o.log2_tuned_high! - o.log2_tuned_low!) / (2 * z));
   const design = new Matrix(cells.map((c, i) => columns.map((column) => column(c) / sds[i]!)));
-  const target = Matrix.columnVector(cells.map((c, i) => c.optimum.log2_lr! / sds[i]!));
+  const target = Matrix.columnVector(cells.map((c, i) => c.optimum.log2_tuned! / sds[i]!));
   const normal = design.transpose().mmul(design);
   if (isSingular(normal)) return null;
   const covariance = inverse(normal);

@@ -3,6 +3,9 @@
  * coordinate that follows from the parameterization and the axis, such as the width in an iso-parameter sweep, moves with
  * the axis and tells no groups apart. Verdicts, refinement, figures and recommendations all group by this one rule.
  */
+import { AXES, type Axis } from "../../schema/database/states.ts";
+
+export type { Axis };
 
 /** Every axis of a curve by name, learning rate and seed left out: what its key says. */
 export type CurveCoordinates = {
@@ -13,16 +16,33 @@ export type CurveCoordinates = {
   [name: string]: unknown;
 };
 
-/** What a verdict may be about, by rank: where two move in step, the question is about the first of them. */
-export const AXES = ["density", "width", "layers"] as const;
-export type Axis = (typeof AXES)[number];
-
 /** The coordinate that an axis moves; density and sparsity are one quantity. */
-export const AXIS_COORDINATE: Record<Axis, "sparsity" | "width" | "layers"> = {
-  density: "sparsity",
-  width: "width",
-  layers: "layers",
-};
+export const coordinateOf = (axis: Axis): string => (axis === "density" ? "sparsity" : axis);
+
+/** Where a curve stands along an axis. */
+export const valueAlong = (axis: Axis, coordinates: CurveCoordinates): number =>
+  axis === "density" ? 1 - coordinates.sparsity : Number(coordinates[axis]);
+
+/** After density, width and layers: what theory speaks of, then the others by name. */
+const RANKED: readonly string[] = [...AXES, "tokens", "steps", "batch_size", "sequence_length"];
+
+/** Each once, by rank. */
+export function rankAxes(axes: Iterable<Axis>): Axis[] {
+  const rank = (axis: Axis): number => (RANKED.indexOf(axis) + RANKED.length + 1) % (RANKED.length + 1);
+  return [...new Set(axes)].sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
+}
+
+/** The axes of a phase: density, width and layers, and every other coordinate that is a number on all curves, and not always the same. */
+export function axesOf(curves: readonly CurveCoordinates[]): Axis[] {
+  const others = namesOf(curves).filter(
+    (name) =>
+      !OWN.has(name) &&
+      curves.every((curve) => typeof curve[name] === "number") &&
+      new Set(curves.map((curve) => curve[name])).size > 1,
+  );
+  return rankAxes([...AXES, ...others]);
+}
+const OWN = new Set(["parameterization", ...AXES.map(coordinateOf)]);
 
 export type Placed = {
   /** Canonical JSON of its coordinates. */
@@ -60,7 +80,7 @@ export function follows(curves: readonly CurveCoordinates[], name: string, from:
 
 /** Names of the coordinates that do not follow from parameterization and axes: what tells groups along them apart. */
 export function freeCoordinates(curves: readonly CurveCoordinates[], axes: readonly Axis[]): string[] {
-  const own = ["parameterization", ...axes.map((axis) => AXIS_COORDINATE[axis])];
+  const own = ["parameterization", ...axes.map(coordinateOf)];
   return namesOf(curves).filter((name) => !own.includes(name) && !follows(curves, name, own));
 }
 
@@ -83,22 +103,25 @@ export function groupBy<Curve extends Placed>(
 
 /** Whether a phase asks about an axis at all: it varies, and not in step with one that ranks before it. */
 function isAsked(curves: readonly CurveCoordinates[], axis: Axis): boolean {
-  return AXES.slice(0, AXES.indexOf(axis))
-    .map((before) => ["parameterization", AXIS_COORDINATE[before]])
-    .every((from) => !follows(curves, AXIS_COORDINATE[axis], from));
+  const ranked = axesOf(curves);
+  return ranked
+    .slice(0, ranked.indexOf(axis))
+    .map((before) => ["parameterization", coordinateOf(before)])
+    .every((from) => !follows(curves, coordinateOf(axis), from));
 }
 
 /**
  * Every curve is in one group, alone where nothing differs from it along the axis. No groups where the phase does not ask.
- * Members come by rising sparsity, width or layers: the first is the base.
+ * Members come by rising sparsity, width, layers, …: the first is the base.
  * @param curves all of one phase
  */
 export function groupsAlong<Curve extends Placed>(axis: Axis, curves: readonly Curve[]): Group<Curve>[] {
   const all = curves.map(({ coordinates }) => coordinates);
   if (!isAsked(all, axis)) return [];
   const free = freeCoordinates(all, [axis]);
-  const name = AXIS_COORDINATE[axis];
-  const sorted = [...curves].sort((a, b) => a.coordinates[name] - b.coordinates[name]);
+  const name = coordinateOf(axis);
+  const value = ({ coordinates }: Curve): number => Number(coordinates[name]);
+  const sorted = [...curves].sort((a, b) => value(a) - value(b));
   return groupBy(sorted, ["parameterization", ...free]).map((group) => {
     const places = group.members.map(({ coordinates }) => coordinates);
     return {

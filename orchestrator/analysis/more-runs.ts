@@ -3,8 +3,8 @@
  * learning rates or seeds where a gap or noise leaves an optimum or a verdict undecided (`refine`). One step at a time: the
  * curves are fitted again before the next.
  */
-import { readCurve } from "./curve.ts";
-import { lowest } from "./optimum.ts";
+import { lowest, readCurve } from "./curve.ts";
+import { areTwins, withoutTwins } from "./twins.ts";
 import type { CurveInput, Optimum, Verdict } from "./types.ts";
 
 /** A curve with its planned rates, or values of whatever else is tuned (log2 of each is a point), and seeds, both rising. */
@@ -33,7 +33,8 @@ const atAllSeeds = ({ seeds }: PlannedCurve, tuned_value: number): MoreRuns["poi
  * none), at every seed. Null when the optimum lies at no edge, or when the next rate would be one that diverges.
  */
 export function extendCurve(planned: PlannedCurve): MoreRuns | null {
-  const { rates, optimum } = planned;
+  const { optimum } = planned;
+  const rates = withoutTwins(planned.rates);
   const low = optimum.flag === "at low edge";
   if ((!low && optimum.flag !== "at high edge") || rates.length === 0) return null;
   const [edge, neighbour] = low ? [rates[0]!, rates[1]] : [rates.at(-1)!, rates.at(-2)];
@@ -52,12 +53,13 @@ const NEAR = Math.log(1.1);
 
 /**
  * The next runs for a curve whose optimum a gap or noise hides: a rate halfway to the wall, or another seed near the
- * optimum. Null when neither would help: it is bracketed, it lies at an edge, or runs of it are missing.
+ * optimum; of two places that may be it, seeds say which. Null when neither would help: it is bracketed, it lies at an edge, or runs of it are missing.
  */
 export function refineCurve(planned: PlannedCurve): MoreRuns | null {
   if (planned.optimum.flag === "too noisy") return anotherSeed(planned, "noise hides the optimum");
+  if (planned.optimum.flag === "ambiguous") return anotherSeed(planned, "two places may be the optimum");
   if (planned.optimum.flag !== "edge is divergence") return null;
-  const best = planned.optimum.grid_log2_lr!;
+  const best = planned.optimum.grid_log2_tuned!;
   const wall = readCurve(planned.curve).diverged.find((x) => x > best);
   return wall === undefined
     ? null
@@ -73,14 +75,15 @@ export function refineVerdict(planned: PlannedCurve, verdict: Pick<Verdict, "mor
   if (optimum.flag !== "bracketed") return null;
   if (verdict.more_seeds !== null)
     return anotherSeed(planned, `about ${verdict.more_seeds} more would decide the verdict`);
-  const rates = readCurve(planned.curve).stable.map((p) => p.log2_lr);
+  const rates = readCurve(planned.curve).stable.map((p) => p.log2_tuned);
   const gaps = rates
     .slice(1)
     .map((high, i) => ({ low: rates[i]!, high }))
-    .filter(({ low, high }) => high > optimum.log2_lr_low! && low < optimum.log2_lr_high!)
+    .filter(({ low, high }) => high > optimum.log2_tuned_low! && low < optimum.log2_tuned_high!)
     .sort(
       (a, b) =>
-        b.high - b.low - (a.high - a.low) || distance(a, optimum.log2_lr!) - distance(b, optimum.log2_lr!),
+        b.high - b.low - (a.high - a.low) ||
+        distance(a, optimum.log2_tuned!) - distance(b, optimum.log2_tuned!),
     );
   const why = "the verdict needs points near the optimum";
   for (const { low, high } of gaps) {
@@ -96,7 +99,8 @@ const distance = (gap: { low: number; high: number }, x: number): number =>
 /** At every seed; null when the two are too close for another between them. */
 function halfway(planned: PlannedCurve, low: number, high: number, why: string): MoreRuns | null {
   if (high - low < 2 * CLOSEST) return null;
-  const rateAt = (log2_lr: number): number => planned.rates.find((rate) => Math.log2(rate) === log2_lr)!;
+  const rateAt = (log2_tuned: number): number =>
+    planned.rates.find((rate) => areTwins(rate, 2 ** log2_tuned))!;
   const [a, b] = [rateAt(low), rateAt(high)];
   return {
     points: atAllSeeds(planned, Math.sqrt(a * b)),
@@ -109,10 +113,10 @@ function anotherSeed(planned: PlannedCurve, why: string): MoreRuns | null {
   const best = lowest(stable);
   const last = planned.seeds.at(-1);
   if (best === undefined || last === undefined) return null;
-  const near = new Set(stable.filter((p) => p.y - best.y <= NEAR).map((p) => p.log2_lr));
+  const near = stable.filter((p) => p.y - best.y <= NEAR).map((p) => 2 ** p.log2_tuned);
   return {
-    points: planned.rates
-      .filter((rate) => near.has(Math.log2(rate)))
+    points: withoutTwins(planned.rates)
+      .filter((rate) => near.some((n) => areTwins(rate, n)))
       .map((tuned_value) => ({ tuned_value, seed: last + 1 })),
     reason: `refine: another seed, ${why}`,
   };

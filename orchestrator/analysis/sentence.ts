@@ -1,20 +1,25 @@
-/** Verdicts in plain words: what was shown, how far, what it costs, and honestly when it is only a bound. */
-import type { TakenName } from "../../schema/axes.ts";
-import { AXIS_COORDINATE, type Axis } from "./groups.ts";
+/**
+ * Verdicts in plain words: what was shown and by which criterion, what the other one says, and honestly when it is only a
+ * bound. A cell that is named is the worst one.
+ */
+import type { TakenName } from "../../schema/sweep/hyperparameters.ts";
+import { type Axis, coordinateOf } from "./groups.ts";
 import { TUNED } from "./tuned.ts";
-import type { Cell, Regret, Verdict } from "./types.ts";
+import type { Cell, JudgedCell, Verdict } from "./types.ts";
 
-type Judged = Verdict["cells"][number];
+type Said = Omit<Verdict, "sentence">;
 /** What the cells differ in, what moves with it, and what their optima are of. */
 type Along = { axis: Axis; tied?: readonly string[]; tuned?: TakenName };
 
 /** @returns what follows "SμPar: ", without a full stop */
-export function verdictSentence(v: Omit<Verdict, "sentence">, base: Cell, along: Along): string {
+export function verdictSentence(v: Said, base: Cell, along: Along): string {
   switch (v.verdict) {
     case "transfers":
-      return `transfers across ${range(v, base, along)} within ±${v.within!.toFixed(1)} octave`;
+      return v.criterion === "cost" ? costsLittle(v, base, along) : staysPut(v, base, along);
     case "drifts":
-      return drifts(farthest(v.cells.filter((c) => c.verdict === "drifts")), base, along);
+      return drifts(v, base, along);
+    case "costs":
+      return costs(v, base, along);
     case "inconclusive":
       return inconclusive(v, base, along);
   }
@@ -24,9 +29,10 @@ export function verdictSentence(v: Omit<Verdict, "sentence">, base: Cell, along:
 function standing({ coordinates }: Cell, { axis, tied }: Along): { name: string; value: string }[] {
   const shown = (n: string) => {
     const value = coordinates[n];
-    return typeof value === "number" ? String(Number(value.toFixed(3))) : String(value ?? "–");
+    if (typeof value !== "number") return String(value ?? "–");
+    return String(Number(Math.abs(value) < 0.01 ? value.toPrecision(3) : value.toFixed(3)));
   };
-  return [AXIS_COORDINATE[axis], ...(tied ?? [])].map((n) => ({ name: n, value: shown(n) }));
+  return [coordinateOf(axis), ...(tied ?? [])].map((n) => ({ name: n, value: shown(n) }));
 }
 
 /** "sparsity 0.75", "sparsity 0.75, width 1536" */
@@ -44,7 +50,7 @@ function briefly(cell: Cell, along: Along): string {
 }
 
 /** "sparsity 0 to 0.984", "sparsity 0 to 0.75 (width 768 to 1536)" */
-function range(v: Omit<Verdict, "sentence">, base: Cell, along: Along): string {
+function range(v: Said, base: Cell, along: Along): string {
   const cells = inOrder([base, ...v.cells.map((c) => c.cell)], (c) => c, along);
   const last = standing(cells.at(-1)!, along);
   const [own, ...tied] = standing(cells[0]!, along).map(
@@ -53,109 +59,209 @@ function range(v: Omit<Verdict, "sentence">, base: Cell, along: Along): string {
   return tied.length === 0 ? own! : `${own} (${tied.join(", ")})`;
 }
 
-/** By rising sparsity, width or layers. */
+/** By rising sparsity, width, layers, … */
 function inOrder<T>(of: readonly T[], cellOf: (item: T) => Cell, { axis }: Along): T[] {
-  const value = (item: T) => cellOf(item).coordinates[AXIS_COORDINATE[axis]];
+  const value = (item: T) => Number(cellOf(item).coordinates[coordinateOf(axis)]);
   return [...of].sort((a, b) => value(a) - value(b));
 }
 
-/** The cell whose optimum has surely moved most. */
-function farthest(cells: Judged[]): Judged {
-  const reach = ({ drift: d }: Judged) => Math.max(d.low ?? 0, -(d.high ?? 0));
-  return cells.reduce((far, c) => (reach(c) > reach(far) ? c : far));
-}
+const most = <T>(items: readonly T[], of: (item: T) => number): T =>
+  items.reduce((top, item) => (of(item) > of(top) ? item : top));
 
 const signed = (octaves: number): string => `${octaves < 0 ? "−" : "+"}${Math.abs(octaves).toFixed(1)}`;
-
-function drifts(far: Judged, base: Cell, along: Along): string {
-  const { estimate, low, high } = far.drift;
-  const where = `at ${place(far.cell, along)}`;
-  const cost = costOf(far.regret, optimumOf(base, along));
-  if (estimate !== null)
-    return `drifts ${signed(estimate)} octaves ${where} (${signed(low!)} to ${signed(high!)})${cost}`;
-  const least = low !== null && low > 0 ? low : high!;
-  const bounded = far.cell.optimum.flag === "bracketed" ? base : far.cell;
-  return `drifts ${least < 0 ? "down" : "up"} by at least ${Math.abs(least).toFixed(1)} octaves ${where} (${reasonOf(bounded, along)})${cost}`;
-}
+/** Never "0.0% at most": the last digit shown is rounded up, since a bound must hold. */
+const atMost = (per_cent: number): string => `${(Math.ceil(per_cent * 100) / 100).toFixed(2)}%`;
+const atLeast = (per_cent: number): string => `${(Math.floor(per_cent * 10) / 10).toFixed(1)}%`;
+const about = (per_cent: number): string => `${per_cent.toFixed(1)}%`;
 
 const optimumOf = (base: Cell, along: Along): string =>
   along.axis === "density" && base.coordinates.sparsity === 0
     ? "the dense optimum"
     : `the optimum of ${place(base, along)}`;
 
-function costOf({ state, per_cent }: Regret, whose: string): string {
+/** How far a cell's optimum has surely moved, and how far it may have: octaves either way. */
+const surelyMoved = ({ drift: d }: JudgedCell): number => Math.max(d.low ?? 0, -(d.high ?? 0));
+const mayHaveMoved = ({ drift: d }: JudgedCell): number =>
+  d.low_90 === null || d.high_90 === null
+    ? Number.POSITIVE_INFINITY
+    : Math.max(Math.abs(d.low_90), Math.abs(d.high_90));
+/** What the base's optimum surely costs in a cell, and what it may cost: per cent. */
+const surelyCosts = ({ regret }: JudgedCell): number =>
+  regret.state === "diverges" ? Number.POSITIVE_INFINITY : (regret.per_cent.low_90 ?? 0);
+const mayCost = ({ regret }: JudgedCell): number => regret.per_cent.high_90 ?? Number.POSITIVE_INFINITY;
+
+function staysPut(v: Said, base: Cell, along: Along): string {
+  const main = `transfers across ${range(v, base, along)} within ±${v.within!.toFixed(1)} octave`;
+  return v.costs_at_most === null
+    ? main
+    : `${main}; ${optimumOf(base, along)} costs at most ${atMost(v.costs_at_most)} of the loss`;
+}
+
+/** A drift that costs nothing is said as that. */
+function costsLittle(v: Said, base: Cell, along: Along): string {
+  const main = `transfers by cost across ${range(v, base, along)}: ${optimumOf(base, along)} costs at most ${atMost(v.costs_at_most!)} of the loss`;
+  switch (v.drift_verdict) {
+    case "transfers":
+      return `${main}, and the optimum stays within ±${v.within!.toFixed(1)} octave`;
+    case "drifts":
+      return `${main}, although the optimum ${moved(most(v.cells, surelyMoved), along)}`;
+    case "inconclusive":
+      return `${main}; whether the optimum itself moves by more than ${v.margin.octaves} octave is open`;
+  }
+}
+
+/** "drifts +3.1 octaves at sparsity 0.984 (+2.9 to +3.3)", or "drifts up by at least …" */
+function moved({ drift: d, cell }: JudgedCell, along: Along): string {
+  const where = `at ${place(cell, along)}`;
+  if (d.estimate !== null)
+    return `drifts ${signed(d.estimate)} octaves ${where} (${signed(d.low!)} to ${signed(d.high!)})`;
+  const least = d.low !== null && d.low > 0 ? d.low : d.high!;
+  return `drifts ${least < 0 ? "down" : "up"} by at least ${Math.abs(least).toFixed(1)} octaves ${where}`;
+}
+
+function drifts(v: Said, base: Cell, along: Along): string {
+  const far = most(
+    v.cells.filter((c) => c.drift_verdict === "drifts"),
+    surelyMoved,
+  );
+  const bounded = far.cell.optimum.flag === "bracketed" ? base : far.cell;
+  const reason = far.drift.estimate === null ? ` (${reasonOf(bounded, along, v.open)})` : "";
+  const main = `${moved(far, along)}${reason}`;
+  if (v.cost_verdict === "costs at most")
+    return `${main}, which costs at most ${atMost(v.costs_at_most!)} of the loss`;
+  return `${main}${costThere(far, optimumOf(base, along))}`;
+}
+
+function costThere({ regret: { state, per_cent } }: JudgedCell, whose: string): string {
   if (state === "diverges") return `, training with ${whose} there diverges`;
-  if (per_cent.estimate !== null) return `, using ${whose} there costs ${per_cent.estimate.toFixed(1)}% loss`;
+  if (per_cent.estimate !== null) return `, using ${whose} there costs ${about(per_cent.estimate)} loss`;
   if (per_cent.low !== null && per_cent.low >= 0.05)
-    return `, using ${whose} there costs at least ${per_cent.low.toFixed(1)}% loss`;
+    return `, using ${whose} there costs at least ${about(per_cent.low)} loss`;
   return "";
 }
 
-/** Why a cell has no estimate, and what to do about it. */
-function reasonOf({ optimum: o }: Cell, { tuned = "learning_rate" }: Along): string {
-  const { plural } = TUNED[tuned];
-  switch (o.flag) {
-    case "at low edge":
-      return `optimum at the edge of the grid: add lower ${plural}`;
-    case "at high edge":
-      return `optimum at the edge of the grid: add higher ${plural}`;
-    case "edge is divergence":
-      return `optimum beside one that diverges: add ${plural} between`;
-    case "too few points":
-      return `fewer than three ${plural} trained: add more`;
-    case "too noisy":
-      return "noise hides the optimum: add seeds or a wider grid";
-    case "incomplete":
-      return "runs next to the best are missing: finish them";
-    case "bracketed":
-      return "optimum bracketed";
-  }
+function costs(v: Said, base: Cell, along: Along): string {
+  const worst = most(
+    v.cells.filter((c) => c.cost_verdict === "costs at least"),
+    surelyCosts,
+  );
+  const whose = optimumOf(base, along);
+  const where = place(worst.cell, along);
+  const { estimate, low_90 } = worst.regret.per_cent;
+  const drift =
+    worst.drift_verdict === "drifts"
+      ? `; the optimum ${moved(worst, along)}`
+      : worst.drift_verdict === "transfers"
+        ? `, although the optimum moves by less than ${v.margin.octaves} octave`
+        : "";
+  if (worst.regret.state === "diverges")
+    return `does not transfer: training with ${whose} at ${where} diverges${drift}`;
+  const likeliest = estimate === null ? "" : `, likeliest ${about(estimate)}`;
+  return `does not transfer by cost: ${whose} costs at least ${atLeast(low_90!)} of the loss at ${where}${likeliest}${drift}`;
 }
 
-function inconclusive(v: Omit<Verdict, "sentence">, base: Cell, along: Along): string {
+const runs = (open: number): string => (open === 1 ? "1 run is" : `${open} runs are`);
+
+/** Why a cell has no estimate, and what would give it one. @param open runs that are still to be trained */
+function reasonOf({ optimum: o }: Cell, { tuned = "learning_rate" }: Along, open: number): string {
+  const { plural } = TUNED[tuned];
+  const [state, remedy] = ((): [string, string] => {
+    switch (o.flag) {
+      case "at low edge":
+        return ["optimum at the edge of the grid", `add lower ${plural}, or let extend do it`];
+      case "at high edge":
+        return ["optimum at the edge of the grid", `add higher ${plural}, or let extend do it`];
+      case "edge is divergence":
+        return ["optimum beside one that diverges", `add ${plural} between`];
+      case "too few points":
+        return [`fewer than three ${plural} trained`, "add more"];
+      case "too noisy":
+        return ["noise hides the optimum", "add seeds or a wider grid"];
+      case "ambiguous":
+        return [
+          `two places may be the optimum, about ${o.places.map((p) => `2^${p.log2_tuned.toFixed(1)}`).join(" and ")}`,
+          "add seeds there",
+        ];
+      case "incomplete":
+        return ["runs next to the best are missing", "finish them"];
+      case "bracketed":
+        return ["optimum bracketed", ""];
+    }
+  })();
+  if (open > 0 && o.flag === "incomplete") return `still training, ${runs(open)} still to come`;
+  if (open > 0) return `${state} so far, ${runs(open)} still to come`;
+  return remedy === "" ? state : `${state}: ${remedy}`;
+}
+
+function inconclusive(v: Said, base: Cell, along: Along): string {
   if (v.cells.length === 0) return `inconclusive: nothing to compare with ${place(base, along)}`;
   if (base.optimum.flag !== "bracketed")
-    return `inconclusive: at ${place(base, along)} ${reasonOf(base, along)}`;
+    return `inconclusive: at ${place(base, along)} ${reasonOf(base, along, v.open)}`;
   const open = inOrder(v.cells, (c) => c.cell, along).filter((c) => c.verdict === "inconclusive");
   const reached = decided(v.cells, along);
-  /** Where the least decided cell is, if that is not said yet. */
-  const at = (cell: Cell) => (open.length > 1 ? `at ${briefly(cell, along)} ` : "");
-  const unbounded = open.find((c) => c.drift.estimate === null)?.cell;
-  if (unbounded !== undefined) {
-    const reason = reasonOf(unbounded, along);
-    return reached === undefined
-      ? `inconclusive: at ${place(unbounded, along)} ${reason}`
-      : `${upTo(reached, open, along)}, ${at(unbounded)}${reason}`;
+  const byCost = v.criterion === "cost";
+  const worst = worstOf(open, byCost);
+  const seen = byCost ? seenCost(v, worst, base, along) : seenDrift(v, worst, along);
+  if (reached === undefined)
+    return seen.isReason
+      ? `inconclusive: at ${place(worst.cell, along)} ${seen.text}`
+      : `inconclusive at ${place(worst.cell, along)}: ${seen.text}`;
+  const at = open.length > 1 ? `at ${briefly(worst.cell, along)} ` : "";
+  return `${upTo(reached, open, along, byCost)}${seen.isReason ? "," : ":"} ${at}${seen.text}`;
+}
+
+/** Of the cells that are open: the one that may be farthest beyond the margin; of those that may be anywhere, the last. */
+const worstOf = (open: readonly JudgedCell[], byCost: boolean): JudgedCell =>
+  open.reduce((worst, c) => {
+    const of = byCost ? mayCost : mayHaveMoved;
+    return of(c) >= of(worst) ? c : worst;
+  });
+
+type Seen = { text: string; isReason: boolean };
+
+function seenDrift(v: Said, worst: JudgedCell, along: Along): Seen {
+  const { estimate, low, high } = worst.drift;
+  if (estimate === null) return { text: reasonOf(worst.cell, along, v.open), isReason: true };
+  return {
+    text: `drift ${signed(estimate)} octave (${signed(low!)} to ${signed(high!)}) against a margin of ±${v.margin.octaves}; ${remedyOf(v, along)}`,
+    isReason: false,
+  };
+}
+
+function seenCost(v: Said, worst: JudgedCell, base: Cell, along: Along): Seen {
+  const { estimate, high_90 } = worst.regret.per_cent;
+  if (estimate === null || high_90 === null) {
+    if (worst.cell.optimum.flag !== "bracketed")
+      return { text: reasonOf(worst.cell, along, v.open), isReason: true };
+    const outside = `${optimumOf(base, along)} lies outside the ${TUNED[along.tuned ?? "learning_rate"].plural} tried there`;
+    return { text: outside, isReason: true };
   }
-  const widest = open.reduce((w, c) => (spread(c) > spread(w) ? c : w));
-  const { estimate, low, high } = widest.drift;
-  const remedy =
-    v.open > 0
-      ? `${v.open} ${v.open === 1 ? "run is" : "runs are"} still to come`
-      : v.more_seeds === null
-        ? `more seeds alone would not decide, add ${TUNED[along.tuned ?? "learning_rate"].plural} near the optimum`
-        : `about ${v.more_seeds} more ${v.more_seeds === 1 ? "seed" : "seeds"} would decide`;
-  const seen = `drift ${signed(estimate!)} octave (${signed(low!)} to ${signed(high!)}) against a margin of ±${v.margin}; ${remedy}`;
-  return reached === undefined
-    ? `inconclusive at ${place(widest.cell, along)}: ${seen}`
-    : `${upTo(reached, open, along)}: ${at(widest.cell)}${seen}`;
+  return {
+    text: `${optimumOf(base, along)} costs ${about(estimate)} there and at most ${about(high_90)}, against a margin of ${v.margin.cost}%; ${remedyOf(v, along)}`,
+    isReason: false,
+  };
+}
+
+function remedyOf(v: Said, along: Along): string {
+  if (v.open > 0) return `${runs(v.open)} still to come`;
+  return v.more_seeds === null
+    ? `more seeds alone would not decide, add ${TUNED[along.tuned ?? "learning_rate"].plural} near the optimum`
+    : `about ${v.more_seeds} more ${v.more_seeds === 1 ? "seed" : "seeds"} would decide`;
 }
 
 /**
  * The last cell of those next to the base, in order, that all transfer. Cells tested in an order that is fixed beforehand, up to the
  * first that is not decided, need no correction for their number (a fixed-sequence test), so what it says holds at the verdict's level.
  */
-function decided(cells: readonly Judged[], along: Along): Cell | undefined {
+function decided(cells: readonly JudgedCell[], along: Along): Cell | undefined {
   const ordered = inOrder(cells, (c) => c.cell, along);
   const first = ordered.findIndex((c) => c.verdict !== "transfers");
   return ordered[first - 1]?.cell;
 }
 
 /** "transfers up to sparsity 0.938; open at 0.969 and 0.984" */
-function upTo(reached: Cell, open: readonly Judged[], along: Along): string {
+function upTo(reached: Cell, open: readonly JudgedCell[], along: Along, byCost: boolean): string {
   const places = open.map((c) => briefly(c.cell, along));
   const list = [places.slice(0, -1).join(", "), places.at(-1)!].filter((part) => part !== "").join(" and ");
-  return `transfers up to ${AXIS_COORDINATE[along.axis]} ${briefly(reached, along)}; open at ${list}`;
+  return `transfers${byCost ? " by cost" : ""} up to ${coordinateOf(along.axis)} ${briefly(reached, along)}; open at ${list}`;
 }
-
-const spread = ({ drift: d }: Judged): number => d.high! - d.low!;

@@ -1,9 +1,9 @@
 /**
- * The two families of lopsided valleys that the fit averages over, both one parameter wide: the log-ratio of right to
- * left steepness. Excess loss is `curvature · excess(u)`, u octaves from the minimum, excess(0) = 0, excess ≈ u² at skew 0.
+ * The two families of lopsided valleys that the fit averages over, both one parameter wide. Excess loss is
+ * `curvature · excess(u)`, u octaves from the minimum, excess(0) = 0, excess ≈ u² at skew 0.
  */
 export type Valley = {
-  /** ln of how much steeper the right side is than the left. */
+  /** Positive: the right side is the steeper one. */
   skew: number;
   excess: (u: number) => number;
   /** Octaves left (right) of the minimum at which the excess reaches `level`; both positive. */
@@ -11,7 +11,7 @@ export type Valley = {
   right: (level: number) => number;
 };
 
-/** Two half parabolas that meet at the minimum. */
+/** Two half parabolas that meet at the minimum; the skew is ln of how much steeper the right one is. */
 export function halfParabolas(skew: number): Valley {
   const left = Math.exp(-skew / 2);
   const right = Math.exp(skew / 2);
@@ -23,8 +23,8 @@ export function halfParabolas(skew: number): Valley {
   };
 }
 
-/** How fast the exponential's third derivative grows with the skew: at 1 octave its sides then differ about as the half parabolas' do. */
-const EXPONENTIAL_RATE = 0.35;
+/** How fast the exponential bends with the skew. Its sides differ the more the farther out: at 1 octave by exp(skew/3), at 3 by exp(skew). */
+const EXPONENTIAL_RATE = 0.5;
 
 /** 2(e^{ku} − 1 − ku)/k²: smooth, steep on the right, bending into a line on the left. */
 export function exponentialValley(skew: number): Valley {

@@ -4,6 +4,8 @@
  * rate η (before multipliers), differences of them are octaves; losses are nats per token. Method: docs/method.md.
  */
 
+import type { CellVerdict, CostVerdict, DriftVerdict, RegretState } from "../../schema/database/states.ts";
+import type { Criterion, Pooling } from "../../schema/sweep/question.ts";
 import type { CurveCoordinates } from "./groups.ts";
 
 type SeedResult = {
@@ -15,7 +17,7 @@ type SeedResult = {
 };
 
 export type CurvePoint = {
-  log2_lr: number;
+  log2_tuned: number;
   seeds: SeedResult[];
   /** Planned runs here that have no result: pending, failed or cancelled. */
   missing: number;
@@ -35,29 +37,36 @@ export type Noise = {
 export type OptimumFlag =
   /** The 95% interval lies between the lowest and the highest rate that trained: the only flag with an estimate. */
   | "bracketed"
-  /** The optimum may lie below every rate tried; `log2_lr_high` bounds it from above. */
+  /** The optimum may lie below every rate tried; `log2_tuned_high` bounds it from above. */
   | "at low edge"
-  /** The optimum may lie above every rate tried; `log2_lr_low` bounds it from below. */
+  /** The optimum may lie above every rate tried; `log2_tuned_low` bounds it from below. */
   | "at high edge"
-  /** As at high edge, but the next rate up diverges: `log2_lr_low` and `log2_lr_high` bound it, no estimate. */
+  /** As at high edge, but the next rate up diverges: `log2_tuned_low` and `log2_tuned_high` bound it, no estimate. */
   | "edge is divergence"
   /** Fewer than three rates trained. */
   | "too few points"
   /** The noise hides where the minimum is. */
   | "too noisy"
+  /** Two places may be the optimum: two valleys, or a plateau that may end in a cliff. `places` says which. */
+  | "ambiguous"
   /** A planned rate beside the best has no result yet, or there are fewer than three and some are still to come. */
   | "incomplete";
+
+/** Where an optimum may lie: the likeliest log2 η, and the 95% interval if it is here. */
+export type Place = { log2_tuned: number; low: number; high: number };
 
 export type Optimum = {
   flag: OptimumFlag;
   /** log2 of the best base learning rate; null unless bracketed. */
-  log2_lr: number | null;
+  log2_tuned: number | null;
   /** 95% interval when bracketed, otherwise the bound the flag speaks of; null: unbounded on that side. */
-  log2_lr_low: number | null;
-  log2_lr_high: number | null;
+  log2_tuned_low: number | null;
+  log2_tuned_high: number | null;
   /** The same at 90%, which the equivalence test uses. */
-  log2_lr_low_90: number | null;
-  log2_lr_high_90: number | null;
+  log2_tuned_low_90: number | null;
+  log2_tuned_high_90: number | null;
+  /** Two when ambiguous: the valleys, the lower point's first, or the plateau's middle and its cliff. Otherwise none. */
+  places: Place[];
   /** Expected loss over seeds at the optimum, with its 95% interval; null unless bracketed. */
   loss: number | null;
   loss_low: number | null;
@@ -68,7 +77,7 @@ export type Optimum = {
   /** Lowest log2 η at which a seed diverged; null: none did. */
   stability_edge: number | null;
   /** Best rate of the grid and the mean loss there: always known once one rate trained. Its loss is a bound from above. */
-  grid_log2_lr: number | null;
+  grid_log2_tuned: number | null;
   grid_loss: number | null;
   /** Distinct seeds with a finite loss, rates with one, and planned runs of the whole curve without a result. */
   seeds: number;
@@ -85,18 +94,21 @@ export type Bounded = {
   high: number | null;
 };
 
+/** The 90% interval beside it: each of its ends is a bound that holds at 95% by itself, which is what verdicts use. */
+export type Bounded90 = Bounded & { low_90: number | null; high_90: number | null };
+
 /** log2 η*(cell) − log2 η*(base), octaves. */
-export type Drift = Bounded & { low_90: number | null; high_90: number | null };
+export type Drift = Bounded90;
 
 export type Regret = {
   /**
    * known: nats and per_cent hold. diverges: the base's rate diverges in this cell. outside: the base's rate lies outside
    * the cell's grid, so the values bound the regret from below (a rate farther out costs more). unknown: no base optimum, or a hole.
    */
-  state: "known" | "diverges" | "outside" | "unknown";
+  state: RegretState;
   /** Loss at the base's rate minus the loss at the cell's own optimum. When the cell is not bracketed: minus its best grid loss, a bound from below. */
   nats: Bounded;
-  per_cent: Bounded;
+  per_cent: Bounded90;
 };
 
 /** One cell of a transfer question: where it stands, and its curve. */
@@ -116,17 +128,42 @@ export type Exponents = {
   left_out: number;
 };
 
-export type CellVerdict = "transfers" | "drifts" | "inconclusive";
+export type { CellVerdict, CostVerdict, Criterion, DriftVerdict, Pooling };
+
+export type Margin = {
+  /** Octaves that an optimum may drift. */
+  octaves: number;
+  /** Per cent of loss that the base's optimum may cost. */
+  cost: number;
+};
+
+export type JudgedCell = {
+  cell: Cell;
+  drift: Drift;
+  drift_verdict: DriftVerdict;
+  regret: Regret;
+  cost_verdict: CostVerdict;
+  /** By the criterion that decides. */
+  verdict: CellVerdict;
+};
 
 export type Verdict = {
+  /** By the criterion that decides. */
   verdict: CellVerdict;
-  /** Octaves. */
-  margin: number;
-  cells: { cell: Cell; drift: Drift; verdict: CellVerdict; regret: Regret }[];
+  criterion: Criterion;
+  margin: Margin;
+  pooling: Pooling;
+  cells: JudgedCell[];
+  /** Either criterion over all cells, whichever decides. */
+  drift_verdict: DriftVerdict;
+  cost_verdict: CostVerdict;
   /** Runs of the cells that are still to be trained. */
   open: number;
   /** Smallest margin, octaves, within which the drift of every cell is shown to lie; null when some drift is unbounded. */
   within: number | null;
+  /** Per cent that the base's optimum is shown to cost at most in every cell (null: not known of some), and at least in some cell. */
+  costs_at_most: number | null;
+  costs_at_least: number | null;
   /** Seeds per rate to add to the undecided cells and the base; null when decided, while runs are open, or when seeds alone would not decide. */
   more_seeds: number | null;
   /** One plain sentence without the parameterization's name, such as "drifts +3.1 octaves, …". */

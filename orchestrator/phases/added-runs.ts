@@ -1,5 +1,4 @@
 /** Adds to a phase, all of whose runs have ended, the runs that `extend` and `refine` want next (analysis/more-runs.ts). */
-import type Sqlite from "better-sqlite3";
 import {
   extendCurve,
   type MoreRuns,
@@ -7,63 +6,69 @@ import {
   refineCurve,
   refineVerdict,
 } from "../analysis/more-runs.ts";
+import { countExtensions, countRefinements, lastPosition, plannedPoints } from "../database/cells.ts";
 import { readCurves, readOptima } from "../database/curves.ts";
+import type { Database } from "../database/open.ts";
 import { refreshPhase } from "../database/optima.ts";
 import { type StoredPhase, startedPhase } from "../database/phases.ts";
-import { gatherCells, reviveCancelled } from "../database/store-cells.ts";
+import { reviveCancelled } from "../database/run-states.ts";
+import { gatherCells } from "../database/store-cells.ts";
+import { undecidedPairs } from "../database/transfer.ts";
 import { expandPhase } from "../sweep/expand-sweep.ts";
-import { isSearch } from "../sweep/taken-axes.ts";
+import { isRandomSearch } from "../sweep/taken-axes.ts";
+import { addSearched } from "./searched-runs.ts";
 
-interface Addition extends MoreRuns {
+export interface Addition extends MoreRuns {
   curve: string;
 }
 
 /** @returns whether there was anything to add */
-export function addRuns(sqlite: Sqlite.Database, self: StoredPhase, now: number): boolean {
-  if (self.definition === null) return false;
-  const { phase, data, capability } = self.definition;
-  if ((phase.extend === undefined && phase.refine === undefined) || isSearch(phase.axes)) return false;
-  const curves = plannedCurves(sqlite, self.id);
-  let additions = phase.extend === undefined ? [] : extensions(sqlite, self.id, curves, phase.extend.max);
+export function addRuns(db: Database, self: StoredPhase, now: number, slots: number): boolean {
+  const { phase, data } = self.definition;
+  if (phase.search !== undefined) return addSearched(db, self, phase.search, now, slots);
+  if ((phase.extend === undefined && phase.refine === undefined) || isRandomSearch(phase.axes)) return false;
+  const curves = plannedCurves(db, self.id);
+  let additions = phase.extend === undefined ? [] : extensions(db, self.id, curves, phase.extend.max);
   if (additions.length === 0 && phase.refine !== undefined)
-    additions = refinements(sqlite, self.id, curves, phase.refine.budget);
+    additions = refinements(db, self.id, curves, phase.refine.budget);
   if (additions.length === 0) return false;
 
-  const gathered = gatherCells(sqlite);
+  const gathered = gatherCells(db);
   const expansion = expandPhase(startedPhase(self), data);
   const reasons = new Map(additions.map(({ curve, reason }) => [curve, reason]));
   const cells = expansion.extraCells(new Map(additions.map(({ curve, points }) => [curve, points])));
-  let position = sqlite
-    .prepare<[number], { n: number }>("SELECT max(position) + 1 AS n FROM cells WHERE phase_id = ?")
-    .get(self.id)!.n;
-  for (const cell of cells) gathered.add(cell, position++, reasons.get(cell.curve)!);
-  gathered.store(self.id, { capability, now });
+  let position = lastPosition(db, self.id);
+  for (const cell of cells) gathered.add(cell, phase, ++position, reasons.get(cell.curve)!);
+  gathered.store(self.id, now);
   gathered.drop();
-  reviveCancelled(sqlite, self.id, now);
-  refreshPhase(sqlite, self.id);
+  reviveCancelled(db, self.id, now);
+  refreshPhase(db, self.id);
   return true;
+}
+
+/** What would decide a phase most: as `extend` and `refine` would add it, without their limits. Reads alone. */
+export function nextRuns(db: Database, phaseId: number): Addition[] {
+  const curves = plannedCurves(db, phaseId);
+  const beyond = extensions(db, phaseId, curves, Number.POSITIVE_INFINITY);
+  const extended = new Set(beyond.map(({ curve }) => curve));
+  return [...beyond, ...wanted(db, phaseId, curves).filter(({ curve }) => !extended.has(curve))];
 }
 
 type Planned = Map<string, PlannedCurve>;
 
-function plannedCurves(sqlite: Sqlite.Database, phaseId: number): Planned {
-  const optima = readOptima(sqlite, phaseId);
-  const cells = sqlite
-    .prepare<[number], { curve: string; tuned_value: number; seed: number }>(
-      "SELECT curve, tuned_value, seed FROM cells WHERE phase_id = ?",
-    )
-    .all(phaseId);
+function plannedCurves(db: Database, phaseId: number): Planned {
+  const optima = readOptima(db, phaseId);
   const rates = new Map<string, Set<number>>();
   const seeds = new Map<string, Set<number>>();
   const note = (sets: Map<string, Set<number>>, curve: string, value: number) =>
     sets.set(curve, (sets.get(curve) ?? new Set()).add(value));
-  for (const cell of cells) {
+  for (const cell of plannedPoints(db, phaseId)) {
     note(rates, cell.curve, cell.tuned_value);
     note(seeds, cell.curve, cell.seed);
   }
   const rising = (values: Set<number>) => [...values].sort((a, b) => a - b);
   return new Map(
-    [...readCurves(sqlite, phaseId)].map(([curve, { input }]) => [
+    [...readCurves(db, phaseId)].map(([curve, { input }]) => [
       curve,
       {
         curve: input,
@@ -76,16 +81,8 @@ function plannedCurves(sqlite: Sqlite.Database, phaseId: number): Planned {
 }
 
 /** One more value for every curve that is open, and has not been given `max` yet. */
-function extensions(sqlite: Sqlite.Database, phaseId: number, curves: Planned, max: number): Addition[] {
-  const added = new Map(
-    sqlite
-      .prepare<[number], { curve: string; n: number }>(
-        `SELECT curve, count(DISTINCT tuned_value) AS n FROM cells
-         WHERE phase_id = ? AND reason LIKE 'extend:%' GROUP BY curve`,
-      )
-      .all(phaseId)
-      .map((row) => [row.curve, row.n]),
-  );
+function extensions(db: Database, phaseId: number, curves: Planned, max: number): Addition[] {
+  const added = countExtensions(db, phaseId);
   return [...curves].flatMap(([curve, planned]) => {
     const more = (added.get(curve) ?? 0) < max ? extendCurve(planned) : null;
     return more === null ? [] : [{ curve, ...more }];
@@ -93,14 +90,9 @@ function extensions(sqlite: Sqlite.Database, phaseId: number, curves: Planned, m
 }
 
 /** One step for every curve that is undecided, as far as the budget goes. */
-function refinements(sqlite: Sqlite.Database, phaseId: number, curves: Planned, budget: number): Addition[] {
-  const { spent } = sqlite
-    .prepare<[number], { spent: number }>(
-      "SELECT count(*) AS spent FROM cells WHERE phase_id = ? AND reason LIKE 'refine:%'",
-    )
-    .get(phaseId)!;
-  let left = budget - spent;
-  return wanted(sqlite, phaseId, curves).filter(({ points }) => {
+function refinements(db: Database, phaseId: number, curves: Planned, budget: number): Addition[] {
+  let left = budget - countRefinements(db, phaseId);
+  return wanted(db, phaseId, curves).filter(({ points }) => {
     if (points.length === 0 || points.length > left) return false;
     left -= points.length;
     return true;
@@ -108,21 +100,13 @@ function refinements(sqlite: Sqlite.Database, phaseId: number, curves: Planned, 
 }
 
 /** Curves that are undecided by themselves, then those that leave a verdict so, along any axis, with their base. */
-function wanted(sqlite: Sqlite.Database, phaseId: number, curves: Planned): Addition[] {
+function wanted(db: Database, phaseId: number, curves: Planned): Addition[] {
   const additions = new Map<string, Addition>();
   for (const [curve, planned] of curves) {
     const more = refineCurve(planned);
     if (more !== null) additions.set(curve, { curve, ...more });
   }
-  const undecided = sqlite
-    .prepare<[number], { base: string; curve: string; more_seeds: number | null }>(
-      `SELECT v.base, t.curve, v.more_seeds
-       FROM verdicts v JOIN curve_transfer t ON t.phase_id = v.phase_id AND t.axis = v.axis AND t.base = v.base
-       JOIN curve_optima o ON o.phase_id = t.phase_id AND o.curve = t.curve
-       WHERE v.phase_id = ? AND v.verdict = 'inconclusive' AND t.verdict = 'inconclusive' ORDER BY v.axis, o.position`,
-    )
-    .all(phaseId);
-  for (const { base, curve, more_seeds } of undecided) {
+  for (const { base, curve, more_seeds } of undecidedPairs(db, phaseId)) {
     if (curves.get(base)!.optimum.flag !== "bracketed") continue;
     for (const key of [base, curve]) {
       if (additions.has(key)) continue;

@@ -10,58 +10,60 @@
  * database/submit.ts). The orchestrator looks at what is due here, in one transaction: a phase starts once, whenever and
  * wherever a process dies.
  */
-import type Sqlite from "better-sqlite3";
-import { broken, dropFits, readFits, storeFits } from "../database/coordinates.ts";
+import { broken, lineSentence } from "../analysis/coordinate-lines.ts";
+import { dropFits, readFits, storeFits } from "../database/coordinates.ts";
 import type { Database } from "../database/open.ts";
 import { refreshPhase } from "../database/optima.ts";
-import { readPhases, type StoredPhase, startedPhase } from "../database/phases.ts";
-import { gatherCells, reviveCancelled } from "../database/store-cells.ts";
-import { lineSentence } from "../report/coordinate-text.ts";
+import {
+  dueSweeps,
+  hasOpenRuns,
+  markSweepSeen,
+  readPhases,
+  type StoredPhase,
+  savePhase,
+  startedPhase,
+} from "../database/phases.ts";
+import { reviveCancelled } from "../database/run-states.ts";
+import { gatherCells } from "../database/store-cells.ts";
 import { expandPhase } from "../sweep/expand-sweep.ts";
 import { sourcesOf } from "../sweep/taken-axes.ts";
 import { addRuns } from "./added-runs.ts";
 import { takeValues } from "./take-values.ts";
 
-/** Looks at every phase that is due. @returns the ids of the sweeps that were looked at */
-export function advancePhases({ sqlite }: Database, now = Date.now()): number[] {
-  const due = sqlite.prepare<[], { id: number }>(
-    "SELECT DISTINCT s.id FROM sweeps s JOIN phases p ON p.sweep_id = s.id WHERE p.due = 1 AND s.state = 'active'",
-  );
-  if (due.get() === undefined) return [];
-  return sqlite
-    .transaction(() => {
-      const sweeps = due.all().map((row) => row.id);
-      for (const id of sweeps) {
-        advanceSweep(sqlite, id, now);
-        sqlite.prepare("UPDATE phases SET due = 0 WHERE sweep_id = ?").run(id);
-      }
-      return sweeps;
-    })
-    .immediate();
+/** Where no worker is known. */
+const SLOTS = 4;
+
+/**
+ * Looks at every phase that is due.
+ * @param options slots: of all workers; a search adds so many runs at a time
+ * @returns the ids of the sweeps that were looked at
+ */
+export function advancePhases(db: Database, { now = Date.now(), slots = SLOTS } = {}): number[] {
+  if (dueSweeps(db).length === 0) return [];
+  return db.transaction(() => {
+    const sweeps = dueSweeps(db);
+    for (const id of sweeps) {
+      advanceSweep(db, id, now, slots);
+      markSweepSeen(db, id);
+    }
+    return sweeps;
+  });
 }
 
 /** In the order of the file: a source comes before what takes from it. */
-function advanceSweep(sqlite: Sqlite.Database, sweepId: number, now: number): void {
+function advanceSweep(db: Database, sweepId: number, now: number, slots: number): void {
   const phases = new Map<string, StoredPhase>();
-  for (const phase of readPhases(sqlite, sweepId)) {
+  for (const phase of readPhases(db, sweepId)) {
     phases.set(phase.name, phase);
     const before = JSON.stringify(phase);
-    if (phase.state === "waiting" || phase.state === "stopped") start(sqlite, phase, phases, now);
-    if (phase.state === "active" || phase.state === "complete") settle(sqlite, phase, now);
-    if (JSON.stringify(phase) === before) continue;
-    sqlite
-      .prepare("UPDATE phases SET state = ?, reason = ?, taken = ? WHERE id = ?")
-      .run(phase.state, phase.reason, JSON.stringify(phase.taken), phase.id);
+    if (phase.state === "waiting" || phase.state === "stopped") start(db, phase, phases, now);
+    if (phase.state === "active" || phase.state === "complete") settle(db, phase, now, slots);
+    if (JSON.stringify(phase) !== before) savePhase(db, phase);
   }
 }
 
-function start(
-  sqlite: Sqlite.Database,
-  self: StoredPhase,
-  phases: ReadonlyMap<string, StoredPhase>,
-  now: number,
-): void {
-  const definition = self.definition!;
+function start(db: Database, self: StoredPhase, phases: ReadonlyMap<string, StoredPhase>, now: number): void {
+  const { definition } = self;
   const sources = sourcesOf(definition.phase).map((name) => phases.get(name)!);
   const stopped = sources.find((source) => source.state === "stopped");
   if (stopped !== undefined) {
@@ -73,26 +75,27 @@ function start(
   if (sources.some((source) => source.state !== "complete")) return;
 
   const { after } = definition.phase;
-  const failed = after === undefined ? [] : broken(readFits(sqlite, phases.get(after)!.id));
+  const failed = after === undefined ? [] : broken(readFits(db, phases.get(after)!.id));
   if (failed.length > 0) {
     stop(self, `its coordinate check did not pass: ${failed.map(lineSentence).join("; ")}`);
     return;
   }
-  const taken = takeValues(sqlite, definition.phase, phases);
+  const taken = takeValues(db, definition.phase, phases);
   if ("problem" in taken) {
     stop(self, taken.problem);
     return;
   }
   self.state = "active";
   self.taken = taken;
-  const gathered = gatherCells(sqlite);
+  const gathered = gatherCells(db);
   let position = 0;
-  for (const cell of expandPhase(startedPhase(self), definition.data).cells())
-    gathered.add(cell, position++, "grid");
-  gathered.store(self.id, { capability: definition.capability, now });
+  if (definition.phase.search === undefined)
+    for (const cell of expandPhase(startedPhase(self), definition.data).cells())
+      gathered.add(cell, definition.phase, position++, "grid");
+  gathered.store(self.id, now);
   gathered.drop();
-  reviveCancelled(sqlite, self.id, now);
-  refreshPhase(sqlite, self.id);
+  reviveCancelled(db, self.id, now);
+  refreshPhase(db, self.id);
 }
 
 function stop(self: StoredPhase, reason: string): void {
@@ -101,24 +104,12 @@ function stop(self: StoredPhase, reason: string): void {
 }
 
 /** Runs that are added may have been trained before, so that the phase can go on at once. */
-function settle(sqlite: Sqlite.Database, self: StoredPhase, now: number): void {
+function settle(db: Database, self: StoredPhase, now: number, slots: number): void {
   do {
-    self.state = hasUnfinished(sqlite, self.id) ? "active" : "complete";
-  } while (self.state === "complete" && addRuns(sqlite, self, now));
-  const check = self.definition?.phase.coordinates;
+    self.state = hasOpenRuns(db, self.id) ? "active" : "complete";
+  } while (self.state === "complete" && addRuns(db, self, now, slots));
+  const check = self.definition.phase.coordinates;
   if (check === undefined) return;
-  if (self.state === "complete") storeFits(sqlite, self.id, check);
-  else dropFits(sqlite, self.id);
-}
-
-/** Walks from the unfinished runs, which are few when it matters. */
-function hasUnfinished(sqlite: Sqlite.Database, phaseId: number): boolean {
-  return (
-    sqlite
-      .prepare(
-        `SELECT 1 FROM runs r CROSS JOIN cells c ON c.run_id = r.id
-         WHERE r.state IN ('pending', 'queued', 'running') AND c.phase_id = ? LIMIT 1`,
-      )
-      .get(phaseId) !== undefined
-  );
+  if (self.state === "complete") storeFits(db, self.id, check);
+  else dropFits(db, self.id);
 }

@@ -2,20 +2,19 @@
  * What a phase takes from an earlier one that is decided: the fitted optimum of a curve over what is taken, or the best
  * configuration of a random search.
  */
-import type Sqlite from "better-sqlite3";
-import type { TakenName } from "../../schema/axes.ts";
-import type { Parameterization } from "../../schema/hyperparameters.ts";
-import type { Phase } from "../../schema/sweep.ts";
+import type { TakenName } from "../../schema/sweep/hyperparameters.ts";
+import { type Parameterization, RULES } from "../../schema/sweep/rules.ts";
+import type { Phase } from "../../schema/sweep/sweep.ts";
+import { explainFlag } from "../analysis/flags.ts";
 import type { Optimum } from "../analysis/types.ts";
 import { rankConfigurations } from "../database/configurations.ts";
 import { readOptima } from "../database/curves.ts";
+import type { Database } from "../database/open.ts";
 import type { StoredPhase, TakenValue } from "../database/phases.ts";
-import { RULES } from "../parameterization/rules.ts";
-import { explainFlag } from "../report/answer.ts";
 import { conditions, matches } from "../sweep/check-taken.ts";
 import { type Coordinates, tunedOf } from "../sweep/expand-sweep.ts";
 import { showPath } from "../sweep/problems.ts";
-import { isSearch, type TakenAxis, takenAxes } from "../sweep/taken-axes.ts";
+import { isRandomSearch, type TakenAxis, takenAxes } from "../sweep/taken-axes.ts";
 
 /** A value, or in words why there is none. */
 type Found = { value: number; how: string } | { problem: string };
@@ -25,7 +24,7 @@ type Found = { value: number; how: string } | { problem: string };
  * @returns the problem in words when one of them cannot be taken
  */
 export function takeValues(
-  sqlite: Sqlite.Database,
+  db: Database,
   phase: Phase,
   sources: ReadonlyMap<string, StoredPhase>,
 ): TakenValue[] | { problem: string } {
@@ -33,7 +32,7 @@ export function takeValues(
   for (const axis of takenAxes(phase.axes)) {
     const source = sources.get(axis.taken.from)!;
     for (const parameterization of axis.parameterizations) {
-      const found = findValue(sqlite, axis, parameterization, source, phase.allow_unbracketed);
+      const found = findValue(db, axis, parameterization, source, phase.allow_unbracketed);
       if ("problem" in found) return found;
       values.push({
         name: axis.name,
@@ -48,7 +47,7 @@ export function takeValues(
 }
 
 function findValue(
-  sqlite: Sqlite.Database,
+  db: Database,
   axis: TakenAxis,
   parameterization: Parameterization,
   source: StoredPhase,
@@ -61,38 +60,38 @@ function findValue(
       .filter(([name]) => name !== "parameterization")
       .map(([name, value]) => `${name} ${value}`),
   ].join(", ");
-  return axis.name === tunedOf(source.definition!.phase) && !isSearch(source.definition!.phase.axes)
-    ? optimalValue(sqlite, { phaseId: source.id, tuned: axis.name }, wanted, place, allowUnbracketed)
-    : bestConfiguration(sqlite, source.id, wanted, place, axis.name);
+  return axis.name === tunedOf(source.definition.phase) && !isRandomSearch(source.definition.phase.axes)
+    ? optimalValue(db, { phaseId: source.id, tuned: axis.name }, wanted, place, allowUnbracketed)
+    : bestConfiguration(db, source.id, wanted, place, axis.name);
 }
 
 /** To be readable and to copy. */
 const rounded = (value: number): number => Number(value.toPrecision(6));
 
 function optimalValue(
-  sqlite: Sqlite.Database,
+  db: Database,
   { phaseId, tuned }: { phaseId: number; tuned: TakenName },
   wanted: Partial<Coordinates>,
   place: string,
   allowUnbracketed: boolean,
 ): Found {
   // The sweep file was checked to name one curve.
-  const found = [...readOptima(sqlite, phaseId)].find(([curve]) =>
+  const found = [...readOptima(db, phaseId)].find(([curve]) =>
     matches(JSON.parse(curve) as Coordinates, wanted),
   );
   const optimum: Optimum | undefined = found?.[1];
-  if (optimum?.log2_lr != null) {
-    const { log2_lr, log2_lr_low: low, log2_lr_high: high } = optimum;
+  if (optimum?.log2_tuned != null) {
+    const { log2_tuned, log2_tuned_low: low, log2_tuned_high: high } = optimum;
     return {
-      value: rounded(2 ** log2_lr),
-      how: `optimum of ${place}: 2^${log2_lr.toFixed(2)} (2^${low!.toFixed(2)} to 2^${high!.toFixed(2)})`,
+      value: rounded(2 ** log2_tuned),
+      how: `optimum of ${place}: 2^${log2_tuned.toFixed(2)} (2^${low!.toFixed(2)} to 2^${high!.toFixed(2)})`,
     };
   }
   const flag = optimum === undefined ? "it has no runs" : `${optimum.flag}: ${explainFlag(optimum, tuned)}`;
-  if (allowUnbracketed && optimum?.grid_log2_lr != null)
+  if (allowUnbracketed && optimum?.grid_log2_tuned != null)
     return {
-      value: 2 ** optimum.grid_log2_lr,
-      how: `best of the grid of ${place}: 2^${optimum.grid_log2_lr.toFixed(2)}, NOT BRACKETED (${flag})`,
+      value: 2 ** optimum.grid_log2_tuned,
+      how: `best of the grid of ${place}: 2^${optimum.grid_log2_tuned.toFixed(2)}, NOT BRACKETED (${flag})`,
     };
   return {
     problem: `the optimum of ${place} is not bracketed (${flag}); give that phase a wider grid or \`extend\`, or this one \`allow_unbracketed: true\`, and submit the file again`,
@@ -101,13 +100,13 @@ function optimalValue(
 
 /** The lowest validation loss among configurations all of whose seeds have finished. */
 function bestConfiguration(
-  sqlite: Sqlite.Database,
+  db: Database,
   phaseId: number,
   wanted: Partial<Coordinates> & { parameterization: Parameterization },
   place: string,
   name: TakenName,
 ): Found {
-  const among = rankConfigurations(sqlite, phaseId, wanted.parameterization).filter((c) =>
+  const among = rankConfigurations(db, phaseId, wanted.parameterization).filter((c) =>
     matches(c.coordinates, wanted),
   );
   const best = among[0];

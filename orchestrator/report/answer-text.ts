@@ -1,13 +1,15 @@
 /** The answer as text: one table, the verdict sentences, and what to type next. */
 
+import { explainFlag } from "../analysis/flags.ts";
 import { TUNED } from "../analysis/tuned.ts";
 import type { Optimum } from "../analysis/types.ts";
 import { unfinished } from "../database/progress.ts";
+import { importedFrom } from "../database/store-import.ts";
 import { duration, plural } from "../terminal/format.ts";
-import { phaseLines } from "../terminal/phases.ts";
 import { type Column, textTable } from "../terminal/table.ts";
-import { type Answer, type AnswerRow, explainFlag, sayings } from "./answer.ts";
+import { type Answer, type AnswerRow, axesBesideDensity, sayings } from "./answer.ts";
 import { coordinateLines } from "./coordinate-text.ts";
+import { phaseLines } from "./phase-states.ts";
 import { confirmationLines, searchLines } from "./phase-text.ts";
 import { driftCell, exponentLines, levelLines, regretCell, transferLines } from "./transfer-text.ts";
 
@@ -27,6 +29,7 @@ export function answerText(answer: Answer, options: { seconds?: number } = {}): 
   const phases = phaseLines(progress);
   const lines = [
     `${progress.sweep}: ${plural(progress.points, "grid point")}, ${counts.join(", ")}${time}`,
+    ...engineLines(answer),
     ...(phases.length > 0 ? ["", ...phases] : []),
   ];
   for (const { name } of progress.phases) {
@@ -49,6 +52,22 @@ export function answerText(answer: Answer, options: { seconds?: number } = {}): 
   return lines.join("\n");
 }
 
+/** Who trained it: engines agree within tolerances alone, so a curve of several is said. */
+function engineLines({ engines, mixed_curves, progress }: Answer): string[] {
+  if (engines.length === 0) return [];
+  const [only, ...others] = engines;
+  if (others.length === 0) {
+    const file = importedFrom(only!.engine);
+    return [file === null ? `Trained by ${only!.engine}.` : `Trained elsewhere; imported from ${file}.`];
+  }
+  const list = engines.map(({ engine, runs }) => `${engine} (${plural(runs, "run")})`).join(", ");
+  const mixed =
+    mixed_curves === 0
+      ? ""
+      : ` ${plural(mixed_curves, "curve")} mix${mixed_curves === 1 ? "es" : ""} them, which can shift an optimum; to train a part anew: musweep requeue ${progress.sweep} --engine NAME`;
+  return [`Trained by ${list}.${mixed}`];
+}
+
 /** The tables and verdicts of one phase; one that only confirms a rate, with nothing to compare, has its own table. */
 function gridLines(answer: Answer, phase: string): string[] {
   const confirmed = new Set(answer.confirmations.map((c) => `${c.phase} ${c.curve}`));
@@ -64,7 +83,7 @@ function gridLines(answer: Answer, phase: string): string[] {
     `Optimal ${TUNED[tuned].long} per sparsity (log2, 95% interval) and its drift from the densest row, in octaves`,
     "",
     textTable(columns(rows), rows),
-    ...(["width", "layers"] as const).flatMap((axis) =>
+    ...axesBesideDensity(answer.transfer, phase).flatMap((axis) =>
       transferLines(
         axis,
         tuned,
@@ -92,7 +111,10 @@ function columns(rows: AnswerRow[]): Column<AnswerRow>[] {
   );
   return [
     { title: "param.", value: (r) => r.title },
-    { title: "width", align: "right", value: (r) => String(r.width) },
+    // Of imported results that do not say it, 0.
+    ...(rows.some((r) => r.width > 0)
+      ? [{ title: "width", align: "right" as const, value: (r: AnswerRow) => String(r.width) }]
+      : []),
     ...(varying((r) => r.layers)
       ? [{ title: "layers", align: "right" as const, value: (r: AnswerRow) => String(r.layers) }]
       : []),
@@ -113,16 +135,16 @@ function columns(rows: AnswerRow[]): Column<AnswerRow>[] {
 
 /** A bound is shown as one: never a number that looks like an estimate. */
 function optimumCell(o: Optimum): string {
-  if (o.log2_lr !== null) return o.log2_lr.toFixed(2);
-  if (o.log2_lr_low !== null && o.log2_lr_high === null) return `≥ ${o.log2_lr_low.toFixed(1)}`;
-  if (o.log2_lr_high !== null && o.log2_lr_low === null) return `≤ ${o.log2_lr_high.toFixed(1)}`;
+  if (o.log2_tuned !== null) return o.log2_tuned.toFixed(2);
+  if (o.log2_tuned_low !== null && o.log2_tuned_high === null) return `≥ ${o.log2_tuned_low.toFixed(1)}`;
+  if (o.log2_tuned_high !== null && o.log2_tuned_low === null) return `≤ ${o.log2_tuned_high.toFixed(1)}`;
   return "?";
 }
 
 const interval = (o: Optimum): string =>
-  o.log2_lr_low === null && o.log2_lr_high === null
+  o.log2_tuned_low === null && o.log2_tuned_high === null
     ? "–"
-    : `${o.log2_lr_low === null ? "…" : o.log2_lr_low.toFixed(2)} to ${o.log2_lr_high === null ? "…" : o.log2_lr_high.toFixed(2)}`;
+    : `${o.log2_tuned_low === null ? "…" : o.log2_tuned_low.toFixed(2)} to ${o.log2_tuned_high === null ? "…" : o.log2_tuned_high.toFixed(2)}`;
 
 const lossCell = (o: Optimum): string =>
   o.loss !== null ? o.loss.toFixed(3) : o.grid_loss !== null ? `≤ ${o.grid_loss.toFixed(3)}` : "–";

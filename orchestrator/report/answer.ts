@@ -2,19 +2,31 @@
  * A sweep's answer as data: the optimum of every curve, its drift from the base of every axis with a verdict, exponents,
  * levels. All of it is stored and kept current (database/optima.ts): the answer is what the views say, row by row.
  */
-import { eq } from "drizzle-orm";
-import type { TakenName } from "../../schema/axes.ts";
-import type { Parameterization } from "../../schema/hyperparameters.ts";
-import { exponents, level, transfer } from "../../schema/tables.ts";
-import { AXES, type Axis, type CurveCoordinates, coordinatesOf, groupsAlong } from "../analysis/groups.ts";
-import { TUNED } from "../analysis/tuned.ts";
-import type { CellVerdict, Drift, Optimum, OptimumFlag, Regret } from "../analysis/types.ts";
+import type { TakenName } from "../../schema/sweep/hyperparameters.ts";
+import { type Parameterization, RULES } from "../../schema/sweep/rules.ts";
+import {
+  type Axis,
+  type CurveCoordinates,
+  coordinatesOf,
+  groupsAlong,
+  rankAxes,
+} from "../analysis/groups.ts";
+import type { CellVerdict, Drift, Optimum, Regret, Verdict } from "../analysis/types.ts";
 import { readCurves, readOptima } from "../database/curves.ts";
 import type { Database } from "../database/open.ts";
 import { readPhases, type StoredPhase } from "../database/phases.ts";
 import { progressOf, type SweepProgress } from "../database/progress.ts";
-import { RULES } from "../parameterization/rules.ts";
-import { isSearch } from "../sweep/taken-axes.ts";
+import {
+  type ExponentsRow,
+  exponentsRows,
+  failuresOf,
+  type LevelRow,
+  levelRows,
+  type TransferRow,
+  transferRows,
+} from "../database/results.ts";
+import { countMixedCurves, type EngineCount, enginesOf } from "../database/sweeps.ts";
+import { isRandomSearch } from "../sweep/taken-axes.ts";
 import { answerCheck, type CoordinateAnswer } from "./coordinate-answer.ts";
 import {
   answerSearch,
@@ -23,11 +35,6 @@ import {
   otherCoordinates,
   type Search,
 } from "./phase-answers.ts";
-
-/** A row of the view of the same name. */
-export type TransferRow = typeof transfer.$inferSelect;
-export type ExponentsRow = typeof exponents.$inferSelect;
-export type LevelRow = typeof level.$inferSelect;
 
 export interface AnswerRow {
   phase: string;
@@ -55,17 +62,15 @@ export interface AnswerVerdict {
   title: string;
   /** The coordinates that its curves share, beside the parameterization. */
   at: Record<string, unknown>;
-  verdict: {
-    verdict: CellVerdict;
-    margin: number;
-    within: number | null;
-    more_seeds: number | null;
-    sentence: string;
-  };
+  verdict: Omit<Verdict, "cells" | "open">;
 }
 
 export interface Answer {
   progress: SweepProgress;
+  /** Who trained the runs that have a result, most first. */
+  engines: EngineCount[];
+  /** Curves whose results come from several engines or versions. */
+  mixed_curves: number;
   /** What failed runs said, most frequent first. */
   failures: { error: string; runs: number }[];
   rows: AnswerRow[];
@@ -85,60 +90,52 @@ export interface Answer {
 /** @throws MusweepError when there is no such sweep */
 export function readAnswer(db: Database, sweep: string): Answer {
   // One transaction: a result that arrives in between would make a verdict contradict its own optima.
-  return db.sqlite.transaction(() => read(db, sweep))();
+  return db.snapshot(() => read(db, sweep));
 }
 
 function read(db: Database, sweep: string): Answer {
-  const { sqlite } = db;
   const progress = progressOf(db, sweep);
-  const failures = sqlite
-    .prepare<[string], { error: string; runs: number }>(
-      `SELECT coalesce(error, 'no reason given') AS error, count(DISTINCT run) AS runs FROM missing
-       WHERE sweep = ? AND state = 'failed' GROUP BY 1 ORDER BY runs DESC, error`,
-    )
-    .all(sweep);
-  const { id } = sqlite.prepare<[string], { id: number }>("SELECT id FROM sweeps WHERE name = ?").get(sweep)!;
-  const phases = readPhases(sqlite, id);
-  const checks = phases.map((phase) => answerCheck(sqlite, phase));
+  const phases = readPhases(db, progress.id);
+  const checks = phases.map((phase) => answerCheck(db, phase));
   const curved = phases.filter((_, i) => checks[i] === null);
   const [searching, gridded] = [curved.filter(isSearching), curved.filter((phase) => !isSearching(phase))];
-  const moved = db.orm.select().from(transfer).where(eq(transfer.sweep, sweep)).all();
-  const rows = gridded.flatMap((phase) => rowsOf(sqlite, phase, moved));
+  const moved = transferRows(db, sweep);
+  const rows = gridded.flatMap((phase) => rowsOf(db, phase, moved));
   const place = new Map(rows.map(({ phase, curve }, i) => [`${phase} ${curve}`, i]));
   const at = (phase: string, curve: string): number => place.get(`${phase} ${curve}`) ?? -1;
   const byPhase = <Row extends { phase: string }>(unsorted: Row[], then: (row: Row) => number[]): Row[] =>
     sortBy(unsorted, (row) => [phases.findIndex(({ name }) => name === row.phase), ...then(row)]);
+  const axes = rankAxes(moved.map((t) => t.axis));
   const sorted = byPhase(moved, (t) => [
-    AXES.indexOf(t.axis),
+    axes.indexOf(t.axis),
     at(t.phase, t.base_curve),
     at(t.phase, t.curve),
   ]);
   return {
     progress,
-    failures,
+    engines: enginesOf(db, progress.id),
+    mixed_curves: countMixedCurves(db, progress.id),
+    failures: failuresOf(db, progress.id),
     rows,
     verdicts: verdictsOf(sorted),
     transfer: sorted,
-    exponents: byPhase(db.orm.select().from(exponents).where(eq(exponents.sweep, sweep)).all(), (e) => [
+    exponents: byPhase(exponentsRows(db, sweep), (e) => [
       rows.findIndex((row) => row.phase === e.phase && row.parameterization === e.parameterization),
     ]),
-    level: byPhase(db.orm.select().from(level).where(eq(level.sweep, sweep)).all(), (l) => [
-      at(l.phase, l.curve),
-    ]),
+    level: byPhase(levelRows(db, sweep), (l) => [at(l.phase, l.curve)]),
     checks: checks.filter((check) => check !== null),
-    searches: searching.flatMap((phase) => answerSearch(sqlite, phase)),
+    searches: searching.flatMap((phase) => answerSearch(db, phase)),
     confirmations: gridded.flatMap((phase) =>
       confirmations(
         phase,
         rows.filter((row) => row.phase === phase.name),
-        readCurves(sqlite, phase.id),
+        readCurves(db, phase.id),
       ),
     ),
   };
 }
 
-const isSearching = ({ definition }: StoredPhase): boolean =>
-  definition !== null && isSearch(definition.phase.axes);
+const isSearching = ({ definition }: StoredPhase): boolean => isRandomSearch(definition.phase.axes);
 
 function sortBy<Row>(rows: readonly Row[], key: (row: Row) => number[]): Row[] {
   return rows
@@ -148,11 +145,11 @@ function sortBy<Row>(rows: readonly Row[], key: (row: Row) => number[]): Row[] {
 }
 
 /** Curves that differ in sparsity alone stand together, the base of the others first. */
-function rowsOf(sqlite: Database["sqlite"], phase: StoredPhase, moved: readonly TransferRow[]): AnswerRow[] {
+function rowsOf(db: Database, phase: StoredPhase, moved: readonly TransferRow[]): AnswerRow[] {
   const drifts = new Map(
     moved.filter((t) => t.phase === phase.name && t.axis === "density").map((t) => [t.curve, t]),
   );
-  const curves = [...readOptima(sqlite, phase.id)].map(([curve, optimum]) => ({
+  const curves = [...readOptima(db, phase.id)].map(([curve, optimum]) => ({
     curve,
     optimum,
     coordinates: coordinatesOf(curve),
@@ -200,13 +197,19 @@ export const driftOf = (t: TransferRow): Drift => ({
 export const regretOf = (t: TransferRow): Regret => ({
   state: t.regret_state,
   nats: { estimate: t.regret_nats, low: t.regret_nats_low, high: t.regret_nats_high },
-  per_cent: { estimate: t.regret_per_cent, low: t.regret_per_cent_low, high: t.regret_per_cent_high },
+  per_cent: {
+    estimate: t.regret_per_cent,
+    low: t.regret_per_cent_low,
+    high: t.regret_per_cent_high,
+    low_90: t.regret_per_cent_low_90,
+    high_90: t.regret_per_cent_high_90,
+  },
 });
 
 function verdictsOf(moved: readonly TransferRow[]): AnswerVerdict[] {
   const verdicts = new Map<string, AnswerVerdict>();
   for (const t of moved) {
-    const { phase, axis, margin, within, more_seeds, sentence } = t;
+    const { phase, axis } = t;
     const parameterization = t.parameterization as Parameterization;
     verdicts.set(`${phase} ${axis} ${t.base_curve}`, {
       phase,
@@ -214,10 +217,40 @@ function verdictsOf(moved: readonly TransferRow[]): AnswerVerdict[] {
       parameterization,
       title: RULES[parameterization].title,
       at: JSON.parse(t.place) as Record<string, unknown>,
-      verdict: { verdict: t.axis_verdict, margin, within, more_seeds, sentence },
+      verdict: {
+        verdict: t.axis_verdict,
+        criterion: t.criterion,
+        margin: { octaves: t.margin_octaves, cost: t.margin_cost },
+        pooling: t.pooling,
+        drift_verdict: t.axis_drift_verdict,
+        cost_verdict: t.axis_cost_verdict,
+        within: t.within,
+        costs_at_most: t.costs_at_most,
+        costs_at_least: t.costs_at_least,
+        more_seeds: t.more_seeds,
+        sentence: t.sentence,
+      },
     });
   }
   return [...verdicts.values()];
+}
+
+/** Density has its place in the table of optima; the other axes of a phase that have verdicts, each with a table of its own. */
+export const axesBesideDensity = (transfer: readonly TransferRow[], phase: string): Axis[] =>
+  rankAxes(transfer.flatMap((t) => (t.phase === phase && t.axis !== "density" ? [t.axis] : [])));
+
+/** One row of each verdict whose exponent is known: of width and density, the table of exponents has them together. */
+export const lawsOf = (rows: readonly TransferRow[]): TransferRow[] => [
+  ...new Map(
+    rows.filter((t) => t.exponent !== null && t.axis !== "width").map((t) => [t.base_curve, t]),
+  ).values(),
+];
+
+/** "0, −0.32 or −0.5" */
+export function theoryText({ exponent_theory }: TransferRow): string {
+  const values = (JSON.parse(exponent_theory) as number[]).map((value) => String(value).replace("-", "−"));
+  if (values.length === 0) return "none";
+  return [values.slice(0, -1).join(", "), values.at(-1)].filter(Boolean).join(" or ");
 }
 
 export interface Saying {
@@ -230,7 +263,7 @@ export interface Saying {
 
 /** Verdicts in words, axis by axis. */
 export function sayings(verdicts: readonly AnswerVerdict[]): Saying[] {
-  return AXES.flatMap((axis) => {
+  return rankAxes(verdicts.map((v) => v.axis)).flatMap((axis) => {
     const along = verdicts.filter((v) => v.axis === axis);
     const places = along.map(({ phase, at }): Record<string, unknown> => ({ phase, ...at }));
     const differing = [...new Set(places.flatMap((place) => Object.keys(place)))].filter(
@@ -241,19 +274,4 @@ export function sayings(verdicts: readonly AnswerVerdict[]): Saying[] {
       return { title, place: names.length > 0 ? ` at ${names.join(", ")}` : "", sentence, verdict };
     });
   });
-}
-
-/** Why an optimum is no estimate, in words; empty when it is one. */
-export function explainFlag(optimum: Optimum, tuned: TakenName = "learning_rate"): string {
-  const values = tuned === "learning_rate" ? "LRs" : TUNED[tuned].plural;
-  const notes: Record<OptimumFlag, string> = {
-    bracketed: "",
-    "at low edge": `may lie below the grid: add lower ${values}`,
-    "at high edge": `may lie above the grid: add higher ${values}`,
-    "edge is divergence": `next to divergence: add ${values} between`,
-    "too few points": `too few ${values} to fit`,
-    "too noisy": "noise hides the minimum: add seeds",
-    incomplete: "runs missing beside the best",
-  };
-  return notes[optimum.flag];
 }

@@ -1,8 +1,9 @@
 /** What a coordinate check found, as data: its slopes and verdicts as stored, and the means behind them for the figures. */
-import type { CoordinateModule } from "../../schema/coordinates.ts";
-import type { Parameterization } from "../../schema/hyperparameters.ts";
+
+import type { Parameterization } from "../../schema/sweep/rules.ts";
+import { broken, type FittedLine } from "../analysis/coordinate-lines.ts";
 import type { CoordinateAxis } from "../analysis/coordinates.ts";
-import { broken, type FittedLine, readFits, readLines } from "../database/coordinates.ts";
+import { readFits, readLines } from "../database/coordinates.ts";
 import type { Database } from "../database/open.ts";
 import type { StoredPhase } from "../database/phases.ts";
 
@@ -24,23 +25,23 @@ export interface CoordinateMean {
   axis: CoordinateAxis;
   /** log2 of the value on the axis. */
   x: number;
-  module: CoordinateModule;
+  module: string;
   step: number;
   log2_size: number;
 }
 
 /** @returns null for a phase that is no coordinate check */
-export function answerCheck(sqlite: Database["sqlite"], phase: StoredPhase): CoordinateAnswer | null {
-  const settings = phase.definition?.phase.coordinates;
+export function answerCheck(db: Database, phase: StoredPhase): CoordinateAnswer | null {
+  const settings = phase.definition.phase.coordinates;
   if (settings === undefined) return null;
-  const lines = readFits(sqlite, phase.id);
+  const lines = readFits(db, phase.id);
   return {
     phase: phase.name,
     ...settings,
     passed: phase.state === "complete" ? broken(lines).length === 0 : null,
     lines,
-    means: readLines(sqlite, phase.id).flatMap(({ parameterization, axis, runs }) => {
-      const logs = new Map<string, { x: number; module: CoordinateModule; step: number; values: number[] }>();
+    means: readLines(db, phase.id).flatMap(({ parameterization, axis, runs }) => {
+      const logs = new Map<string, { x: number; module: string; step: number; values: number[] }>();
       for (const { x, sizes } of runs)
         sizes.forEach((modules, step) => {
           for (const { module, size } of modules ?? []) {

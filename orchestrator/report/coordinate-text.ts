@@ -1,8 +1,8 @@
 /** A coordinate check as text for the terminal: a row per module, a sentence per line, and what it cannot see. */
+
+import { broken, type FittedLine, lineSentence, placeName } from "../analysis/coordinate-lines.ts";
 import type { Slope } from "../analysis/coordinates.ts";
-import { broken, type FittedLine, placeName } from "../database/coordinates.ts";
-import { RULES } from "../parameterization/rules.ts";
-import { signed } from "../terminal/format.ts";
+import { signed } from "../analysis/signed.ts";
 import { textTable } from "../terminal/table.ts";
 import type { CoordinateAnswer } from "./coordinate-answer.ts";
 
@@ -32,7 +32,7 @@ export function coordinateLines(check: CoordinateAnswer): string[] {
     "",
     textTable<SlopeRow>(
       [
-        { title: "param.", value: ({ line }) => titleOf(line) },
+        { title: "param.", value: ({ line }) => line.title },
         { title: "along", value: ({ line }) => line.axis },
         { title: "module", value: ({ slopes }) => placeName(slopes[0]!) },
         ...JUDGED.map(({ title, is }) => ({
@@ -61,8 +61,6 @@ export const slopeRows = ({ lines }: CoordinateAnswer): SlopeRow[] =>
     }));
   });
 
-const titleOf = ({ parameterization }: FittedLine): string => RULES[parameterization].title;
-
 /** "-0.05 ±0.09 ", "+1.60 ±0.01*" */
 export function slopeCell(slope: Slope | undefined): string {
   if (slope?.slope == null) return "– ";
@@ -77,35 +75,6 @@ export function allowedCell(slopes: readonly Slope[]): string {
     low === high ? String(low) : `${low} to ${high}`,
   );
   return [...new Set(texts)].join(", then ");
-}
-
-/** "SμPar along density (width 256, layers 2): flat" */
-export function lineSentence(line: FittedLine): string {
-  const at = Object.entries(line.at).map(([name, value]) => `${name} ${String(value)}`);
-  const head = `${titleOf(line)} along ${line.axis} (${at.join(", ")}): ${line.verdict}`;
-  const claim = line.claimed ? "" : "; its rules do not say that it would be flat";
-  const off = worst(line);
-  return off === undefined
-    ? `${head}${line.verdict === "flat" ? "" : claim}`
-    : `${head}, ${offText(off)}${claim}`;
-}
-
-/** Of those that are not flat, else of the undecided ones, the slope that is furthest from what is allowed. */
-function worst({ slopes, verdict }: FittedLine): Slope | undefined {
-  const distance = ({ slope, allowed_low: low, allowed_high: high }: Slope): number =>
-    slope === null ? 0 : Math.max(low - slope, slope - high, 0);
-  return verdict === "flat"
-    ? undefined
-    : slopes.filter((s) => s.verdict === verdict).toSorted((a, b) => distance(b) - distance(a))[0];
-}
-
-function offText(slope: Slope): string {
-  const what = slope.quantity === "change" ? "change of " : "";
-  const when = slope.step === 0 ? "in the initial network" : "in training";
-  if (slope.slope === null) return `${placeName(slope)}: runs diverged or are missing`;
-  const { slope_low: low, slope_high: high } = slope;
-  const interval = low === null || high === null ? "one seed" : `${signed(low, 2)} to ${signed(high, 2)}`;
-  return `${what}${placeName(slope)} ${when}: slope ${signed(slope.slope, 2)} (${interval})`;
 }
 
 function passedSentence({ lines, passed }: CoordinateAnswer): string {

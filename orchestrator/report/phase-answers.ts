@@ -2,13 +2,13 @@
  * What the phases of the proxy-to-target workflow answer: the best configurations of a random search, and how a learning
  * rate that was taken from another phase did beside its neighbours.
  */
-import type { Parameterization } from "../../schema/hyperparameters.ts";
+import { type Parameterization, RULES } from "../../schema/sweep/rules.ts";
 import type { CurvePoint } from "../analysis/types.ts";
+import { parameterizationsOf } from "../database/cells.ts";
 import { rankConfigurations } from "../database/configurations.ts";
 import type { PhaseCurves } from "../database/curves.ts";
 import type { Database } from "../database/open.ts";
 import type { StoredPhase, TakenValue } from "../database/phases.ts";
-import { RULES } from "../parameterization/rules.ts";
 import type { Coordinates } from "../sweep/expand-sweep.ts";
 
 const BEST_SHOWN = 5;
@@ -56,25 +56,20 @@ const SHOWN = new Set(["parameterization", "width", "layers", "sparsity"]);
 export const otherCoordinates = (coordinates: Record<string, unknown>): Record<string, unknown> =>
   Object.fromEntries(Object.entries(coordinates).filter(([name]) => !SHOWN.has(name)));
 
-export function answerSearch(sqlite: Database["sqlite"], phase: StoredPhase): Search[] {
-  return sqlite
-    .prepare<[number], { parameterization: Parameterization }>(
-      "SELECT DISTINCT parameterization FROM cells WHERE phase_id = ? ORDER BY position",
-    )
-    .all(phase.id)
-    .map(({ parameterization }) => {
-      const ranked = rankConfigurations(sqlite, phase.id, parameterization);
-      const finished = ranked.flatMap(({ coordinates, loss }) =>
-        loss === null ? [] : [{ coordinates, loss }],
-      );
-      return {
-        phase: phase.name,
-        title: RULES[parameterization].title,
-        configurations: ranked.length,
-        finished: finished.length,
-        best: finished.slice(0, BEST_SHOWN),
-      };
-    });
+export function answerSearch(db: Database, phase: StoredPhase): Search[] {
+  return parameterizationsOf(db, phase.id).map((parameterization) => {
+    const ranked = rankConfigurations(db, phase.id, parameterization);
+    const finished = ranked.flatMap(({ coordinates, loss }) =>
+      loss === null ? [] : [{ coordinates, loss }],
+    );
+    return {
+      phase: phase.name,
+      title: RULES[parameterization].title,
+      configurations: ranked.length,
+      finished: finished.length,
+      best: finished.slice(0, BEST_SHOWN),
+    };
+  });
 }
 
 /** @param rows the phase's curves as the answer has them */
@@ -119,13 +114,13 @@ export function confirmations(
 
 /** One phase may take several rates for a parameterization: a curve was trained at its own, when 1 is among the multiples. */
 const isAmong = ({ value }: TakenValue, points: readonly CurvePoint[]): boolean =>
-  points.some(({ log2_lr }) => Math.abs(log2_lr - Math.log2(value)) < 1e-9);
+  points.some(({ log2_tuned }) => Math.abs(log2_tuned - Math.log2(value)) < 1e-9);
 
-function measure({ log2_lr, seeds }: CurvePoint, taken: number): ConfirmationPoint {
+function measure({ log2_tuned, seeds }: CurvePoint, taken: number): ConfirmationPoint {
   const diverged = seeds.some((seed) => seed.diverged);
   const losses = seeds.flatMap(({ loss }) => (loss === null ? [] : [loss]));
   return {
-    multiple: Number((2 ** (log2_lr - Math.log2(taken))).toPrecision(6)),
+    multiple: Number((2 ** (log2_tuned - Math.log2(taken))).toPrecision(6)),
     loss: diverged || losses.length === 0 ? null : losses.reduce((a, b) => a + b, 0) / losses.length,
     diverged,
   };

@@ -1,6 +1,9 @@
 /** A recommendation as text, and as PyTorch parameter groups to paste. */
+
+import { isScriptPlan, type Plan, type PlanGroup, ROLES, type ScriptPlan } from "../../schema/wire/plan.ts";
 import { quantity } from "../terminal/format.ts";
 import type { Recommendation } from "./recommend.ts";
+import { resolvedPlanText } from "./resolved-plan-text.ts";
 
 const number = (value: number): string => String(Number(value.toPrecision(5)));
 
@@ -8,39 +11,236 @@ export function recommendationText(r: Recommendation): string {
   const { source, target, optimum } = r;
   const layers = target.layers === source.layers ? "" : `, ${target.layers} layers`;
   return [
-    `${r.title}, width ${target.width}, sparsity ${target.sparsity}${layers}: ${quantity(r.parameters)} parameters, ${quantity(r.nonzero_parameters)} non-zero`,
+    `${r.title}, width ${target.width}, sparsity ${target.sparsity}${layers}${
+      r.parameters === null
+        ? ""
+        : `: ${quantity(r.parameters)} parameters, ${quantity(r.nonzero_parameters!)} non-zero`
+    }`,
     "",
-    `Base learning rate ${number(r.learning_rate)} = 2^${optimum.log2_lr!.toFixed(2)}, 95% interval ${number(r.learning_rate_low)} to ${number(r.learning_rate_high)}`,
+    `Base learning rate ${number(r.learning_rate)} = 2^${optimum.log2_tuned!.toFixed(2)}, 95% interval ${number(r.learning_rate_low)} to ${number(r.learning_rate_high)}`,
     `(the optimum at width ${source.width}, sparsity ${source.sparsity} of sweep ${r.sweep}; every rate below scales with it)`,
     "",
-    r.resolved.text,
+    resolvedPlanText(r.resolved),
     "",
+    ...(r.relative
+      ? [
+          `Init std and the multipliers are times your own at width ${source.width} and sparsity ${source.sparsity}; decay and ε stay your own. Imported results say none of them.`,
+          "",
+        ]
+      : []),
+    ...takenLines(r),
     ...r.verdicts.map((sentence) => `The sweep: ${sentence}`),
     ...r.cautions.map((note) => `Caution: ${note}.`),
     "",
-    pytorchSnippet(r),
+    ...validationLines(r),
+    ...(pytorchSnippet(r) === null ? [] : ["", pytorchSnippet(r)]),
   ].join("\n");
 }
 
-/** Python: groups by tensor group, with AdamW's weight_decay such that lr × weight_decay is the plan's decay per step. */
-export function pytorchSnippet(r: Recommendation): string {
-  const { plan } = r;
-  const rows = plan.groups.map((group) => {
-    const decay = group.decay_per_step / group.learning_rate;
-    const std = group.init_std === null ? "None" : number(group.init_std);
-    return `    ${JSON.stringify(group.name)}: dict(lr=${number(group.learning_rate)}, weight_decay=${number(decay)}, init_std=${std}, density=${group.density}),`;
-  });
-  const { embedding_multiplier, attention_scale, logits_multiplier } = plan.forward;
-  const { beta1, beta2, eps } = plan.optimizer;
+const shown = (value: unknown): string => (typeof value === "number" ? number(value) : String(value));
+
+/** Nothing is carried over in silence. */
+function takenLines({ taken, sweep }: Recommendation): string[] {
+  if (taken.length === 0) return [];
+  const one = ({ name, value, option }: Recommendation["taken"][number]): string =>
+    `${name} ${shown(value)}${option === null ? "" : ` (${option})`}`;
   return [
-    "# PyTorch. Matrices: normal_(0, init_std), then the mask; norm gains: 1. lr is the schedule's peak.",
-    `# Forward: x = ${number(embedding_multiplier)} * embedding(tokens); scores = ${number(attention_scale)} * q @ k.T; logits = ${number(logits_multiplier)} * x @ W_unembedding.T`,
-    "GROUPS = {",
-    ...rows,
-    "}",
-    "optimizer = torch.optim.AdamW(",
-    `    [dict(params=params_of(model, name), lr=g["lr"], weight_decay=g["weight_decay"]) for name, g in GROUPS.items()],`,
-    `    betas=(${beta1}, ${beta2}), eps=${number(eps)},`,
-    ")  # params_of: your model's tensors of that group",
-  ].join("\n");
+    `As in sweep ${sweep}, where no option says otherwise: ${taken
+      .filter(({ option }) => option !== null)
+      .map(one)
+      .join(", ")}; and ${taken
+      .filter(({ option }) => option === null)
+      .map(one)
+      .join(", ")}.`,
+    "",
+  ];
+}
+
+function validationLines(r: Recommendation): string[] {
+  const each = r.flops === null ? "" : `, ${quantity(r.flops)}FLOPs each`;
+  return [
+    `Before you rely on it, ${r.validation.length} runs at the target's size${each}: base learning rates ${r.validation.map(number).join(", ")}.`,
+    "The middle one lowest: the rate has transferred. An outer one lowest: go on to its side.",
+    `In a sweep file: axes: { parameterization: [${r.parameterization}], width: [${r.target.width}], sparsity: [${r.target.sparsity}], layers: [${r.target.layers}], learning_rate: [${r.validation.map(number).join(", ")}] }`,
+  ];
+}
+
+/** Null where numbers are times others: those cannot be pasted. */
+export function pytorchSnippet(r: Recommendation): string | null {
+  if (r.relative) return null;
+  const { plan } = r;
+  const text = isScriptPlan(plan) ? rolesProgram(r, plan) : modelProgram(r, plan);
+  return `${text}\n`;
+}
+
+type Numbers = Pick<PlanGroup, "init_std" | "learning_rate" | "decay_per_step" | "density" | "eps">;
+
+/** AdamW's weight_decay such that lr × weight_decay is the plan's decay per step. */
+const groupLine = (name: string, g: Numbers): string =>
+  `    ${JSON.stringify(name)}: dict(lr=${number(g.learning_rate)}, weight_decay=${number(g.decay_per_step / g.learning_rate)}, eps=${number(g.eps)}, init_std=${g.init_std === null ? "None" : number(g.init_std)}, density=${g.density}),`;
+
+const heading = ({ title, target, sweep }: Recommendation): string =>
+  `# ${title} at width ${target.width}, sparsity ${target.sparsity}: what sweep ${sweep} says. lr is the schedule's peak.`;
+
+/** Masks, initial weights and AdamW's groups, for whatever model's parameters the patterns name. */
+const configure = (betas: readonly number[]): string => `
+def configure(model):
+    """Draws masks and initial weights, and returns the optimizer. Every parameter needs a pattern."""
+    groups = {name: [] for name in GROUPS}
+    for name, parameter in model.named_parameters():
+        group = next(group for pattern, group in PATTERNS.items() if fnmatch(name, pattern))
+        g = GROUPS[group]
+        with torch.no_grad():
+            if g["init_std"] is not None:
+                parameter.normal_(0, g["init_std"])
+            if g["density"] < 1:  # exactly that share of the weights exists, and no other gets a gradient
+                kept = torch.randperm(parameter.numel())[: round(g["density"] * parameter.numel())]
+                mask = torch.zeros(parameter.numel()).index_fill_(0, kept, 1).view_as(parameter)
+                parameter.mul_(mask)
+                parameter.register_hook(lambda gradient, mask=mask: gradient * mask.to(gradient.device))
+        groups[group].append(parameter)
+    return torch.optim.AdamW(
+        [dict(params=p, **{key: GROUPS[name][key] for key in ("lr", "weight_decay", "eps")}) for name, p in groups.items() if p],
+        betas=(${betas.map(number).join(", ")}),
+    )
+`;
+
+/** A whole program, with the model that was tuned, so that it runs as it is; its patterns are what another model changes. */
+function modelProgram(r: Recommendation, plan: Plan): string {
+  const { shape, forward, optimizer, schedule, clip_norm } = plan;
+  const bias = shape.norm === "layernorm";
+  const norm = bias
+    ? `nn.LayerNorm(WIDTH, eps=${number(shape.norm_eps)})`
+    : `nn.RMSNorm(WIDTH, eps=${number(shape.norm_eps)})`;
+  const decay = {
+    linear: `1 - (1 - ${number(schedule.final_fraction)}) * done`,
+    cosine: `${number(schedule.final_fraction)} + (1 - ${number(schedule.final_fraction)}) * (1 + math.cos(math.pi * done)) / 2`,
+    constant: "1.0",
+  }[schedule.decay];
+  return `${heading(r)}
+# Needs PyTorch 2.4 or newer. A model of your own: keep GROUPS and configure, change PATTERNS, and multiply as marked.
+import math
+from fnmatch import fnmatch
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+VOCABULARY, WIDTH, LAYERS, D_HEAD, FFN = ${plan.data.vocab_size}, ${shape.d_model}, ${shape.layers}, ${shape.d_head}, ${shape.d_ffn}
+STEPS, WARMUP, BATCH, LENGTH = ${plan.steps}, ${schedule.warmup_steps}, ${plan.batch_size}, ${shape.sequence_length}
+GROUPS = {
+${plan.groups.map((g) => groupLine(g.name, g)).join("\n")}
+}
+PATTERNS = {
+    "embedding.*": "embedding",
+    "blocks.*.attention_norm.*": "attention_norm",
+    "blocks.*.query.*": "attention_query",
+    "blocks.*.key.*": "attention_key",
+    "blocks.*.value.*": "attention_value",
+    "blocks.*.output.*": "attention_output",
+    "blocks.*.ffn_norm.*": "ffn_norm",
+    "blocks.*.gate.*": "ffn_gate",
+    "blocks.*.up.*": "ffn_up",
+    "blocks.*.down.*": "ffn_down",
+    "final_norm.*": "final_norm",
+    "unembedding.*": "unembedding",
+}
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.attention_norm, self.ffn_norm = ${norm}, ${norm}
+        for name in ("query", "key", "value", "output"):
+            setattr(self, name, nn.Linear(WIDTH, WIDTH, bias=False))
+        self.gate, self.up = nn.Linear(WIDTH, FFN, bias=False), nn.Linear(WIDTH, FFN, bias=False)
+        self.down = nn.Linear(FFN, WIDTH, bias=False)
+
+    def forward(self, x, bias):
+        h = self.attention_norm(x)
+        q, k, v = (
+            part(h).unflatten(-1, (-1, D_HEAD)).transpose(1, 2) for part in (self.query, self.key, self.value)
+        )
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=${number(forward.attention_scale)})  # scale
+        x = x + ${number(forward.residual_multiplier)} * self.output(mixed.transpose(1, 2).flatten(2))  # residual multiplier
+        h = self.ffn_norm(x)
+        return x + ${number(forward.residual_multiplier)} * self.down(F.silu(self.gate(h)) * self.up(h))  # residual multiplier
+
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(VOCABULARY, WIDTH)
+        self.blocks = nn.ModuleList(Block() for _ in range(LAYERS))
+        self.final_norm = ${norm}
+        self.unembedding = nn.Linear(WIDTH, VOCABULARY, bias=False)${
+          shape.tied_embeddings ? "\n        self.unembedding.weight = self.embedding.weight" : ""
+        }
+
+    def forward(self, tokens):  # [batch, length] to logits
+        length = tokens.shape[1]
+        back = torch.arange(length)[:, None] - torch.arange(length)
+        bias = ${shape.positions === "alibi" ? "-slopes(WIDTH // D_HEAD)[:, None, None] * back" : "torch.zeros(length, length)"}
+        bias = bias.masked_fill(back < 0, -math.inf).to(tokens.device)
+        x = ${number(forward.embedding_multiplier)} * self.embedding(tokens)  # embedding multiplier
+        for block in self.blocks:
+            x = block(x, bias)
+        return ${number(forward.logits_multiplier)} * self.unembedding(self.final_norm(x))  # logits multiplier
+
+${
+  shape.positions === "alibi"
+    ? `
+def slopes(heads):
+    """ALiBi's (arXiv 2108.12409)."""
+    power = 1 << (heads.bit_length() - 1)
+    first = [2.0 ** (-8.0 * (i + 1) / power) for i in range(power)]
+    return torch.tensor(first + [2.0 ** (-8.0 * (i + 1) / (2 * power)) for i in range(0, 2 * (heads - power), 2)])
+
+`
+    : ""
+}${configure([optimizer.beta1, optimizer.beta2])}
+
+def factor(step):
+    """Of every peak rate, and so of the decay: step 0 is the first, STEPS - 1 the last."""
+    if step < WARMUP:
+        return (step + 1) / WARMUP
+    start = max(WARMUP, 1)
+    done = (step + 1 - start) / max(1, STEPS - start)
+    return ${decay}
+
+
+if __name__ == "__main__":
+    torch.manual_seed(1)
+    model = Model()
+    optimizer = configure(model)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    for step in range(2):  # yours: range(STEPS), over your data
+        tokens = torch.randint(VOCABULARY, (min(BATCH, 2), min(LENGTH, 32) + 1))
+        loss = F.cross_entropy(model(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten())
+        optimizer.zero_grad()
+        loss.backward()
+${clip_norm === null ? "" : `        nn.utils.clip_grad_norm_(model.parameters(), ${number(clip_norm)})\n`}        optimizer.step()
+        schedule.step()
+        print(f"step {step + 1}: loss {loss.item():.3f}")`;
+}
+
+/** For a script's own model: groups and what to call; which parameter has which role, the script says (docs/own-model.md). */
+function rolesProgram(r: Recommendation, { roles, forward, optimizer }: ScriptPlan): string {
+  return `${heading(r)}
+# Forward: embedding output × ${number(forward.embedding_multiplier)}, blocks × ${number(forward.residual_multiplier)}, attention scores × d_head ** ${number(forward.attention_scale_power)}, logits × ${number(forward.logits_multiplier)}.
+from fnmatch import fnmatch
+
+import torch
+
+GROUPS = {
+${ROLES.map((name) => groupLine(name, roles[name])).join("\n")}
+}
+PATTERNS = {  # of your model's parameters, for instance:
+    "embed.*": "embedding",
+    "head.*": "unembedding",
+    "*.bias": "vector",
+    "*.weight": "hidden",
+}
+
+${configure([optimizer.beta1, optimizer.beta2])}`;
 }

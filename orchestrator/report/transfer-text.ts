@@ -1,21 +1,18 @@
 /** What several optima say together, as text: drift along the other axes, losses side by side, exponents. */
-import type { TakenName } from "../../schema/axes.ts";
-import type { Parameterization } from "../../schema/hyperparameters.ts";
-import { AXIS_COORDINATE, type Axis, samePlaces } from "../analysis/groups.ts";
+import type { TakenName } from "../../schema/sweep/hyperparameters.ts";
+import { type Parameterization, RULES } from "../../schema/sweep/rules.ts";
+import { type Axis, samePlaces } from "../analysis/groups.ts";
+import { signed } from "../analysis/signed.ts";
 import { TUNED } from "../analysis/tuned.ts";
 import type { Drift, Regret } from "../analysis/types.ts";
-import { RULES } from "../parameterization/rules.ts";
-import { fixed, signed } from "../terminal/format.ts";
+import type { ExponentsRow, LevelRow, TransferRow } from "../database/results.ts";
+import { fixed } from "../terminal/format.ts";
 import { type Column, textTable } from "../terminal/table.ts";
-import {
-  type AnswerRow,
-  driftOf,
-  type ExponentsRow,
-  type LevelRow,
-  placeOf,
-  regretOf,
-  type TransferRow,
-} from "./answer.ts";
+import { type AnswerRow, driftOf, lawsOf, placeOf, regretOf, theoryText } from "./answer.ts";
+
+/** A bound from above is rounded up. */
+const atMost = (per_cent: number): string =>
+  `${fixed(Math.ceil(per_cent * (per_cent < 10 ? 100 : 10)) / (per_cent < 10 ? 100 : 10), per_cent < 10 ? 2 : 1)}%`;
 
 const titleOf = ({ parameterization }: { parameterization: string }): string =>
   RULES[parameterization as Parameterization].title;
@@ -36,25 +33,20 @@ function placeColumns<Row>(rows: readonly Row[], placeOf: (row: Row) => Record<s
 
 const parsed = ({ place }: { place: string }) => JSON.parse(place) as Record<string, unknown>;
 
-/** Density has its drift in the table of optima; each other axis a table of its own. */
-export function transferLines(
-  axis: Exclude<Axis, "density">,
-  tuned: TakenName,
-  rows: TransferRow[],
-): string[] {
+/** Density has its drift in the table of optima; each other axis a table of its own, with its exponents below. */
+export function transferLines(axis: Axis, tuned: TakenName, rows: TransferRow[]): string[] {
   if (rows.length === 0) return [];
-  const name = AXIS_COORDINATE[axis] as "width" | "layers";
   const right = { align: "right" as const };
   return [
     "",
-    `Drift across ${axis}, in octaves (95% interval), and the cost of the first ${axis}'s ${TUNED[tuned].short}`,
+    `Drift across ${axis}, in octaves (95% interval), and the cost of the ${TUNED[tuned].short} of the first ${axis}`,
     "",
     textTable<TransferRow>(
       [
         { title: "param.", value: titleOf },
         ...placeColumns(rows, parsed),
-        { title: "from", ...right, value: (t) => String(t[`base_${name}`]) },
-        { title: "to", ...right, value: (t) => String(t[name]) },
+        { title: "from", ...right, value: (t) => String(t.base_value) },
+        { title: "to", ...right, value: (t) => String(t.value) },
         { title: "drift", ...right, value: (t) => driftCell(driftOf(t)) },
         {
           title: "95% interval",
@@ -65,6 +57,28 @@ export function transferLines(
         { title: "verdict", value: (t) => t.verdict },
       ],
       rows,
+    ),
+    ...axisExponentLines(axis, tuned, rows),
+  ];
+}
+
+function axisExponentLines(axis: Axis, tuned: TakenName, rows: TransferRow[]): string[] {
+  const laws = lawsOf(rows);
+  if (laws.length === 0) return [];
+  const right = { align: "right" as const };
+  return [
+    "",
+    `Exponent: log2 ${TUNED[tuned].short}* = a + b · log2 ${axis}`,
+    "",
+    textTable<TransferRow>(
+      [
+        { title: "param.", value: titleOf },
+        ...placeColumns(laws, parsed),
+        { title: "b", ...right, value: (t) => signed(t.exponent!, 2) },
+        { title: "95% interval", ...right, value: (t) => interval(t.exponent_low, t.exponent_high, 2) },
+        { title: "theory", value: (t) => theoryText(t) },
+      ],
+      laws,
     ),
   ];
 }
@@ -164,10 +178,12 @@ export function driftCell(d: Drift): string {
   return "?";
 }
 
-export function regretCell(r: Regret): string {
-  if (r.state === "diverges") return "diverges";
-  if (r.state === "unknown") return "?";
-  const value = r.per_cent.estimate ?? r.per_cent.low;
-  if (value === null) return "?";
-  return `${r.per_cent.estimate === null || r.state === "outside" ? "≥ " : ""}${fixed(value, 1)}%`;
+/** The likeliest loss, and in brackets the most that it may be, at 95%. */
+export function regretCell({ state, per_cent }: Regret): string {
+  if (state === "diverges") return "diverges";
+  const { estimate, low, high_90 } = per_cent;
+  const value = estimate ?? low;
+  if (state === "unknown" || value === null) return "?";
+  if (estimate === null || state === "outside") return `≥ ${fixed(value, 1)}%`;
+  return `${fixed(value, 1)}%${high_90 === null ? "" : ` (≤ ${atMost(high_90)})`}`;
 }

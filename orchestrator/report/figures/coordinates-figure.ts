@@ -3,10 +3,9 @@
  * initial network (dark) to the last update (light). A row of panels per module, a column per parameterization: the paper's
  * figure 5. Flat lines are what a rule that works leaves.
  */
-import { COORDINATE_MODULES, type CoordinateModule } from "../../../schema/coordinates.ts";
-import type { Parameterization } from "../../../schema/hyperparameters.ts";
-import { COORDINATE_AXES, type CoordinateAxis, verdictOf } from "../../analysis/coordinates.ts";
-import { RULES } from "../../parameterization/rules.ts";
+
+import { type Parameterization, RULES } from "../../../schema/sweep/rules.ts";
+import { COORDINATE_AXES, type CoordinateAxis, modulesIn, verdictOf } from "../../analysis/coordinates.ts";
 import type { CoordinateAnswer, CoordinateMean } from "../coordinate-answer.ts";
 import { type FigureOptions, panelTitle } from "./curves-figure.ts";
 import {
@@ -34,7 +33,8 @@ const TITLE = 24;
 const PLOT_HEIGHT = 120;
 const AXIS = 24;
 
-const MODULE_NAMES: Record<CoordinateModule, string> = {
+/** Of the model that ships; a script has names of its own. */
+const MODULE_NAMES: Readonly<Record<string, string>> = {
   embedding: "embedding",
   attention_scores: "attention scores",
   attention: "attention output",
@@ -62,7 +62,7 @@ function coordinatesFigure(
 ): Figure | null {
   const means = check.means.filter((mean) => mean.axis === axis);
   const parameterizations = [...new Set(means.map((mean) => mean.parameterization))];
-  const modules = COORDINATE_MODULES.filter((module) => means.some((mean) => mean.module === module));
+  const modules = modulesIn(means);
   const series = seriesOf(check);
   const columns = Math.min(options.columns, parameterizations.length);
   const plotWidth = Math.min(300, Math.floor((options.width - LEFT - RIGHT - GAP * (columns - 1)) / columns));
@@ -106,7 +106,7 @@ function coordinatesFigure(
       };
       if (column === 0)
         content.push(
-          label(0, 0, MODULE_NAMES[module], {
+          label(0, 0, MODULE_NAMES[module] ?? module, {
             "text-anchor": "middle",
             transform: `translate(40 ${box.y + PLOT_HEIGHT / 2}) rotate(-90)`,
           }),
@@ -152,7 +152,7 @@ function coordinatesFigure(
 interface Place {
   parameterization: Parameterization;
   axis: CoordinateAxis;
-  module: CoordinateModule;
+  module: string;
 }
 
 /** "flat"; empty while runs are to be trained. */

@@ -2,8 +2,7 @@
  * The report as CSV files after RFC 4180, a row per learning rate (curves) or as the views of the same names have them.
  * Numbers are written so that reading them gives the same double; what is unknown is an empty field.
  */
-import { getViewConfig, type SQLiteView } from "drizzle-orm/sqlite-core";
-import { exponents, level, optima, transfer } from "../../../schema/tables.ts";
+import { VIEW_COLUMNS } from "../../database/results.ts";
 import type { FigureCurve, FigureData, FigurePoint } from "./data.ts";
 
 type Value = string | number | null;
@@ -27,14 +26,12 @@ export function csvFiles({ answer, phases, optima: optimaRows }: FigureData): Cs
   const points = curves.flatMap((curve) => curve.points.map((p) => withOthers(pointRow(answer, curve, p))));
   return [
     { name: "curves.csv", content: csv(points) },
-    { name: "optima.csv", content: csv(optimaRows.map(withOthers), columnsOf(optima)) },
-    { name: "transfer.csv", content: csv(answer.transfer.map(withOthers), columnsOf(transfer)) },
-    { name: "exponents.csv", content: csv(answer.exponents, columnsOf(exponents)) },
-    { name: "level.csv", content: csv(answer.level.map(withOthers), columnsOf(level)) },
+    { name: "optima.csv", content: csv(optimaRows.map(withOthers), VIEW_COLUMNS.optima) },
+    { name: "transfer.csv", content: csv(answer.transfer.map(withOthers), VIEW_COLUMNS.transfer) },
+    { name: "exponents.csv", content: csv(answer.exponents, VIEW_COLUMNS.exponents) },
+    { name: "level.csv", content: csv(answer.level.map(withOthers), VIEW_COLUMNS.level) },
   ];
 }
-
-const columnsOf = (view: SQLiteView): string[] => Object.keys(getViewConfig(view).selectedFields);
 
 const pointRow = ({ progress }: FigureData["answer"], curve: FigureCurve, p: FigurePoint) => ({
   sweep: progress.sweep,
@@ -44,7 +41,7 @@ const pointRow = ({ progress }: FigureData["answer"], curve: FigureCurve, p: Fig
   layers: curve.layers,
   sparsity: curve.sparsity,
   density: 1 - curve.sparsity,
-  log2_lr: curve.tuned === "learning_rate" ? p.log2_lr : null,
+  log2_lr: curve.tuned === "learning_rate" ? p.log2_tuned : null,
   finished: p.finished,
   diverged: p.diverged,
   missing: p.missing,
@@ -53,7 +50,7 @@ const pointRow = ({ progress }: FigureData["answer"], curve: FigureCurve, p: Fig
   max_loss: p.high,
   sd_loss: p.sd,
   tuned: curve.tuned,
-  log2_tuned: p.log2_lr,
+  log2_tuned: p.log2_tuned,
   curve: curve.curve,
 });
 
@@ -75,8 +72,15 @@ export function csv(rows: CsvRow[], heading: string[] = []): string {
     .join("");
 }
 
-/** Quoted only where it has to be; null is an empty field. */
+/** Spreadsheets take a text that begins like this for a formula, and run it. */
+const FORMULA = /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/;
+/** Also as a text; Inf is how the database's infinity is written. */
+const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+|inf)(?:e[+-]?\d+)?$/i;
+
+/** Quoted only where it has to be; null is an empty field. A text that a spreadsheet would run gets an apostrophe before it. */
 export function csvField(value: unknown): string {
-  const written = value === null ? "" : String(value);
+  const text = value === null ? "" : String(value);
+  const isRun = typeof value !== "number" && FORMULA.test(text) && !NUMBER.test(text);
+  const written = isRun ? `'${text}` : text;
   return /[",\r\n]/.test(written) ? `"${written.replaceAll('"', '""')}"` : written;
 }

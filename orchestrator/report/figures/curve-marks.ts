@@ -5,7 +5,7 @@ import type { Optimum } from "../../analysis/types.ts";
 import type { FigureCurve, FigurePoint } from "./data.ts";
 import type { Panel } from "./facets.ts";
 import { arrow, type Box, line, type linear, path } from "./frame.ts";
-import { decimal, sparsityLabel } from "./labels.ts";
+import { decimal, sparsityLabel, widthWords } from "./labels.ts";
 import { element, type Markup, text } from "./markup.ts";
 import { marker } from "./theme.ts";
 
@@ -24,12 +24,15 @@ export const isAbove = (point: FigurePoint, losses: [number, number] | null): bo
 
 /** The optimum of the panel's first curve, the one that the others' drift is measured from. */
 export function baseLine(panel: Panel, box: Box, { x }: Scales): Markup[] {
-  const { log2_lr, log2_lr_low, log2_lr_high } = panel.curves[0]!.optimum;
-  if (log2_lr === null || log2_lr_low === null || log2_lr_high === null) return [];
-  const [from, to] = [x(log2_lr_low), x(log2_lr_high)];
+  const { log2_tuned, log2_tuned_low, log2_tuned_high } = panel.curves[0]!.optimum;
+  if (log2_tuned === null || log2_tuned_low === null || log2_tuned_high === null) return [];
+  const [from, to] = [x(log2_tuned_low), x(log2_tuned_high)];
   return [
     element("rect", { x: from, y: box.y, width: to - from, height: box.height, class: "base-spread" }),
-    line(x(log2_lr), box.y, x(log2_lr), box.y + box.height, { class: "base", "data-base-log2-lr": log2_lr }),
+    line(x(log2_tuned), box.y, x(log2_tuned), box.y + box.height, {
+      class: "base",
+      "data-base-log2-lr": log2_tuned,
+    }),
   ];
 }
 
@@ -41,13 +44,13 @@ const isStable = (point: FigurePoint): point is Trained => point.mean !== null &
 export function spreadAndLine({ points }: FigureCurve, { x, y }: Scales): Markup[] {
   const spread = area<FigurePoint>()
     .defined(isStable)
-    .x((p) => x(p.log2_lr))
+    .x((p) => x(p.log2_tuned))
     .y0((p) => y(p.low!))
     .y1((p) => y(p.high!))
     .digits(2)(points);
   const joined = lineShape<FigurePoint>()
     .defined(isStable)
-    .x((p) => x(p.log2_lr))
+    .x((p) => x(p.log2_tuned))
     .y((p) => y(p.mean!))
     .digits(2)(points);
   const several = points.some((p) => p.finished > 1);
@@ -57,26 +60,32 @@ export function spreadAndLine({ points }: FigureCurve, { x, y }: Scales): Markup
   ];
 }
 
+/** The address of what a point stands for: the runs of a curve at one value. */
+export type LinkOf = (curve: FigureCurve, point: FigurePoint) => string;
+
 /** Every mean on the axis: filled where stable, open where a seed diverged. */
 export function points(
   curve: FigureCurve,
   series: number,
   losses: [number, number] | null,
   { x, y }: Scales,
+  linkOf?: LinkOf,
 ): Markup[] {
   return curve.points.flatMap((p) => {
     if (p.mean === null || isAbove(p, losses)) return [];
-    return element(
+    const mark = element(
       "path",
       {
         d: marker(series, 32),
-        transform: `translate(${x(p.log2_lr).toFixed(2)} ${y(p.mean).toFixed(2)})`,
+        transform: `translate(${x(p.log2_tuned).toFixed(2)} ${y(p.mean).toFixed(2)})`,
         class: p.diverged > 0 ? "open" : "mark edge",
-        "data-log2-lr": p.log2_lr,
+        "data-log2-lr": p.log2_tuned,
         "data-loss": p.mean,
       },
       element("title", {}, text(describePoint(curve, p))),
     );
+    // The map and the list of runs lead there by keyboard.
+    return linkOf === undefined ? mark : element("a", { href: linkOf(curve, p), tabindex: "-1" }, mark);
   });
 }
 
@@ -94,11 +103,11 @@ export function marksAbove(
   return curve.points.flatMap((p) => {
     const above = isAbove(p, losses);
     if (p.diverged === 0 && !above) return [];
-    const at = x(p.log2_lr);
+    const at = x(p.log2_tuned);
     const data =
       p.diverged > 0
-        ? { "data-diverged-log2-lr": p.log2_lr, "data-diverged": p.diverged }
-        : { "data-above-log2-lr": p.log2_lr };
+        ? { "data-diverged-log2-lr": p.log2_tuned, "data-diverged": p.diverged }
+        : { "data-above-log2-lr": p.log2_tuned };
     return element(
       "path",
       {
@@ -122,7 +131,7 @@ export const cross = (x: number, y: number): string => {
 
 function describePoint({ title, width, sparsity, tuned }: FigureCurve, p: FigurePoint): string {
   const parts = [
-    `${title}, width ${width}, sparsity ${sparsityLabel(sparsity)}, log₂ ${TUNED[tuned].short} ${decimal(p.log2_lr, 2)}:`,
+    `${title}${widthWords(width)}, sparsity ${sparsityLabel(sparsity)}, log₂ ${TUNED[tuned].short} ${decimal(p.log2_tuned, 2)}:`,
   ];
   if (p.mean !== null && p.low !== null && p.high !== null) {
     const spread =
@@ -139,17 +148,17 @@ function describePoint({ title, width, sparsity, tuned }: FigureCurve, p: Figure
  * between two bounds, as a bar) and never as a point.
  */
 export function optimumMark(optimum: Optimum, series: number, box: Box, { x, y }: Scales): Markup[] {
-  const { flag, log2_lr, log2_lr_low: low, log2_lr_high: high, loss, grid_loss } = optimum;
-  if (log2_lr !== null && low !== null && high !== null && loss !== null) {
+  const { flag, log2_tuned, log2_tuned_low: low, log2_tuned_high: high, loss, grid_loss } = optimum;
+  if (log2_tuned !== null && low !== null && high !== null && loss !== null) {
     const at = y(loss);
     const bar = `M${x(low).toFixed(2)},${at.toFixed(2)}H${x(high).toFixed(2)}${caps([x(low), x(high)], at, 6)}`;
     return [
       path(bar, { class: "halo" }),
       path(bar, { class: "interval" }),
       path(marker(series, 70), {
-        transform: `translate(${x(log2_lr).toFixed(2)} ${at.toFixed(2)})`,
+        transform: `translate(${x(log2_tuned).toFixed(2)} ${at.toFixed(2)})`,
         class: "mark edge",
-        "data-optimum": log2_lr,
+        "data-optimum": log2_tuned,
         "data-low": low,
         "data-high": high,
         "data-loss": loss,

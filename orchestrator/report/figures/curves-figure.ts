@@ -12,6 +12,7 @@ import {
   caps,
   cross,
   isAbove,
+  type LinkOf,
   marksAbove,
   optimumMark,
   points,
@@ -48,6 +49,8 @@ export interface FigureOptions {
   width: number;
   /** Panels side by side at most. */
   columns: number;
+  /** Where a click on a point leads; a figure in a file leads nowhere. */
+  linkOf?: LinkOf | undefined;
 }
 
 const LEFT = 58;
@@ -108,7 +111,15 @@ export function curvesFigure(facets: Facets, options: FigureOptions): Figure | n
       };
       const id = `${options.id}-${r}-${i}`;
       content.push(
-        drawPanel(panel, box, scales, { facets, leaving, strip, id, labelled: column === 0, losses }),
+        drawPanel(panel, box, scales, {
+          facets,
+          leaving,
+          strip,
+          id,
+          labelled: column === 0,
+          losses,
+          linkOf: options.linkOf,
+        }),
       );
     });
     y += TITLE + strip + plotHeight + AXIS;
@@ -117,7 +128,7 @@ export function curvesFigure(facets: Facets, options: FigureOptions): Figure | n
     label(LEFT + (width - LEFT - RIGHT) / 2, y + 14, `log₂ ${TUNED[facets.tuned].long}`, {
       "text-anchor": "middle",
     }),
-    label(0, 0, "validation loss (nats per token)", {
+    label(0, 0, `validation loss${facets.unit}`, {
       "text-anchor": "middle",
       transform: `translate(15 ${(plotsTop + y) / 2}) rotate(-90)`,
     }),
@@ -138,6 +149,7 @@ export function curvesFigure(facets: Facets, options: FigureOptions): Figure | n
       title: `Validation loss against ${TUNED[facets.tuned].long}`,
       description: describe(facets),
       series: facets.lines.values.length,
+      isLinked: options.linkOf !== undefined,
     },
     content,
   );
@@ -148,7 +160,7 @@ const describe = (facets: Facets): string =>
 
 /** Half an octave beyond the rates tried. */
 function rateDomain(curves: FigureCurve[]): [number, number] {
-  const rates = curves.flatMap((c) => c.points.map((p) => p.log2_lr));
+  const rates = curves.flatMap((c) => c.points.map((p) => p.log2_tuned));
   return [Math.min(...rates) - 0.5, Math.max(...rates) + 0.5];
 }
 
@@ -177,10 +189,11 @@ interface PanelContext {
   id: string;
   labelled: boolean;
   losses: [number, number] | null;
+  linkOf: LinkOf | undefined;
 }
 
 function drawPanel(panel: Panel, box: Box, scales: Scales, context: PanelContext): Markup {
-  const { facets, leaving, strip, id, labelled, losses } = context;
+  const { facets, leaving, strip, id, labelled, losses, linkOf } = context;
   const n = facets.lines.values.length;
   const index = (curve: FigureCurve) => lineOf(facets, curve);
   const yTicks =
@@ -212,7 +225,7 @@ function drawPanel(panel: Panel, box: Box, scales: Scales, context: PanelContext
     panel.curves.map((curve) =>
       series(
         curve,
-        ...points(curve, index(curve), losses, scales),
+        ...points(curve, index(curve), losses, scales, linkOf),
         ...marksAbove(curve, leaving.length - 1 - leaving.indexOf(index(curve)), losses, scales),
       ),
     ),
@@ -245,7 +258,7 @@ function keyOf(facets: Facets, curves: FigureCurve[], at: { x: number; y: number
   const entries: (LegendEntry & { shown: boolean })[] = [
     {
       name: "optimum, 95% interval",
-      shown: flagged((o) => o.log2_lr !== null),
+      shown: flagged((o) => o.log2_tuned !== null),
       glyph: group(
         { class: "key" },
         path(`M-11,0H11${caps([-11, 11], 0, 6)}`, { class: "key", "stroke-width": "2.4" }),
@@ -254,12 +267,14 @@ function keyOf(facets: Facets, curves: FigureCurve[], at: { x: number; y: number
     },
     {
       name: "bound only",
-      shown: flagged((o) => o.log2_lr === null && (o.log2_lr_low === null) !== (o.log2_lr_high === null)),
+      shown: flagged(
+        (o) => o.log2_tuned === null && (o.log2_tuned_low === null) !== (o.log2_tuned_high === null),
+      ),
       glyph: arrow([-9, 0], [11, 0], { class: "key", "stroke-width": "2.4" }),
     },
     {
       name: "between bounds",
-      shown: flagged((o) => o.log2_lr === null && o.log2_lr_low !== null && o.log2_lr_high !== null),
+      shown: flagged((o) => o.log2_tuned === null && o.log2_tuned_low !== null && o.log2_tuned_high !== null),
       glyph: path(`M-11,0H11${caps([-11, 11], 0, 6)}`, {
         class: "key",
         "stroke-width": "2.4",
@@ -274,7 +289,7 @@ function keyOf(facets: Facets, curves: FigureCurve[], at: { x: number; y: number
             ? "optimum at sparsity 0"
             : "optimum of the least sparse",
       shown: facets.rows.some((r) =>
-        r.panels.some((p) => p !== null && p.curves[0]!.optimum.log2_lr !== null),
+        r.panels.some((p) => p !== null && p.curves[0]!.optimum.log2_tuned !== null),
       ),
       glyph: group(
         {},

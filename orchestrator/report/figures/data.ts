@@ -2,16 +2,18 @@
  * What the figures show, as plain data: the answer, and under each of its rows the curve that it summarizes. Nothing after
  * this file reads the database.
  */
-import { eq } from "drizzle-orm";
-import type { TakenName } from "../../../schema/axes.ts";
-import { optima } from "../../../schema/tables.ts";
+import type { TakenName } from "../../../schema/sweep/hyperparameters.ts";
 import type { CurvePoint } from "../../analysis/types.ts";
 import { readCurves } from "../../database/curves.ts";
 import type { Database } from "../../database/open.ts";
-import { type Answer, type AnswerRow, type LevelRow, readAnswer } from "../answer.ts";
+import { readPhases } from "../../database/phases.ts";
+import { type LevelRow, type OptimaRow, optimaRows } from "../../database/results.ts";
+import { type Answer, type AnswerRow, readAnswer } from "../answer.ts";
+import { readTrained, type Trained } from "../trained.ts";
+import { lossUnit } from "./labels.ts";
 
 export interface FigurePoint {
-  log2_lr: number;
+  log2_tuned: number;
   /** Mean validation loss of the seeds that finished, nats per token, and their spread; null when none did. */
   mean: number | null;
   low: number | null;
@@ -34,59 +36,60 @@ export interface FigureCurve extends AnswerRow {
 export interface FigurePhase {
   name: string;
   tuned: TakenName;
+  /** Of the losses, such as " (nats per token)"; empty where only somebody's own script knows. */
+  unit: string;
   curves: FigureCurve[];
 }
 
 export interface FigureData {
   answer: Answer;
   /** The view's rows, in the order of the answer's. */
-  optima: (typeof optima.$inferSelect)[];
+  optima: OptimaRow[];
   phases: FigurePhase[];
+  trained: Trained[];
 }
 
 /** @throws MusweepError when there is no such sweep */
 export function readFigureData(db: Database, sweep: string): FigureData {
   // One transaction: a result that arrives in between would make a figure contradict its own table.
-  return db.sqlite.transaction(() => {
+  return db.snapshot(() => {
     const answer = readAnswer(db, sweep);
-    const phases = db.sqlite
-      .prepare<[string], { id: number; name: string; tuned: TakenName }>(
-        "SELECT p.id, p.name, p.tuned FROM phases p JOIN sweeps s ON s.id = p.sweep_id WHERE s.name = ? ORDER BY p.position",
-      )
-      .all(sweep)
-      .map(({ id, name, tuned }) => {
-        const curves = readCurves(db.sqlite, id);
-        const levels = new Map(answer.level.filter((l) => l.phase === name).map((l) => [l.curve, l]));
-        const rows = answer.rows.filter((row) => row.phase === name);
-        return {
-          name,
-          tuned,
-          curves: rows.map((row) => ({
-            ...row,
-            points: curves
-              .get(row.curve)!
-              .input.points.map(summarize)
-              .sort((a, b) => a.log2_lr - b.log2_lr),
-            level: levels.get(row.curve) ?? null,
-          })),
-        };
-      });
+    const phases = readPhases(db, answer.progress.id).map(({ id, name, tuned, definition }) => {
+      const curves = readCurves(db, id);
+      const levels = new Map(answer.level.filter((l) => l.phase === name).map((l) => [l.curve, l]));
+      const rows = answer.rows.filter((row) => row.phase === name);
+      return {
+        name,
+        tuned,
+        unit: lossUnit({
+          isKnown: definition.phase.script === undefined && definition.imported === undefined,
+        }),
+        curves: rows.map((row) => ({
+          ...row,
+          points: curves
+            .get(row.curve)!
+            .input.points.map(summarize)
+            .sort((a, b) => a.log2_tuned - b.log2_tuned),
+          level: levels.get(row.curve) ?? null,
+        })),
+      };
+    });
     const position = new Map(answer.rows.map((row, i) => [`${row.phase} ${row.curve}`, i]));
-    const rows = db.orm.select().from(optima).where(eq(optima.sweep, sweep)).all();
-    const placed = rows.flatMap((row) => {
+    const placed = optimaRows(db, sweep).flatMap((row) => {
       const i = position.get(`${row.phase} ${row.curve}`);
       return i === undefined ? [] : [{ row, i }];
     });
-    return { answer, phases, optima: placed.sort((a, b) => a.i - b.i).map(({ row }) => row) };
-  })();
+    const optima = placed.sort((a, b) => a.i - b.i).map(({ row }) => row);
+    return { answer, phases, optima, trained: readTrained(db, answer) };
+  });
 }
 
-function summarize({ log2_lr, seeds, missing }: CurvePoint): FigurePoint {
+function summarize({ log2_tuned, seeds, missing }: CurvePoint): FigurePoint {
   const losses = seeds.flatMap(({ loss }) => (loss === null ? [] : [loss]));
   const n = losses.length;
   const mean = n > 0 ? losses.reduce((sum, loss) => sum + loss, 0) / n : null;
   return {
-    log2_lr,
+    log2_tuned,
     mean,
     low: n > 0 ? Math.min(...losses) : null,
     high: n > 0 ? Math.max(...losses) : null,

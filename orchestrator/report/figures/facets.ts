@@ -3,8 +3,8 @@
  * sparsity, or per width; parameterizations stand side by side, the rest (width, init_std, …) makes rows. What follows from
  * parameterization and line alone, such as the width in an iso-parameter sweep, needs no row and goes into the names.
  */
-import type { TakenName } from "../../../schema/axes.ts";
-import { AXIS_COORDINATE, follows, freeCoordinates, groupsAlong } from "../../analysis/groups.ts";
+import type { TakenName } from "../../../schema/sweep/hyperparameters.ts";
+import { coordinateOf, follows, freeCoordinates, groupsAlong } from "../../analysis/groups.ts";
 import { placeOf } from "../answer.ts";
 import type { FigureCurve, FigurePhase } from "./data.ts";
 import { coordinateLabel, sparsityLabel } from "./labels.ts";
@@ -38,6 +38,8 @@ export interface Facets {
   phase: string;
   /** What the curves are over. */
   tuned: TakenName;
+  /** Of the losses, in brackets; empty where it is not known. */
+  unit: string;
   lines: Lines;
   /** Every sparsity of the phase, rising, and their names. */
   sparsities: number[];
@@ -66,10 +68,10 @@ export function widthFacets(phase: FigurePhase): Facets | null {
 }
 
 export function facetsOf(
-  { name, tuned, curves }: FigurePhase,
+  { name, tuned, unit, curves }: FigurePhase,
   axis: "density" | "width" = "density",
 ): Facets {
-  const own = AXIS_COORDINATE[axis] as Lines["name"];
+  const own = coordinateOf(axis) as Lines["name"];
   const distinct = (of: Lines["name"]): number[] =>
     [...new Set(curves.map((c) => c[of]))].sort((a, b) => a - b);
   const sparsities = distinct("sparsity");
@@ -114,6 +116,7 @@ export function facetsOf(
   return {
     phase: name,
     tuned,
+    unit,
     lines,
     sparsities,
     sparsityLabels: own === "sparsity" ? lines.labels : sparsities.map(sparsityLabel),

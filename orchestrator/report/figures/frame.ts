@@ -137,10 +137,14 @@ export function legend(
   return { markup, height: y - at.y };
 }
 
-/** @param id unique in its page @param description for those who do not see the picture */
+/**
+ * @param id unique in its page
+ * @param description for those who do not see the picture
+ * @param isLinked whether marks are links: what is a picture to assistive technology cannot hold any
+ */
 export function figure(
   size: { width: number; height: number },
-  about: { id: string; title: string; description: string; series: number },
+  about: { id: string; title: string; description: string; series: number; isLinked?: boolean },
   content: Markup[],
 ): Figure {
   const { width, height } = size;
@@ -153,7 +157,7 @@ export function figure(
       height,
       viewBox: `0 0 ${Math.ceil(width)} ${Math.ceil(height)}`,
       class: "fig",
-      role: "img",
+      role: about.isLinked ? "group" : "img",
       "aria-labelledby": `${id}-title ${id}-description`,
     },
     element("title", { id: `${id}-title` }, text(title)),

@@ -2,15 +2,19 @@
  * The report as one HTML file: sentences, figures, tables. Nothing is fetched, nothing runs; it follows the reader's choice of
  * light or dark, narrow screens get the figures with their panels below one another, and paper gets the light colours.
  */
+import { lineSentence } from "../../analysis/coordinate-lines.ts";
 import { unfinished } from "../../database/progress.ts";
 import { plural } from "../../terminal/format.ts";
-import { type Answer, sayings } from "../answer.ts";
-import { BLIND_SPOTS, lineSentence } from "../coordinate-text.ts";
+import { type Answer, axesBesideDensity, sayings } from "../answer.ts";
+import { BLIND_SPOTS } from "../coordinate-text.ts";
+import type { Trained } from "../trained.ts";
 import { checkFigures, seriesOf } from "./coordinates-figure.ts";
+import type { LinkOf } from "./curve-marks.ts";
 import type { FigureData } from "./data.ts";
 import { element, type Markup, ownMarkup, text } from "./markup.ts";
 import { type DrawnPhase, drawnPhases, leftOut, type NamedFigure, PAGE } from "./report-figures.ts";
 import {
+  axisExponentsTable,
   exponentsTable,
   levelTable,
   optimumTable,
@@ -64,12 +68,13 @@ export function htmlReport(data: FigureData): string {
         checks(data.answer),
         phases.length === 0 ? [] : verdicts(data.answer),
         phases.flatMap((phase, i) => section(phase, data.answer, i, phases.length > 1)),
+        trained(data.trained),
         failures(data.answer),
         element(
           "footer",
           {},
           text(
-            "Learning rates are base rates, before the parameterization's multipliers; differences are octaves (factors of 2). Losses are nats per token. A bound is not an estimate: the optimum lies beyond it. Diverged runs are results and are shown.",
+            `Learning rates are base rates, before the parameterization's multipliers; differences are octaves (factors of 2). ${lossText(phases.map(({ phase }) => phase.unit))}A bound is not an estimate: the optimum lies beyond it. Diverged runs are results and are shown.`,
           ),
         ),
       ),
@@ -77,6 +82,25 @@ export function htmlReport(data: FigureData): string {
   );
   return `<!DOCTYPE html>\n${page}\n`;
 }
+
+/** Who has only this page knows by it what the numbers are of. */
+export const trained = (lists: readonly Trained[]): Markup[] => [
+  element("h2", { id: "trained" }, text("What was trained")),
+  ...lists.flatMap(({ phase, facts }) => [
+    ...(phase === null ? [] : [element("h3", {}, text(`Phase ${phase}`))]),
+    element(
+      "dl",
+      { class: "trained" },
+      facts.flatMap(({ name, value }) =>
+        element("div", {}, element("dt", {}, text(name)), element("dd", {}, text(value))),
+      ),
+    ),
+  ]),
+];
+
+/** What all losses are in, where that is known. */
+const lossText = (units: readonly string[]): string =>
+  units.includes("") ? "" : "Losses are nats per token. ";
 
 function summary({ progress }: Answer): Markup {
   const { by_state: states } = progress;
@@ -132,14 +156,13 @@ function section(drawn: DrawnPhase, answer: Answer, i: number, named: boolean): 
   const tables = [
     optimumTable(id("optima"), facets, phase.curves),
     regretTable(id("regret"), facets),
-    ...(["width", "layers"] as const).map((axis) =>
-      transferTable(
-        id(axis),
-        axis,
-        answer.transfer.filter((t) => t.phase === phase.name && t.axis === axis),
-        facets,
-      ),
-    ),
+    ...axesBesideDensity(answer.transfer, phase.name).flatMap((axis, j) => {
+      const rows = answer.transfer.filter((t) => t.phase === phase.name && t.axis === axis);
+      return [
+        transferTable(id(`axis-${j}`), axis, rows, facets),
+        axisExponentsTable(id(`axis-${j}-exponents`), axis, rows, facets),
+      ];
+    }),
     exponentsTable(
       id("exponents"),
       answer.exponents.filter((e) => e.phase === phase.name),
@@ -176,16 +199,21 @@ function checks({ checks }: Answer): Markup[] {
 }
 
 /** For wide and for narrow screens; the style sheet shows one of them. */
-export function drawTwice({ caption, draw }: NamedFigure, id: string): Markup[] {
-  const wide = draw({ id, ...PAGE });
-  const narrow = draw({ id: `${id}-narrow`, ...NARROW });
+export function drawTwice({ caption, draw }: NamedFigure, id: string, linkOf?: LinkOf): Markup[] {
+  const wide = draw({ id, ...PAGE, linkOf });
+  const narrow = draw({ id: `${id}-narrow`, ...NARROW, linkOf });
   if (wide === null || narrow === null) return [];
   return [
     element(
       "figure",
       {},
       element("div", { class: "scroll wide" }, wide.svg),
-      element("div", { class: "scroll narrow" }, narrow.svg),
+      // One that is wider than its page can be scrolled by keyboard.
+      element(
+        "div",
+        { class: "scroll narrow", tabindex: narrow.width > NARROW.width ? 0 : null },
+        narrow.svg,
+      ),
       element("figcaption", {}, text(caption)),
     ),
   ];
@@ -222,6 +250,10 @@ h2 { font-size: 18px; margin: 32px 0 8px; }
 .verdicts li { margin: 4px 0; max-width: 90ch; }
 figure { margin: 0 0 28px; }
 figcaption { font-size: 13px; max-width: 90ch; margin-top: 4px; }
+.trained { margin: 8px 0; display: grid; gap: 4px; max-width: 90ch; }
+.trained div { display: grid; grid-template-columns: 12ch 1fr; gap: 12px; }
+.trained dt { color: var(--muted); }
+.trained dd { margin: 0; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; }
 .scroll:focus-visible { outline: 2px solid var(--edge); outline-offset: 2px; }
 svg { display: block; }

@@ -23,7 +23,7 @@ import {
   octaveTicks,
   path,
 } from "./frame.ts";
-import { coordinateLabel, decimal, sparsityLabel } from "./labels.ts";
+import { coordinateLabel, decimal, sparsityLabel, widthWords } from "./labels.ts";
 import { element, type Markup, text } from "./markup.ts";
 import { marker, parameterizationClass, sparsityClass } from "./theme.ts";
 
@@ -149,7 +149,7 @@ function draw(layout: Layout, options: FigureOptions): Figure | null {
   const { panels, xOf } = layout;
   const curves = panels.flatMap((panel) => panel.series.flatMap((s) => s.curves));
   const known = curves
-    .flatMap(({ optimum: o }) => [o.log2_lr, o.log2_lr_low, o.log2_lr_high])
+    .flatMap(({ optimum: o }) => [o.log2_tuned, o.log2_tuned_low, o.log2_tuned_high])
     .filter((v) => v !== null);
   if (known.length === 0) return null;
   const columns = Math.min(options.columns, panels.length, 3);
@@ -264,15 +264,15 @@ function thinned(values: number[], x: Scale): number[] {
 }
 
 const isBound = (o: Optimum): boolean =>
-  o.log2_lr === null && (o.log2_lr_low !== null || o.log2_lr_high !== null);
+  o.log2_tuned === null && (o.log2_tuned_low !== null || o.log2_tuned_high !== null);
 
 function drawSeries(series: Series, x: (curve: FigureCurve) => number, y: Scale, box: Box): Markup {
   const curves = [...series.curves].sort((a, b) => x(a) - x(b));
   const joins: Markup[] = [];
   for (let i = 1; i < curves.length; i++) {
     const [a, b] = [curves[i - 1]!, curves[i]!];
-    if (a.optimum.log2_lr === null || b.optimum.log2_lr === null) continue;
-    joins.push(line(x(a), y(a.optimum.log2_lr), x(b), y(b.optimum.log2_lr), { class: "line" }));
+    if (a.optimum.log2_tuned === null || b.optimum.log2_tuned === null) continue;
+    joins.push(line(x(a), y(a.optimum.log2_tuned), x(b), y(b.optimum.log2_tuned), { class: "line" }));
   }
   return group(
     { class: series.class },
@@ -282,23 +282,23 @@ function drawSeries(series: Series, x: (curve: FigureCurve) => number, y: Scale,
 }
 
 function optimumBar(curve: FigureCurve, index: number, x: number, y: Scale, box: Box): Markup[] {
-  const { flag, log2_lr, log2_lr_low: low, log2_lr_high: high } = curve.optimum;
+  const { flag, log2_tuned, log2_tuned_low: low, log2_tuned_high: high } = curve.optimum;
   const bar = (a: number, b: number): string =>
     `M${x.toFixed(2)},${y(a).toFixed(2)}V${y(b).toFixed(2)}${[a, b]
       .map((v) => `M${(x - 5).toFixed(2)},${y(v).toFixed(2)}H${(x + 5).toFixed(2)}`)
       .join("")}`;
-  if (log2_lr !== null && low !== null && high !== null) {
-    const words = `${curve.title}, width ${curve.width}, sparsity ${sparsityLabel(curve.sparsity)}: ${decimal(log2_lr, 2)} (${decimal(low, 2)} to ${decimal(high, 2)})`;
+  if (log2_tuned !== null && low !== null && high !== null) {
+    const words = `${curve.title}${widthWords(curve.width)}, sparsity ${sparsityLabel(curve.sparsity)}: ${decimal(log2_tuned, 2)} (${decimal(low, 2)} to ${decimal(high, 2)})`;
     return [
       path(bar(low, high), { class: "interval" }),
       element(
         "path",
         {
           d: marker(index, 46),
-          transform: `translate(${x.toFixed(2)} ${y(log2_lr).toFixed(2)})`,
+          transform: `translate(${x.toFixed(2)} ${y(log2_tuned).toFixed(2)})`,
           class: "mark edge",
           "data-curve": curve.curve,
-          "data-optimum": log2_lr,
+          "data-optimum": log2_tuned,
           "data-low": low,
           "data-high": high,
         },

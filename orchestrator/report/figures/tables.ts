@@ -1,12 +1,14 @@
 /** The report's tables in HTML: what the figures show, as numbers with their intervals. A bound always says that it is one. */
-import type { Parameterization } from "../../../schema/hyperparameters.ts";
+
+import { type Parameterization, RULES } from "../../../schema/sweep/rules.ts";
+import { placeName } from "../../analysis/coordinate-lines.ts";
 import { verdictOf } from "../../analysis/coordinates.ts";
-import { AXIS_COORDINATE, type Axis } from "../../analysis/groups.ts";
+import { explainFlag } from "../../analysis/flags.ts";
+import type { Axis } from "../../analysis/groups.ts";
 import { TUNED } from "../../analysis/tuned.ts";
 import type { Bounded, Regret } from "../../analysis/types.ts";
-import { placeName } from "../../database/coordinates.ts";
-import { RULES } from "../../parameterization/rules.ts";
-import { driftOf, type ExponentsRow, explainFlag, regretOf, type TransferRow } from "../answer.ts";
+import type { ExponentsRow, LevelRow, TransferRow } from "../../database/results.ts";
+import { driftOf, lawsOf, regretOf, theoryText } from "../answer.ts";
 import type { CoordinateAnswer } from "../coordinate-answer.ts";
 import { allowedCell, JUDGED, type SlopeRow, slopeCell, slopeRows } from "../coordinate-text.ts";
 import type { FigureCurve } from "./data.ts";
@@ -80,9 +82,9 @@ const withInterval = (value: Bounded, write: (v: number) => string): string => {
 };
 
 const rate = (o: FigureCurve["optimum"]): Bounded => ({
-  estimate: o.log2_lr,
-  low: o.log2_lr_low,
-  high: o.log2_lr_high,
+  estimate: o.log2_tuned,
+  low: o.log2_tuned_low,
+  high: o.log2_tuned_high,
 });
 
 function regretText(regret: Regret | null): string {
@@ -131,9 +133,9 @@ export function optimumTable(id: string, facets: Facets, curves: FigureCurve[]):
         data: ({ curve, optimum: o }) => ({
           "data-curve": curve,
           "data-flag": o.flag,
-          "data-log2-lr": o.log2_lr,
-          "data-low": o.log2_lr_low,
-          "data-high": o.log2_lr_high,
+          "data-log2-lr": o.log2_tuned,
+          "data-low": o.log2_tuned_low,
+          "data-high": o.log2_tuned_high,
         }),
       },
       { name: "95% interval", kind: "number", value: (c) => interval(rate(c.optimum), two) },
@@ -203,9 +205,9 @@ export function levelTable(id: string, facets: Facets): Markup | null {
   const rows = facets.rows.flatMap((row) =>
     facets.sparsities.flatMap((sparsity, i) => {
       const levels = new Map(
-        row.panels.flatMap((panel) => {
+        row.panels.flatMap((panel): [string, LevelRow][] => {
           const own = panel?.curves.find((c) => c.sparsity === sparsity)?.level;
-          return own == null ? [] : [[own.parameterization, own] as const];
+          return own == null ? [] : [[own.parameterization, own]];
         }),
       );
       return levels.size === 0 ? [] : [{ label: row.label, sparsity: facets.sparsityLabels[i]!, levels }];
@@ -252,8 +254,6 @@ export function transferTable(id: string, axis: Axis, rows: TransferRow[], facet
   const differing = [...new Set(places.flatMap((place) => Object.keys(place)))].filter(
     (name) => new Set(places.map((place) => JSON.stringify(place[name]))).size > 1,
   );
-  const name = AXIS_COORDINATE[axis];
-  const base = (row: TransferRow) => row[`base_${name}`];
   return table(
     id,
     `Across ${axis}: drift of the optimum from the first ${axis}, in octaves, and the cost of training at its optimal ${TUNED[facets.tuned].short} (95% intervals)`,
@@ -270,8 +270,8 @@ export function transferTable(id: string, axis: Axis, rows: TransferRow[], facet
           value: (row) => coordinateLabel("", (JSON.parse(row.place) as Record<string, unknown>)[key]).trim(),
         }),
       ),
-      { name: `from ${axis}`, kind: "number", value: (row) => String(base(row)) },
-      { name: `to ${axis}`, kind: "number", value: (row) => String(row[name]) },
+      { name: `from ${axis}`, kind: "number", value: (row) => String(row.base_value) },
+      { name: `to ${axis}`, kind: "number", value: (row) => String(row.value) },
       {
         name: "drift, octaves",
         kind: "number",
@@ -282,6 +282,40 @@ export function transferTable(id: string, axis: Axis, rows: TransferRow[], facet
       { name: "verdict", kind: "words", value: (row) => row.verdict },
     ],
     rows,
+  );
+}
+
+/** The power law of the optimum along one other axis, beside what theories say. */
+export function axisExponentsTable(
+  id: string,
+  axis: Axis,
+  rows: TransferRow[],
+  facets: Facets,
+): Markup | null {
+  const laws = lawsOf(rows);
+  if (laws.length === 0) return null;
+  return table(
+    id,
+    `Exponent: log₂ ${TUNED[facets.tuned].short}* = a + b · log₂ ${axis} (95% intervals)`,
+    [
+      {
+        name: "parameterization",
+        kind: "heading",
+        value: (row) => RULES[row.parameterization as Parameterization].title,
+      },
+      ...(new Set(laws.map((row) => row.place)).size > 1
+        ? [{ name: "at", kind: "words" as const, value: (row: TransferRow) => placeLabel(row.place) }]
+        : []),
+      {
+        name: "b",
+        kind: "number",
+        value: ({ exponent, exponent_low, exponent_high }) =>
+          withInterval({ estimate: exponent, low: exponent_low, high: exponent_high }, two),
+        data: (row) => ({ "data-exponent": row.exponent }),
+      },
+      { name: "theory", kind: "words", value: theoryText },
+    ],
+    laws,
   );
 }
 
@@ -339,7 +373,7 @@ export function pointsTable(id: string, facets: Facets, curves: FigureCurve[]): 
   const number = (v: number | null, digits: number): string => (v === null ? "" : decimal(v, digits));
   return table(
     id,
-    `Validation loss at each ${TUNED[facets.tuned].long}, nats per token`,
+    `Validation loss at each ${TUNED[facets.tuned].long}${facets.unit}`,
     [
       ...[...whereColumns(facets), sparsityColumn(facets)].map(
         (column): Column<Row> => ({
@@ -351,7 +385,7 @@ export function pointsTable(id: string, facets: Facets, curves: FigureCurve[]): 
       {
         name: `log₂ ${TUNED[facets.tuned].short}`,
         kind: "number",
-        value: ({ point }) => number(point.log2_lr, 2),
+        value: ({ point }) => number(point.log2_tuned, 2),
       },
       {
         name: "mean loss",

@@ -15,7 +15,7 @@ import {
   symbolTriangle,
   symbolWye,
 } from "d3-shape";
-import { PARAMETERIZATIONS } from "../../../schema/hyperparameters.ts";
+import { PARAMETERIZATIONS, RULES } from "../../../schema/sweep/rules.ts";
 
 export type Theme = "light" | "dark";
 
@@ -27,7 +27,6 @@ interface Colours {
   axis: string;
   /** From dense to sparse. */
   sequence: string[];
-  parameterizations: Record<(typeof PARAMETERIZATIONS)[number], string>;
 }
 
 export const COLOURS: Record<Theme, Colours> = {
@@ -38,13 +37,6 @@ export const COLOURS: Record<Theme, Colours> = {
     grid: "#e6e8eb",
     axis: "#8c959f",
     sequence: ["#2a0a55", "#34479c", "#147a94", "#2b9553", "#b98300"],
-    parameterizations: {
-      sp: "#c44e00",
-      mup: "#0069a8",
-      supar: "#008560",
-      "supar-init-only": "#a8518a",
-      "supar-lr-only": "#7d6400",
-    },
   },
   dark: {
     background: "#15181c",
@@ -53,13 +45,6 @@ export const COLOURS: Record<Theme, Colours> = {
     grid: "#2a2f36",
     axis: "#6b7480",
     sequence: ["#8163d9", "#6a97ee", "#3fbfc6", "#8bd877", "#ffe28f"],
-    parameterizations: {
-      sp: "#ff9248",
-      mup: "#62b8f0",
-      supar: "#2fd0a0",
-      "supar-init-only": "#f0a3d2",
-      "supar-lr-only": "#e8d94a",
-    },
   },
 };
 
@@ -125,10 +110,10 @@ const SHAPES = `.fig { font-family: ${FONTS}; font-size: 12px; }
 .fig .halo { fill: none; stroke-width: 5.4px; stroke-linecap: round; }`;
 
 function rules(theme: Theme, counts: number[]): string {
-  const { background, text, muted, grid, axis, parameterizations } = COLOURS[theme];
+  const { background, text, muted, grid, axis } = COLOURS[theme];
   const series = [
     ...counts.flatMap((n) => sequence(theme, n).map((colour, i) => [sparsityClass(i, n), colour] as const)),
-    ...PARAMETERIZATIONS.map((id) => [parameterizationClass(id), parameterizations[id]] as const),
+    ...PARAMETERIZATIONS.map((id) => [parameterizationClass(id), RULES[id].colours[theme]] as const),
   ];
   return [
     `.fig .paper { fill: ${background}; }`,

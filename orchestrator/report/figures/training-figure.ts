@@ -33,6 +33,8 @@ interface TrainingPoint {
 export interface TrainingCurve {
   run: string;
   title: string;
+  /** Of the losses, in brackets; empty where it is not known. */
+  unit: string;
   /** Planned. */
   steps: number;
   /** By rising step. */
@@ -47,6 +49,19 @@ export interface TrainingFigureOptions {
   /** Unique in its page; letters, digits and hyphens. */
   id: string;
   width: number;
+  view: TrainingView;
+}
+
+/** How training curves are looked at. */
+export interface TrainingView {
+  isLog: boolean;
+  /** Whether the loss axis begins with the first step's loss; else with what comes after the start. */
+  withStart: boolean;
+  /** Stored points that a moving mean of the training loss is over; 1: none. */
+  smooth: number;
+  /** Steps that are shown, of all panels and runs; null: to the end. */
+  from: number;
+  to: number | null;
 }
 
 const LEFT = 58;
@@ -57,20 +72,27 @@ const NORM_HEIGHT = 90;
 const AXIS = 24;
 /** For crosses, arrowheads and the numbers of attempts. */
 const STRIP = 16;
+/** Of the steps: where a loss falls so steeply that all that comes later would be flat beside it. */
+const START_SHARE = 0.05;
 /** A training loss this far above those of the first steps leaves the axis. */
 const HEADROOM = 1.1;
 
 /** @returns null when no run has reported a step yet */
-export function trainingFigure(
-  curves: readonly TrainingCurve[],
-  options: TrainingFigureOptions,
-): Figure | null {
-  const losses = lossDomain(curves);
+export function trainingFigure(all: readonly TrainingCurve[], options: TrainingFigureOptions): Figure | null {
+  const { id, width, view } = options;
+  const shown: [number, number] = [
+    view.from,
+    Math.max(view.from + 1, view.to ?? Math.max(...all.map((c) => c.steps))),
+  ];
+  const curves = all.map((curve) => ({
+    ...curve,
+    points: smoothed(curve.points, view.smooth).filter(({ step }) => step >= shown[0] && step <= shown[1]),
+  }));
+  const losses = lossDomain(curves, view);
   if (losses === null) return null;
-  const { id, width } = options;
   const single = curves.length === 1 ? curves[0]! : null;
   const norms = single === null ? null : normDomain(single);
-  const key = legendOf(curves, losses, { x: 12, y: 16, width: width - 24 });
+  const key = legendOf(curves, losses, view, { x: 12, y: 16, width: width - 24 });
   const box: Box = {
     x: LEFT,
     y: 16 + key.height + 4 + STRIP,
@@ -79,21 +101,31 @@ export function trainingFigure(
   };
   const below: Box = { ...box, y: box.y + box.height + AXIS + 18, height: NORM_HEIGHT };
   const last = norms === null ? box : below;
-  const x = linear([0, Math.max(...curves.map((c) => c.steps))], [box.x, box.x + box.width]);
-  const y = linear(losses, [box.y + box.height, box.y]);
+  const x = linear(shown, [box.x, box.x + box.width]);
+  const axis = lossAxis(losses, view.isLog, box);
+  const y = axis.at;
   const steps = { scale: x, ticks: stepTicks(x, width), format: stepText };
   const content = [
     ...key.markup,
     ...clip(`${id}-loss`, box),
-    ...frame(box, steps, { scale: y, ...lossTicks(y, 6), labelled: true }),
-    label(0, 0, "loss (nats per token)", turned(15, box.y + box.height / 2)),
-    ...(single === null ? [] : single.resumed.map((r) => resumeMark(r, x(r.step), box))),
+    ...frame(box, steps, { ...axis, labelled: true }),
+    label(
+      0,
+      0,
+      `loss${curves.every(({ unit }) => unit === curves[0]!.unit) ? curves[0]!.unit : ""}`,
+      turned(15, box.y + box.height / 2),
+    ),
+    ...(single === null
+      ? []
+      : single.resumed
+          .filter(({ step }) => step >= shown[0] && step <= shown[1])
+          .map((r) => resumeMark(r, x(r.step), box))),
     ...curves.map((curve, i) =>
       group(
         { class: sparsityClass(i, curves.length), "data-run": curve.run },
         group({ "clip-path": `url(#${id}-loss)` }, lossLine(curve, x, y)),
         evaluations(curve, i, losses, x, y),
-        aboveMarks(curve, losses, x, box),
+        aboveMarks(curve, losses, view, x, box),
       ),
     ),
     ...(norms === null ? [] : normPanel(single!, norms, below, steps)),
@@ -120,8 +152,38 @@ const clip = (id: string, { x, y, width, height }: Box): Markup[] => [
   element("clipPath", { id }, element("rect", { x, y, width, height })),
 ];
 
-/** From below the lowest loss to a little above what training begins with; null without losses. */
-function lossDomain(curves: readonly TrainingCurve[]): [number, number] | null {
+/** The training loss as the mean over some points around each. */
+function smoothed(points: readonly TrainingPoint[], over: number): TrainingPoint[] {
+  if (over <= 1) return [...points];
+  const half = Math.floor(over / 2);
+  return points.map((point, i) => {
+    const near = points.slice(Math.max(0, i - half), i + half + 1).flatMap((p) => p.train_loss ?? []);
+    if (point.train_loss === null || near.length === 0) return point;
+    return { ...point, train_loss: near.reduce((a, b) => a + b, 0) / near.length };
+  });
+}
+
+/** The frame's axis, and where a loss stands on it. */
+function lossAxis([low, high]: [number, number], isLog: boolean, { y, height }: Box) {
+  const range: [number, number] = [y + height, y];
+  if (!isLog || low <= 0) {
+    const scale = linear([low, high], range);
+    return { scale, ...lossTicks(scale, 6), at: (loss: number): number => scale(loss) };
+  }
+  const scale = linear([Math.log10(low), Math.log10(high)], range);
+  const { ticks, format } = lossTicks(linear([low, high], range), 6);
+  return {
+    scale,
+    ticks: ticks.filter((tick) => tick > 0).map(Math.log10),
+    format: (place: number): string => format(10 ** place),
+    at: (loss: number): number => scale(Math.log10(Math.max(loss, low / 2))),
+  };
+}
+
+const isStart = ({ steps }: TrainingCurve, { step }: TrainingPoint): boolean => step <= START_SHARE * steps;
+
+/** From below the lowest loss to a little above what training begins with, or what comes after; null without losses. */
+function lossDomain(curves: readonly TrainingCurve[], { withStart }: TrainingView): [number, number] | null {
   const all = curves
     .flatMap((c) => c.points.flatMap((p) => [p.train_loss, p.validation_loss]))
     .filter(isNumber);
@@ -129,7 +191,11 @@ function lossDomain(curves: readonly TrainingCurve[]): [number, number] | null {
   const begin = curves.flatMap((c) => c.points.find((p) => p.train_loss !== null)?.train_loss ?? []);
   const bottom = all.reduce((a, b) => Math.min(a, b));
   const highest = all.reduce((a, b) => Math.max(a, b));
-  const top = begin.length === 0 ? highest : Math.min(highest, Math.max(...begin) * HEADROOM);
+  const later = curves
+    .flatMap((c) => c.points.filter((p) => !isStart(c, p)).flatMap((p) => [p.train_loss, p.validation_loss]))
+    .filter(isNumber);
+  const most = withStart || later.length < 2 ? highest : later.reduce((a, b) => Math.max(a, b));
+  const top = begin.length === 0 ? most : Math.min(most, Math.max(...begin) * HEADROOM);
   const margin = 0.04 * Math.max(top - bottom, 0.001 * Math.abs(top));
   return [bottom - margin, Math.max(top, bottom) + margin];
 }
@@ -137,6 +203,7 @@ function lossDomain(curves: readonly TrainingCurve[]): [number, number] | null {
 const isNumber = (value: number | null): value is number => value !== null;
 
 type Scale = ReturnType<typeof linear>;
+type Place = (loss: number) => number;
 
 const stepTicks = (x: Scale, width: number): number[] =>
   x.ticks(width < 500 ? 4 : 8).filter((tick) => Number.isInteger(tick));
@@ -144,7 +211,7 @@ const stepTicks = (x: Scale, width: number): number[] =>
 /** "12,000" */
 const stepText = (step: number): string => step.toLocaleString("en-US");
 
-function lossLine(curve: TrainingCurve, x: Scale, y: Scale): Markup[] {
+function lossLine(curve: TrainingCurve, x: Scale, y: Place): Markup[] {
   const trained = curve.points.filter((p) => p.train_loss !== null);
   const d = lineShape<TrainingPoint>()
     .x((p) => x(p.step))
@@ -158,7 +225,7 @@ function evaluations(
   series: number,
   losses: [number, number],
   x: Scale,
-  y: Scale,
+  y: Place,
 ): Markup[] {
   return curve.points.flatMap((p) => {
     if (p.validation_loss === null || p.validation_loss > losses[1]) return [];
@@ -180,9 +247,21 @@ function evaluations(
   });
 }
 
+/** The start leaves it where it is cut off: nobody has to be told. */
+const leavesAxis =
+  (curve: TrainingCurve, losses: [number, number], { withStart }: TrainingView) =>
+  (p: TrainingPoint): boolean =>
+    (p.train_loss ?? 0) > losses[1] && (withStart || !isStart(curve, p));
+
 /** A cross where the run diverged, an arrowhead where its loss first leaves the axis. */
-function aboveMarks(curve: TrainingCurve, losses: [number, number], x: Scale, box: Box): Markup[] {
-  const leaves = curve.points.find((p) => (p.train_loss ?? 0) > losses[1]);
+function aboveMarks(
+  curve: TrainingCurve,
+  losses: [number, number],
+  view: TrainingView,
+  x: Scale,
+  box: Box,
+): Markup[] {
+  const leaves = curve.points.find(leavesAxis(curve, losses, view));
   const attributes = { class: "open", fill: "none" };
   const at = box.y - STRIP / 2 + 1;
   return [
@@ -237,6 +316,7 @@ function normPanel(
 function legendOf(
   curves: readonly TrainingCurve[],
   losses: [number, number],
+  view: TrainingView,
   at: { x: number; y: number; width: number },
 ) {
   const n = curves.length;
@@ -281,7 +361,7 @@ function legendOf(
           ),
           ...key(
             "above the axis",
-            some((c) => c.points.some((p) => (p.train_loss ?? 0) > losses[1])),
+            some((c) => c.points.some(leavesAxis(c, losses, view))),
             path(arrowhead(0, 0), { class: n === 1 ? "open" : "key", "stroke-width": "1.5" }),
           ),
           ...key(

@@ -1,7 +1,7 @@
 /** Writes the report's files: HTML, SVG, PNG, CSV, whichever are asked for. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { MusweepError } from "../../../schema/errors.ts";
+import { MusweepError } from "../../../schema/wire/errors.ts";
 import { checkFigures } from "./coordinates-figure.ts";
 import { csvFiles } from "./csv.ts";
 import type { FigureData } from "./data.ts";

@@ -1,0 +1,155 @@
+/** The questions of a search (search.ts): which curves each is about, whether it is decided, and what is in the way. */
+import type { RegretState } from "../../schema/database/states.ts";
+import { type Axis, axesOf, coordinateOf, groupsAlong } from "./groups.ts";
+import { excessAt } from "./posterior.ts";
+import { type Known, latticeBetween, nextSeed, type Spot } from "./search-curves.ts";
+import type { JudgedCell } from "./types.ts";
+import { type Question, verdict } from "./verdict.ts";
+
+export type SearchQuestion = Question & {
+  /** Of one run, per cent of its loss. */
+  stated_noise?: number | undefined;
+};
+
+/** Before replicates have measured the noise on so many degrees of freedom nothing counts as decided. */
+const NOISE_DF = 4;
+/** So many runs at a time measure the loss beside the base's optimum. */
+const DIRECT = 2;
+/** Rates this near to the base's optimum tell its loss, octaves. */
+const BESIDE = 0.5;
+
+export type QuestionState = "decided" | "open" | "given up";
+
+/** A question at work. */
+export type Group = {
+  axis: Axis | null;
+  members: [Known, ...Known[]];
+  /** The members beside the base that have runs, in their order. */
+  judged: Judged[];
+  state: QuestionState;
+  says: string;
+};
+type Judged = { curve: Known; sure: Sure; held_up: Beside };
+type Sure = "transfers" | "moves" | null;
+/** What keeps a cost that the fit takes for small from being decided: see heldUpBy. */
+type Beside = "points" | "floor" | null;
+
+export function groupsOf(curves: readonly Known[]): Group[] {
+  const groups: Group[] = [];
+  const together = new Set<Known>();
+  const add = (axis: Axis | null, members: [Known, ...Known[]]) =>
+    groups.push({ axis, members, judged: [], state: "open", says: "" });
+  for (const axis of axesOf(curves.map(({ coordinates }) => coordinates)))
+    for (const { members } of groupsAlong(axis, curves)) {
+      if (members.length === 1) continue;
+      for (const member of members) together.add(member);
+      add(axis, members);
+    }
+  for (const curve of curves) if (!together.has(curve)) add(null, [curve]);
+  return groups;
+}
+
+/** Whether the noise of a group's parameterization is measured well enough for anything to be decided. */
+export function guardOf(
+  known: ReadonlyMap<string, Known>,
+  { stated_noise }: SearchQuestion,
+): (group: Group) => boolean {
+  const df = new Map<string, number>();
+  for (const { coordinates, read } of known.values())
+    df.set(coordinates.parameterization, (df.get(coordinates.parameterization) ?? 0) + read.residual_df);
+  return ({ members }) =>
+    stated_noise !== undefined || df.get(members[0].coordinates.parameterization)! >= NOISE_DF;
+}
+
+export const isStarted = ({ standing }: Known): boolean => standing !== "new";
+
+/** Where it stands along the axis, for people. */
+export function nameOf({ axis }: Group, { coordinates }: Known): string {
+  if (axis === null) return "this curve";
+  const name = coordinateOf(axis);
+  return `${name} ${Number(Number(coordinates[name]).toPrecision(4))}`;
+}
+
+/**
+ * While runs are added a bound has to hold at 97.5%, not at 95%: looking again and again would make an error of 5% into more. What is
+ * open when the last run has been added is judged at 95%, as every sweep is.
+ */
+function surely({ drift, regret }: JudgedCell, { criterion, margin }: Question): Sure {
+  if (criterion === "octaves") {
+    const { low, high, estimate } = drift;
+    if ((low !== null && low > margin.octaves) || (high !== null && high < -margin.octaves)) return "moves";
+    return estimate !== null && low! > -margin.octaves && high! < margin.octaves ? "transfers" : null;
+  }
+  const { low, high } = regret.per_cent;
+  if (regret.state === "diverges" || (low !== null && low > margin.cost)) return "moves";
+  return high !== null && high <= margin.cost ? "transfers" : null;
+}
+
+export function judge(group: Group, question: SearchQuestion, isGuarded: boolean): void {
+  const { axis, members } = group;
+  const [base, ...others] = members;
+  const settle = (state: Group["state"], says: string) => Object.assign(group, { state, says });
+  const stuck = (curve: Known) =>
+    curve.standing === "without results"
+      ? `runs of ${nameOf(group, curve)} have no result`
+      : curve.standing === "at wall"
+        ? `the optimum of ${nameOf(group, curve)} lies beside a rate that diverges`
+        : null;
+  if (axis === null) {
+    if (base.optimum.flag === "bracketed" && isGuarded) settle("decided", "its optimum is bracketed");
+    else if (stuck(base) !== null) settle("given up", stuck(base)!);
+    else settle("open", "where its optimum lies");
+    return;
+  }
+  const started = others.filter(isStarted);
+  if (isStarted(base) && started.length > 0) {
+    const cell = ({ coordinates, input, optimum }: Known) => ({ coordinates, curve: input, optimum });
+    const options = { ...question, axis, noise: base.pooled ?? undefined, open: 1 };
+    group.judged = verdict(started.map(cell), cell(base), options).cells.map((judged, i) => ({
+      curve: started[i]!,
+      sure: isGuarded ? surely(judged, question) : null,
+      held_up: heldUpBy(started[i]!, base, judged.regret.state, question),
+    }));
+  }
+  const what = question.criterion === "cost" ? "cost" : "drift";
+  const against = group.judged.find(({ sure }) => sure === "moves");
+  const undecided = others.filter((o) =>
+    group.judged.every(({ curve, sure }) => curve !== o || sure === null),
+  );
+  const hopeless = [base, ...undecided].find((curve) => stuck(curve) !== null);
+  if (against !== undefined)
+    settle("decided", `the ${what} at ${nameOf(group, against.curve)} is surely beyond the margin`);
+  else if (undecided.length === 0) settle("decided", `every ${what} is surely within the margin`);
+  else if (hopeless !== undefined) settle("given up", stuck(hopeless)!);
+  else settle("open", `${what} at ${undecided.map((curve) => nameOf(group, curve)).join(", ")}`);
+}
+
+/**
+ * Where the base's optimum lies outside the rates tried, only runs beside it tell. Where the fit says that it costs no more than the margin, the points beside that rate may not say so yet (transfer.ts): then
+ * either they are too few, or the floor that they are compared with is too little known.
+ */
+function heldUpBy(curve: Known, base: Known, state: RegretState, { criterion, margin }: Question): Beside {
+  const rate = base.optimum.log2_tuned;
+  const { posterior: p, optimum } = curve;
+  if (criterion !== "cost" || rate === null || p === null || optimum.flag !== "bracketed") return null;
+  if (state === "outside") return "points";
+  if (100 * Math.expm1(excessAt(p, p.weights, rate).mixture.quantile(0.975)) > margin.cost) return null;
+  const near = curve.planned.filter(({ log2_tuned }) => Math.abs(log2_tuned - rate) < BESIDE).length;
+  return p.noise.run / Math.max(near, 0.5) > p.best.sd ** 2 ? "points" : "floor";
+}
+
+export function besideBase(curve: Known, rate: number): Spot[] {
+  const planned = [...curve.planned];
+  const seedsAt = (x: number) => planned.filter((spot) => spot.log2_tuned === x).length;
+  const rates = latticeBetween(curve, rate - BESIDE, rate + BESIDE).filter(
+    (x) => Math.abs(x - rate) < BESIDE,
+  );
+  return Array.from({ length: DIRECT }, () => {
+    const log2_tuned = rates.reduce((best, x) =>
+      (seedsAt(x) - seedsAt(best) || Math.abs(x - rate) - Math.abs(best - rate)) < 0 ? x : best,
+    );
+    const spot = { log2_tuned, seed: nextSeed(planned, log2_tuned, curve.first_seed) };
+    planned.push(spot);
+    return spot;
+  });
+}

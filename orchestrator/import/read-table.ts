@@ -1,0 +1,111 @@
+/** A table of results as other tools write it: CSV with a heading, or one JSON object a line; every cell as text or a plain value. */
+import { CsvError, parse } from "csv-parse/sync";
+import { MusweepError } from "../../schema/wire/errors.ts";
+
+/** More than this is no table of finished runs. */
+export const MAX_TABLE_BYTES = 256 * 2 ** 20;
+
+export type CellValue = string | number | boolean | null;
+
+export interface TableRow {
+  /** In the text, from 1, for messages. */
+  line: number;
+  /** By column; absent where the row does not have it. */
+  cells: Record<string, CellValue>;
+}
+
+export interface Table {
+  columns: string[];
+  rows: TableRow[];
+}
+
+const mistake = (file: string, line: number, message: string): MusweepError =>
+  new MusweepError("results-file", `${file}:${line}: ${message}`, {
+    kind: "usage",
+    remedy: "Expected CSV with a heading, or one JSON object a line (.jsonl). Nothing was stored.",
+  });
+
+/**
+ * @param file its name, for messages; one that ends in .jsonl or .ndjson is JSON lines, and so is what begins with a brace
+ * @throws MusweepError (usage) with the line of the first mistake
+ */
+export function readTable(text: string, file: string): Table {
+  if (Buffer.byteLength(text) > MAX_TABLE_BYTES)
+    throw mistake(file, 1, `larger than ${MAX_TABLE_BYTES / 2 ** 20} MiB; expected one line a finished run`);
+  const plain = text.replace(/^\uFEFF/, "");
+  const table =
+    /\.(jsonl|ndjson)$/i.test(file) || plain.trimStart().startsWith("{")
+      ? readJsonLines(plain, file)
+      : readCsv(plain, file);
+  if (table.rows.length === 0) throw mistake(file, 1, "there are no rows");
+  return table;
+}
+
+function readCsv(text: string, file: string): Table {
+  let records: { record: string[]; info: { lines: number } }[];
+  try {
+    records = parse(text, {
+      delimiter: delimiterOf(text),
+      info: true,
+      skip_empty_lines: true,
+      relax_column_count: false,
+      trim: true,
+    }) as unknown as typeof records;
+  } catch (error) {
+    if (!(error instanceof CsvError)) throw error;
+    const line = Number((error as CsvError & { lines?: number }).lines ?? 1);
+    throw mistake(file, line, `not valid CSV: ${error.message}`);
+  }
+  const [heading, ...body] = records;
+  const columns = heading?.record ?? [];
+  const twice = columns.find((name, i) => columns.indexOf(name) !== i);
+  if (twice !== undefined) throw mistake(file, 1, `the column ${JSON.stringify(twice)} is there twice`);
+  return {
+    // pandas writes its index under no name.
+    columns: columns.filter((name) => name !== ""),
+    rows: body.map(({ record, info }) => ({
+      line: info.lines,
+      cells: Object.fromEntries(columns.flatMap((name, i) => (name === "" ? [] : [[name, record[i] ?? ""]]))),
+    })),
+  };
+}
+
+/** The one of comma, semicolon and tab that the heading has most of. */
+function delimiterOf(text: string): string {
+  const heading = text.split("\n", 1)[0] ?? "";
+  const count = (delimiter: string): number => heading.split(delimiter).length;
+  return [",", ";", "\t"].toSorted((a, b) => count(b) - count(a))[0]!;
+}
+
+function readJsonLines(text: string, file: string): Table {
+  const columns = new Set<string>();
+  const rows = text.split("\n").flatMap((line, i): TableRow[] => {
+    if (line.trim() === "") return [];
+    let value: unknown;
+    try {
+      // Python writes NaN and Infinity, which JSON does not have.
+      value = JSON.parse(line.replace(/(?<=[:,[]\s*)(-?Infinity|NaN)(?=\s*[,}\]])/g, "null"));
+    } catch (error) {
+      throw mistake(file, i + 1, `not valid JSON: ${(error as Error).message}`);
+    }
+    if (typeof value !== "object" || value === null || Array.isArray(value))
+      throw mistake(file, i + 1, "expected a JSON object");
+    const cells = flat(value as Record<string, unknown>);
+    for (const name of Object.keys(cells)) columns.add(name);
+    return [{ line: i + 1, cells }];
+  });
+  return { columns: [...columns], rows };
+}
+
+/** {"config": {"lr": 0.1}} has the column config.lr. What is no plain value is left out. */
+function flat(value: Record<string, unknown>, prefix = ""): Record<string, CellValue> {
+  const cells: Record<string, CellValue> = {};
+  for (const [key, inner] of Object.entries(value)) {
+    const name = prefix + key;
+    if (inner === null || ["string", "number", "boolean"].includes(typeof inner))
+      cells[name] = inner as CellValue;
+    else if (typeof inner === "object" && !Array.isArray(inner))
+      Object.assign(cells, flat(inner as Record<string, unknown>, `${name}.`));
+  }
+  return cells;
+}

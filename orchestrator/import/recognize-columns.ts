@@ -1,0 +1,113 @@
+/**
+ * Which column of a table is what: by the names that people and tools give (Weights & Biases, Optuna, MLflow exports as they come),
+ * or as the user says. What is not recognized is left out, and told.
+ */
+import { HYPERPARAMETER_NAMES, type HyperparameterName } from "../../schema/sweep/hyperparameters.ts";
+import { OTHER_NAMES } from "../../schema/sweep/other-names.ts";
+import { MusweepError } from "../../schema/wire/errors.ts";
+import { didYouMean } from "../sweep/problems.ts";
+
+/** What a column can be: the loss, how a run ended, a hyperparameter, or a setting of the user's own. */
+export type Meaning = "loss" | "state" | HyperparameterName | `settings.${string}`;
+
+export interface Recognized {
+  /** By meaning, the column's name. */
+  columns: Map<Meaning, string>;
+  ignored: string[];
+}
+
+/** Other names, best first, beside a hyperparameter's own; compared without case, separators and prefixes. */
+const ALIASES: Partial<Record<Meaning, readonly string[]>> = {
+  loss: [
+    "validation_loss",
+    "val_loss",
+    "valid_loss",
+    "eval_loss",
+    "final_val_loss",
+    "best_val_loss",
+    "test_loss",
+    "value",
+    "loss",
+    "train_loss",
+    "final_loss",
+  ],
+  state: ["state", "status", "outcome"],
+  ...OTHER_NAMES,
+};
+
+/** What tools put before a name: params_lr, params.lr, config/lr, metrics.val_loss, summary_metrics.val_loss, val/loss. */
+const PREFIX =
+  /^(params?|config|hparams|hyperparameters|metrics|summary_metrics|summary|user_attrs|args)[._/]/i;
+
+const plain = (name: string): string =>
+  name
+    .replace(PREFIX, "")
+    .replaceAll(/([a-z0-9])([A-Z])/g, "$1_$2")
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, "_")
+    .replaceAll(/^_|_$/g, "");
+
+/** "val/loss", "loss/val" are val_loss. */
+const spellings = (name: string): string[] => {
+  const one = plain(name);
+  const parts = one.split("_");
+  return [one, parts.toReversed().join("_")];
+};
+
+const MEANINGS: readonly Meaning[] = ["loss", "state", ...HYPERPARAMETER_NAMES];
+/** Tables have what was measured under the same names as what was set: these are axes only when the user says so. */
+const ONLY_WHEN_SAID: ReadonlySet<Meaning> = new Set(["tokens"]);
+
+/**
+ * @param mapped what the user says: meaning → column; a meaning that is none of ours is a setting of their own
+ * @param ignored columns that the user leaves out
+ * @throws MusweepError (usage): a column that is not there, or several that could be the same thing
+ */
+export function recognizeColumns(
+  columns: readonly string[],
+  mapped: ReadonlyMap<string, string>,
+  ignored: readonly string[] = [],
+): Recognized {
+  for (const column of [...mapped.values(), ...ignored])
+    if (!columns.includes(column))
+      throw new MusweepError(
+        "results-column",
+        `there is no column ${JSON.stringify(column)}${didYouMean(column, columns) || `; there are ${columns.join(", ")}`}`,
+        { kind: "usage", remedy: "Nothing was stored." },
+      );
+  const found = new Map([...mapped].map(([name, column]) => [meaningOf(name), column]));
+  const taken = new Set(found.values());
+  for (const meaning of MEANINGS) {
+    if (found.has(meaning) || ONLY_WHEN_SAID.has(meaning)) continue;
+    const column = bestColumn(
+      meaning,
+      columns.filter((name) => !taken.has(name) && !ignored.includes(name)),
+    );
+    if (column === undefined) continue;
+    found.set(meaning, column);
+    taken.add(column);
+  }
+  return { columns: found, ignored: columns.filter((name) => !taken.has(name)) };
+}
+
+function meaningOf(name: string): Meaning {
+  const known = MEANINGS.find((meaning) => meaning === name);
+  if (known !== undefined) return known;
+  return name.startsWith("settings.") ? (name as Meaning) : `settings.${name}`;
+}
+
+function bestColumn(meaning: Meaning, columns: readonly string[]): string | undefined {
+  for (const alias of [meaning, ...(ALIASES[meaning] ?? [])]) {
+    const fitting = columns.filter((column) =>
+      meaning === "loss" ? spellings(column).includes(alias) : plain(column) === alias,
+    );
+    if (fitting.length > 1)
+      throw new MusweepError(
+        "results-column",
+        `${fitting.map((name) => JSON.stringify(name)).join(" and ")} could both be the ${meaning}`,
+        { kind: "usage", remedy: `Say which: --column ${meaning}=${fitting[0]}` },
+      );
+    if (fitting[0] !== undefined) return fitting[0];
+  }
+  return undefined;
+}

@@ -1,0 +1,101 @@
+/** Which runs would decide a sweep's open questions: values beyond an edge, in a gap, or more seeds; as data, CSV and YAML. */
+import { stringify } from "yaml";
+import type { TakenName } from "../../schema/sweep/hyperparameters.ts";
+import { coordinatesOf } from "../analysis/groups.ts";
+import type { Database } from "../database/open.ts";
+import { isCoordinateCheck, readPhases } from "../database/phases.ts";
+import { progressOf, unfinished } from "../database/progress.ts";
+import { nextRuns } from "../phases/added-runs.ts";
+import type { Coordinates } from "../sweep/expand-sweep.ts";
+import { gridAt, isRandomSearch } from "../sweep/taken-axes.ts";
+import { csv } from "./figures/csv.ts";
+
+export interface Suggestion {
+  phase: string;
+  tuned: TakenName;
+  /** Of the curve. */
+  coordinates: Partial<Coordinates>;
+  /** Every one at every seed. */
+  values: number[];
+  seeds: number[];
+  reason: string;
+}
+
+export interface Suggestions {
+  sweep: string;
+  /** Runs of the sweep that are still to be trained: what they say may make some of these needless. */
+  open: number;
+  suggestions: Suggestion[];
+}
+
+/** @throws MusweepError when there is no such sweep */
+export const suggest = (db: Database, sweep: string): Suggestions =>
+  db.snapshot(() => {
+    const progress = progressOf(db, sweep);
+    const phases = readPhases(db, progress.id).filter(
+      ({ id, definition }) => !isCoordinateCheck(db, id) && !isRandomSearch(definition.phase.axes),
+    );
+    return {
+      sweep,
+      open: unfinished(progress),
+      suggestions: phases.flatMap(({ id, name, tuned }) =>
+        nextRuns(db, id).map(({ curve, points, reason }) => ({
+          phase: name,
+          tuned,
+          coordinates: known(coordinatesOf(curve)),
+          values: rising(points.map((point) => point.tuned_value)),
+          seeds: rising(points.map((point) => point.seed)),
+          reason,
+        })),
+      ),
+    };
+  });
+
+/** Without what no grid can say: a size that imported results do not tell, a value that follows from another. */
+const known = (coordinates: Record<string, unknown>): Partial<Coordinates> =>
+  Object.fromEntries(
+    Object.entries(coordinates).filter(
+      ([name, value]) => value !== null && !((name === "width" || name === "layers") && value === 0),
+    ),
+  ) as Partial<Coordinates>;
+
+const rising = (values: readonly number[]): number[] => [...new Set(values)].sort((a, b) => a - b);
+
+/** A row per run, as `musweep import` reads it back with a column for its loss. */
+export function suggestionsCsv({ suggestions }: Suggestions): string {
+  const names = [...new Set(suggestions.flatMap(({ coordinates }) => Object.keys(coordinates)))];
+  const cell = (value: unknown): string | number | null =>
+    typeof value === "number" || typeof value === "string"
+      ? value
+      : value === undefined
+        ? null
+        : String(value);
+  const tuned = [...new Set(suggestions.map((suggestion) => suggestion.tuned))];
+  const heading = [...names, ...tuned, "seed", "reason"];
+  const rows = suggestions.flatMap((suggestion) =>
+    suggestion.seeds.flatMap((seed) =>
+      suggestion.values.map((value) => ({
+        ...Object.fromEntries(
+          names.map((name) => [name, cell((suggestion.coordinates as Record<string, unknown>)[name])]),
+        ),
+        ...Object.fromEntries(tuned.map((name) => [name, name === suggestion.tuned ? value : null])),
+        seed,
+        reason: suggestion.reason,
+      })),
+    ),
+  );
+  return csv(rows, heading);
+}
+
+/** The axes of a sweep file that trains them, a grid for each curve. */
+export const suggestionsYaml = ({ suggestions }: Suggestions): string =>
+  stringify(
+    {
+      axes: suggestions.map(({ coordinates, tuned, values, seeds }) => ({
+        ...gridAt(coordinates),
+        [tuned]: values,
+        seed: seeds,
+      })),
+    },
+    { flowCollectionPadding: true },
+  );
