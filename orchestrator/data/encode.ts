@@ -4,12 +4,23 @@
  */
 import { stat } from "node:fs/promises";
 import path from "node:path";
-import { DATA_FILES } from "../../schema/data.ts";
+import { DATA_FILES } from "../../schema/wire/data.ts";
+import { type Encoder, encodeInOrder, openEncoder } from "./encode-pieces.ts";
 import { badData } from "./errors.ts";
-import { type Bytes, type ReadOptions, readBytes, readCorpus, readJsonLines } from "./read-source.ts";
-import { type DataSpec, isJsonLines, placeOf, type TextSource, type TokenSource } from "./spec.ts";
-import { loadTokenizer, type TextEncoding } from "./tokenizers.ts";
-import { bytesPerToken, dtypeOf, splitTail, type Tokens, TokenWriter } from "./write-tokens.ts";
+import { readJsonLines } from "./json-lines.ts";
+import { type Bytes, type Document, type ReadOptions, readBytes, readCorpus } from "./read-source.ts";
+import { readTokens } from "./read-tokens.ts";
+import {
+  type DataSpec,
+  type FileSource,
+  type FilesSource,
+  isJsonLines,
+  placeOf,
+  type TextSource,
+  type TokenSource,
+} from "./spec.ts";
+import type { Piece } from "./tokenizers.ts";
+import { dtypeOf, splitTail, type Tokens, TokenWriter } from "./write-tokens.ts";
 
 export interface Encoded {
   tokenizer: string;
@@ -30,10 +41,12 @@ async function closeAll(writers: readonly TokenWriter[]): Promise<void> {
  */
 async function encodeDocuments(
   spec: TextSource,
-  documents: AsyncIterable<Bytes>,
-  encoding: TextEncoding,
+  documents: AsyncIterable<Document>,
+  encoder: Encoder,
   directory: string,
 ): Promise<Encoded> {
+  const { encoding } = encoder;
+  const { limit_tokens = Number.POSITIVE_INFINITY } = spec;
   const dtype = dtypeOf(encoding.vocabSize);
   const train = await TokenWriter.create(path.join(directory, DATA_FILES.train), dtype);
   const validation = await TokenWriter.create(path.join(directory, DATA_FILES.validation), dtype);
@@ -41,21 +54,37 @@ async function encodeDocuments(
   let count = 0;
   let total = 0;
   let held = 0;
-  try {
-    for await (const document of documents) {
+  let isCut = false;
+  /** Of all documents, with an empty one after the last of each. */
+  async function* pieces(): AsyncGenerator<{ piece: Piece; hold: boolean; ends: boolean }> {
+    for await (const { chunks, place } of documents) {
       count += 1;
-      if (document.length === 0) continue;
+      const before = total;
       const hold = held < total * spec.validation_fraction;
-      const writer = hold ? validation : train;
-      await writer.write(encoding.encode(document, `${placeOf(spec)}, document ${count}`));
-      await writer.write(separator);
-      total += document.length;
-      if (hold) held += document.length;
+      const counted = async function* () {
+        for await (const chunk of chunks) {
+          total += chunk.length;
+          if (hold) held += chunk.length;
+          yield chunk;
+        }
+      };
+      for await (const piece of encoding.pieces(counted(), place)) yield { piece, hold, ends: false };
+      if (total > before) yield { piece: "", hold, ends: true };
+    }
+  }
+  try {
+    for await (const { item, tokens } of encodeInOrder(pieces(), encoder)) {
+      const writer = item.hold ? validation : train;
+      const wanted = item.ends ? separator : tokens;
+      const left = limit_tokens - train.count - validation.count;
+      isCut = wanted.length > left;
+      await writer.write(isCut ? wanted.subarray(0, left) : wanted);
+      if (isCut) break;
     }
   } finally {
     await closeAll([train, validation]);
   }
-  if (total > 0 && (held === 0 || held > total / 2)) {
+  if (!isCut && total > 0 && (held === 0 || held > total / 2)) {
     throw badData(
       `${placeOf(spec)}: ${count} document${count === 1 ? "" : "s"} cannot be split into training and validation`,
       "Whole documents are held out, so there must be several, none of them most of the text; " +
@@ -67,8 +96,21 @@ async function encodeDocuments(
     vocab_size: encoding.vocabSize,
     train_tokens: train.count,
     validation_tokens: validation.count,
-    text_bytes: total,
+    text_bytes: isCut ? null : total,
   };
+}
+
+/** The first of them. */
+async function* firstTokens(
+  chunks: AsyncIterable<Tokens>,
+  limit: number | undefined,
+): AsyncGenerator<Tokens> {
+  let left = limit ?? Number.POSITIVE_INFINITY;
+  for await (const tokens of chunks) {
+    yield tokens.length > left ? tokens.subarray(0, left) : tokens;
+    left -= tokens.length;
+    if (left <= 0) return;
+  }
 }
 
 /** Writes everything to the training file, then moves its tail to the validation file. */
@@ -92,20 +134,31 @@ async function encodeTail(
 }
 
 async function encodeText(
-  spec: Extract<TextSource, { file: string }>,
-  encoding: TextEncoding,
+  spec: FileSource,
+  encoder: Encoder,
   directory: string,
   options: ReadOptions,
 ): Promise<Encoded> {
+  const { encoding } = encoder;
   let total = 0;
   async function* counted(): AsyncGenerator<Bytes> {
-    for await (const chunk of readBytes(spec.file, options)) {
+    for await (const chunk of readBytes(spec.file, options, spec.max_expansion)) {
       total += chunk.length;
       yield chunk;
     }
   }
+  async function* pieces(): AsyncGenerator<{ piece: Piece }> {
+    for await (const piece of encoding.pieces(counted(), spec.file)) yield { piece };
+  }
+  let made = 0;
+  async function* encoded(): AsyncGenerator<Tokens> {
+    for await (const { tokens } of encodeInOrder(pieces(), encoder)) {
+      made += tokens.length;
+      yield tokens;
+    }
+  }
   const [train_tokens, validation_tokens] = await encodeTail(
-    encoding.encodeStream(counted(), spec.file),
+    firstTokens(encoded(), spec.limit_tokens),
     encoding.vocabSize,
     spec.validation_fraction,
     directory,
@@ -116,41 +169,8 @@ async function encodeText(
     vocab_size: encoding.vocabSize,
     train_tokens,
     validation_tokens,
-    text_bytes: total,
+    text_bytes: made > train_tokens + validation_tokens ? null : total,
   };
-}
-
-/** The ids of a token file, each checked against the vocabulary. */
-async function* readTokens(file: string, spec: TokenSource, options: ReadOptions): AsyncGenerator<Tokens> {
-  const { dtype, vocab_size } = spec;
-  const size = bytesPerToken(dtype);
-  let rest: Bytes = new Uint8Array(0);
-  let position = 0;
-  for await (const chunk of readBytes(file, options)) {
-    const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
-    const count = Math.floor(bytes.length / size);
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    const tokens = dtype === "uint16" ? new Uint16Array(count) : new Uint32Array(count);
-    for (let i = 0; i < count; i += 1) {
-      const token = dtype === "uint16" ? view.getUint16(i * size, true) : view.getUint32(i * size, true);
-      if (token >= vocab_size) {
-        throw badData(
-          `${file}: token ${position + i} is ${token}, outside the vocabulary of ${vocab_size}`,
-          `The file must hold little-endian ${dtype} ids below vocab_size and no header; check vocab_size and dtype.`,
-        );
-      }
-      tokens[i] = token;
-    }
-    position += count;
-    rest = bytes.subarray(count * size);
-    yield tokens;
-  }
-  if (rest.length > 0) {
-    throw badData(
-      `${file}: ends in the middle of a token (its length is no multiple of ${size} bytes)`,
-      `The file must hold ${dtype} ids and nothing else; check dtype.`,
-    );
-  }
 }
 
 async function copyTokens(
@@ -161,7 +181,11 @@ async function copyTokens(
 ): Promise<number> {
   const writer = await TokenWriter.create(target, dtypeOf(spec.vocab_size));
   try {
-    for await (const tokens of readTokens(file, spec, options)) await writer.write(tokens);
+    const tokens = firstTokens(
+      readTokens(file, spec, options),
+      file === spec.tokens ? spec.limit_tokens : undefined,
+    );
+    for await (const some of tokens) await writer.write(some);
   } finally {
     await writer.close();
   }
@@ -191,7 +215,7 @@ async function encodeTokens(spec: TokenSource, directory: string, options: ReadO
     return { ...base, train_tokens, validation_tokens };
   }
   const [train_tokens, validation_tokens] = await encodeTail(
-    readTokens(spec.tokens, spec, options),
+    firstTokens(readTokens(spec.tokens, spec, options), spec.limit_tokens),
     vocab_size,
     spec.validation_fraction,
     directory,
@@ -200,13 +224,20 @@ async function encodeTokens(spec: TokenSource, directory: string, options: ReadO
   return { ...base, train_tokens, validation_tokens };
 }
 
-/** @throws MusweepError when the source cannot be read, is empty, or is too short for both splits */
+/**
+ * @param files what patterns of the source stand for, in order; bytes: of the source as it lies on disk
+ * @throws MusweepError when the source cannot be read, is empty, or is too short for both splits
+ */
 export async function encodeSource(
   spec: DataSpec,
+  { files, bytes }: { files: readonly string[]; bytes: number },
   directory: string,
   options: ReadOptions,
 ): Promise<Encoded> {
-  const encoded = await encode(spec, directory, options);
+  const encoded =
+    "tokens" in spec
+      ? await encodeTokens(spec, directory, options)
+      : await encodeTexts(spec, { files, bytes }, directory, options);
   const { train_tokens, validation_tokens } = encoded;
   if (train_tokens + validation_tokens === 0) throw badData(`${placeOf(spec)}: there is no text in the file`);
   // One prediction needs two tokens.
@@ -224,11 +255,39 @@ export async function encodeSource(
   return encoded;
 }
 
-async function encode(spec: DataSpec, directory: string, options: ReadOptions): Promise<Encoded> {
-  if ("tokens" in spec) return encodeTokens(spec, directory, options);
-  const encoding = await loadTokenizer(spec.tokenizer);
-  if ("corpus" in spec) return encodeDocuments(spec, readCorpus(spec.corpus, options), encoding, directory);
-  return isJsonLines(spec.file)
-    ? encodeDocuments(spec, readJsonLines(spec.file, spec.field, options), encoding, directory)
-    : encodeText(spec, encoding, directory, options);
+async function encodeTexts(
+  spec: TextSource,
+  { files, bytes }: { files: readonly string[]; bytes: number },
+  directory: string,
+  options: ReadOptions,
+): Promise<Encoded> {
+  const encoder = await openEncoder(spec.tokenizer, bytes);
+  try {
+    if ("file" in spec && !isJsonLines(spec.file)) return await encodeText(spec, encoder, directory, options);
+    const documents = "corpus" in spec ? readCorpus(spec.corpus, options) : readFiles(spec, files, options);
+    return await encodeDocuments(spec, documents, encoder, directory);
+  } finally {
+    await encoder.close();
+  }
+}
+
+/** Each a document; of .jsonl files each line. */
+async function* readFiles(
+  { tokenizer, field, max_expansion: expansion }: FileSource | FilesSource,
+  files: readonly string[],
+  options: ReadOptions,
+): AsyncGenerator<Document> {
+  let before = 0;
+  for (const file of files) {
+    let read = 0;
+    const onRead = (bytes: number): void => {
+      read = bytes;
+      options.onRead?.(before + bytes);
+    };
+    const own = { ...options, onRead };
+    if (isJsonLines(file))
+      yield* readJsonLines(file, { field, keepsBytes: tokenizer === "bytes", expansion }, own);
+    else yield { chunks: readBytes(file, own, expansion), place: file };
+    before += read;
+  }
 }

@@ -1,5 +1,6 @@
 /** Errors of data preparation: one constructor for bad input, one for files that cannot be read or written. */
-import { MusweepError } from "../../schema/errors.ts";
+import { MusweepError } from "../../schema/wire/errors.ts";
+import { pathError } from "../machine/path-error.ts";
 
 /** The user's file or setting is wrong. */
 export const badData = (message: string, remedy?: string, cause?: unknown): MusweepError =>
@@ -10,19 +11,11 @@ const isErrno = (error: unknown): error is NodeJS.ErrnoException => error instan
 /** Turns what reading a data file threw into a message that names the file; passes on what is none of the file's. */
 export function readError(path: string, error: unknown): unknown {
   if (error instanceof MusweepError || !isErrno(error)) return error;
-  const code = error.code ?? "";
+  const code = String(error.code);
   if (code === "ENOENT") {
     return new MusweepError("data-missing", `Data file not found: ${path}`, {
       kind: "unavailable",
       remedy: "Check the path; a relative path in a sweep file is relative to that file.",
-      cause: error,
-    });
-  }
-  if (code === "EISDIR") return badData(`${path} is a directory, a file was expected`, undefined, error);
-  if (code === "EACCES" || code === "EPERM") {
-    return new MusweepError("data-unreadable", `No permission to read ${path}`, {
-      kind: "unavailable",
-      remedy: "Make the file readable for this user.",
       cause: error,
     });
   }
@@ -33,25 +26,17 @@ export function readError(path: string, error: unknown): unknown {
       error,
     );
   }
-  return error;
+  return pathError(error, path) ?? error;
 }
 
 /** Turns what writing the cache threw into a message that names the cache directory. */
 export function cacheError(directory: string, error: unknown): unknown {
   if (error instanceof MusweepError || !isErrno(error)) return error;
-  const remedies: Record<string, string> = {
-    ENOSPC: "Free some disk space, or choose another state directory with --dir.",
-    EDQUOT: "Free some of your disk quota, or choose another state directory with --dir.",
-    EACCES: "Choose a state directory that you may write with --dir.",
-    EPERM: "Choose a state directory that you may write with --dir.",
-    EROFS: "Choose a state directory that you may write with --dir.",
-    ENOTDIR: "A part of that path is a file; choose another state directory with --dir.",
-  };
-  const remedy = remedies[error.code ?? ""];
-  if (remedy === undefined) return error;
+  const known = pathError(error, directory);
+  if (known === null) return error;
   return new MusweepError("data-cache", `The data cache ${directory} cannot be written: ${error.message}`, {
     kind: "unavailable",
-    remedy,
+    remedy: `${known.remedy ?? "Look at the path."} Another state directory is chosen with --dir.`,
     cause: error,
   });
 }

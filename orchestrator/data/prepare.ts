@@ -1,5 +1,5 @@
 /**
- * Prepares a data set: tokenizes a source once into <cache directory>/<hash>/ (layout in schema/data.ts) and finds it
+ * Prepares a data set: tokenizes a source once into <cache directory>/<hash>/ (layout in schema/wire/data.ts) and finds it
  * again at once. A data set appears whole, by a rename, or not at all; processes that prepare the same one at the same
  * time end with the same directory. Prose in docs/data.md.
  */
@@ -8,13 +8,21 @@ import { mkdir, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import path from "node:path";
 import { z } from "zod";
-import { DATA_FILES, type DataMeta, dataMetaSchema } from "../../schema/data.ts";
-import { canonicalJson } from "../../schema/plan.ts";
-import { isRunning } from "../is-running.ts";
+import { DATA_FILES, type DataMeta, dataMetaSchema } from "../../schema/wire/data.ts";
+import { canonicalJson } from "../../schema/wire/plan.ts";
+import { isRunning } from "../machine/is-running.ts";
 import { encodeSource } from "./encode.ts";
 import { badData, cacheError } from "./errors.ts";
-import { filesOf, hashSource, readJson, writeAtomically } from "./source-identity.ts";
-import { type DataSpec, isJsonLines, pathsOf, placeOf, resolvePaths } from "./spec.ts";
+import { identifySource, readJson, type Source, writeAtomically } from "./source-identity.ts";
+import {
+  type DataSpec,
+  type FileSource,
+  type FilesSource,
+  isJsonLines,
+  pathsOf,
+  placeOf,
+  resolvePaths,
+} from "./spec.ts";
 import { bytesPerToken, dtypeOf, hashFiles } from "./write-tokens.ts";
 
 /** Raised whenever a rule changes that decides which tokens come out: what was indexed under the old rules is passed over. */
@@ -33,16 +41,26 @@ export interface PrepareOptions {
   baseDirectory?: string | undefined;
   /** Called while tokenizing; not called when the data set is found in the cache. */
   onProgress?: ((progress: PrepareProgress) => void) | undefined;
+  /** Told when a file of the source is not there any more, and what was prepared from it is used. */
+  onGone?: ((message: string) => void) | undefined;
   signal?: AbortSignal | undefined;
+  /** Whether what is in the cache is hashed before it is believed; what is damaged is prepared anew. */
+  verify?: boolean;
+  /** Tokenizes nothing: what is not in the cache is an error. */
+  preparedOnly?: boolean;
 }
 
 const indexSchema = z.strictObject({ hash: z.string() });
 
 function describe(spec: DataSpec): string {
-  if ("corpus" in spec) return spec.corpus;
+  if ("corpus" in spec || "files" in spec) return placeOf(spec);
   const name = path.basename(placeOf(spec));
   return "file" in spec && isJsonLines(spec.file) ? `${name} (field ${spec.field})` : name;
 }
+
+/** How far a file may expand decides whether it is read, not what comes out. */
+const withoutLimit = <Spec extends FileSource | FilesSource>({ max_expansion: _limit, ...rest }: Spec) =>
+  rest;
 
 /** Everything that decides the tokens, without the places where the source lies. */
 function indexKey(spec: DataSpec, source: string): string {
@@ -50,16 +68,21 @@ function indexKey(spec: DataSpec, source: string): string {
     "corpus" in spec
       ? { ...spec }
       : "file" in spec
-        ? { ...spec, file: isJsonLines(spec.file) ? "jsonl" : "text" }
-        : { ...spec, tokens: "tokens", validation_tokens: spec.validation_tokens !== undefined };
+        ? { ...withoutLimit(spec), file: isJsonLines(spec.file) ? "jsonl" : "text" }
+        : "files" in spec
+          ? { ...withoutLimit(spec), files: "files" }
+          : { ...spec, tokens: "tokens", validation_tokens: spec.validation_tokens !== undefined };
   // The bytes are hashed as they lie on disk, so how they are packed belongs to the key.
   const packing = pathsOf(spec).map((file) => /\.(gz|zst)$/.exec(file)?.[1] ?? "plain");
   const key = canonicalJson({ version: RULES_VERSION, source, packing, rules });
   return createHash("sha256").update(key).digest("hex").slice(0, 32);
 }
 
-/** The data set in `directory`, or null when its description or one of its files is missing, damaged or cut short. */
-async function readDataMeta(directory: string): Promise<DataMeta | null> {
+/**
+ * The data set in `directory`, or null when its description or one of its files is missing, damaged or cut short.
+ * @param deep whether its files are hashed; their sizes are looked at always
+ */
+async function readDataMeta(directory: string, deep: boolean): Promise<DataMeta | null> {
   const meta = await readJson(path.join(directory, DATA_FILES.meta), dataMetaSchema);
   if (meta === null || meta.hash !== path.basename(directory)) return null;
   const sizes = [
@@ -70,7 +93,34 @@ async function readDataMeta(directory: string): Promise<DataMeta | null> {
     const info = await stat(path.join(directory, name)).catch(() => null);
     if (info?.size !== tokens * bytesPerToken(meta.dtype)) return null;
   }
-  return meta;
+  return !deep || (await hashTokens(directory, meta)) === meta.hash ? meta : null;
+}
+
+/** What a data set is called by: a hash over all that a trainer reads of it. */
+const hashTokens = (
+  directory: string,
+  { tokenizer, vocab_size }: Pick<DataMeta, "tokenizer" | "vocab_size">,
+) =>
+  hashFiles(
+    `${tokenizer}\n${vocab_size}`,
+    [DATA_FILES.train, DATA_FILES.validation].map((name) => path.join(directory, name)),
+  );
+
+/**
+ * Reads a data set in full.
+ * @param remove takes a damaged one out of the way: whatever needs it prepares it again
+ * @returns what is wrong with it; null when nothing is, or when it is not there: it is prepared when it is needed
+ */
+export async function verifyDataSet(
+  cache: string,
+  hash: string,
+  { remove }: { remove: boolean },
+): Promise<string | null> {
+  const directory = path.join(cache, hash);
+  if ((await stat(directory).catch(() => null)) === null) return null;
+  if ((await readDataMeta(directory, true)) !== null) return null;
+  if (remove) await rm(directory, { recursive: true, force: true });
+  return "damaged: it is not what its name, a hash, says";
 }
 
 const TEMPORARY = /^\.preparing-(.*)-(\d+)-[0-9a-f]+$/;
@@ -95,7 +145,7 @@ async function install(temporary: string, cache: string, meta: DataMeta): Promis
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code;
       if (code !== "ENOTEMPTY" && code !== "EEXIST") throw error;
-      const existing = await readDataMeta(target);
+      const existing = await readDataMeta(target, true);
       if (existing !== null) return existing;
       // Damaged: out of the way by a rename, so that nobody sees a directory half removed.
       const aside = `${temporary}0`;
@@ -105,16 +155,13 @@ async function install(temporary: string, cache: string, meta: DataMeta): Promis
   }
 }
 
-async function build(spec: DataSpec, options: PrepareOptions): Promise<DataMeta> {
+async function build(spec: DataSpec, source: Source, options: PrepareOptions): Promise<DataMeta> {
   const { cacheDirectory: cache, onProgress, signal } = options;
   await removeStaleTemporaries(cache);
-  const files = await filesOf(spec);
-  let total_bytes = 0;
-  for (const file of files) {
-    const { size } = await stat(file);
-    if (size === 0) throw badData(`${file}: the file is empty`);
-    total_bytes += size;
-  }
+  const empty = "files" in spec ? undefined : source.files.find(({ size }) => size === 0);
+  if (empty !== undefined) throw badData(`${empty.path}: the file is empty`);
+  const total_bytes = source.bytes;
+  const stamps = new Map(source.files.map((file) => [file.path, file.stamp]));
   const onRead = onProgress && ((read_bytes: number) => onProgress({ read_bytes, total_bytes }));
   const temporary = path.join(
     cache,
@@ -122,12 +169,14 @@ async function build(spec: DataSpec, options: PrepareOptions): Promise<DataMeta>
   );
   await mkdir(temporary);
   try {
-    const encoded = await encodeSource(spec, temporary, { signal, onRead });
+    const files = source.files.map((file) => file.path);
+    const encoded = await encodeSource(spec, { files, bytes: source.bytes }, temporary, {
+      signal,
+      onRead,
+      stamps,
+    });
     const dtype = dtypeOf(encoded.vocab_size);
-    const hash = await hashFiles(
-      `${encoded.tokenizer}\n${encoded.vocab_size}`,
-      [DATA_FILES.train, DATA_FILES.validation].map((name) => path.join(temporary, name)),
-    );
+    const hash = await hashTokens(temporary, encoded);
     const meta: DataMeta = { version: 1, hash, source: describe(spec), dtype, ...encoded };
     await writeFile(path.join(temporary, DATA_FILES.meta), `${JSON.stringify(meta, null, 2)}\n`);
     signal?.throwIfAborted();
@@ -147,12 +196,17 @@ export async function prepareData(source: DataSpec, options: PrepareOptions): Pr
   const spec = resolvePaths(source, baseDirectory);
   try {
     await mkdir(cache, { recursive: true });
-    const contents = await hashSource(spec, path.join(cache, "sources"), { signal });
-    const entry = path.join(cache, "index", `${indexKey(spec, contents)}.json`);
+    const identity = await identifySource(spec, path.join(cache, "sources"), { signal });
+    const entry = path.join(cache, "index", `${indexKey(spec, identity.hash)}.json`);
     const indexed = await readJson(entry, indexSchema);
-    const known = indexed && (await readDataMeta(path.join(cache, indexed.hash)));
-    if (known) return known;
-    const meta = await build(spec, options);
+    const known = indexed && (await readDataMeta(path.join(cache, indexed.hash), options.verify ?? false));
+    if (known) {
+      if (identity.gone) options.onGone?.(identity.gone.message);
+      return known;
+    }
+    if (identity.gone) throw identity.gone;
+    if (options.preparedOnly) throw badData(`${placeOf(spec)} has not been prepared`);
+    const meta = await build(spec, identity, options);
     await writeAtomically(entry, `${JSON.stringify({ hash: meta.hash })}\n`);
     return meta;
   } catch (error) {

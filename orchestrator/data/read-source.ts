@@ -1,160 +1,142 @@
 /**
- * Reading sources: a file's bytes as a stream, decompressed on the way; its JSON lines; the documents of a shipped
- * corpus. Nothing here holds a whole file.
+ * Reading sources: a file's bytes as a stream, decompressed on the way, and the documents of a shipped corpus. Nothing here holds a
+ * whole file of a person's.
  */
-import { createReadStream } from "node:fs";
+import type { BigIntStats } from "node:fs";
+import type { FileHandle } from "node:fs/promises";
 import { readdir, readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import path from "node:path";
-import { Transform, type TransformCallback } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
-import { Decompress } from "fzstd";
-import { MusweepError } from "../../schema/errors.ts";
+import { MusweepError } from "../../schema/wire/errors.ts";
+import { openRegular } from "../machine/regular-file.ts";
 import { badData, readError } from "./errors.ts";
 import type { Corpus } from "./spec.ts";
+import { decompressZstd } from "./zstd.ts";
 
 export type Bytes = Uint8Array;
+
+export interface Document {
+  chunks: AsyncIterable<Bytes>;
+  /** Where it stands: "pages.jsonl:17". */
+  place: string;
+}
+
 export interface ReadOptions {
   signal?: AbortSignal | undefined;
   /** Called with the count of bytes read from disk so far (compressed bytes, where the file is compressed). */
   onRead?: ((bytes: number) => void) | undefined;
+  /** What each file was when it was identified (stampOf): it must be that still. */
+  stamps?: ReadonlyMap<string, string> | undefined;
 }
 
-/** A line longer than this is no document: V8 cannot hold much longer strings. */
-const MAX_LINE_BYTES = 256 << 20;
-const NEWLINE = 10;
+/** Text that is at most so many times as long as its compressed file is read: logs come to 50, prose to 4. */
+const MAX_EXPANSION = 200;
+/** However small the compressed file is, it may become this. */
+const ALWAYS_ALLOWED_BYTES = 64 * 2 ** 20;
 
-/**
- * zstd by fzstd on every Node: zlib has none before 22.15, and what it has there and in 24 ends silently after the first of
- * several frames, and some versions of it at a file that is cut short.
- */
-class ZstdDecompress extends Transform {
-  readonly #decoder = new Decompress((chunk) => this.push(chunk));
+const CHUNK_BYTES = 1 << 20;
+const PART_BYTES = 1 << 18;
 
-  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
-    this.#attempt(() => this.#decoder.push(chunk), done);
-  }
+export interface Stamp {
+  size: number;
+  /** Changes whenever the content does, but for a change within a few milliseconds of another. */
+  text: string;
+}
 
-  override _flush(done: TransformCallback): void {
-    this.#attempt(() => this.#decoder.push(new Uint8Array(0), true), done);
-  }
+export async function stampOf(handle: FileHandle): Promise<Stamp> {
+  const info = await handle.stat({ bigint: true });
+  return { size: Number(info.size), text: stampTextOf(info) };
+}
 
-  #attempt(work: () => void, done: TransformCallback): void {
-    try {
-      work();
-      done();
-    } catch (error) {
-      done(
-        Object.assign(new Error(error instanceof Error ? error.message : String(error)), {
-          code: "ZSTD_DATA",
-        }),
-      );
+export const stampTextOf = ({ size, ino, mtimeNs }: BigIntStats): string => `${size} ${ino} ${mtimeNs}`;
+
+export const changed = (file: string): MusweepError =>
+  badData(
+    `${file}: the file changed while it was read`,
+    "Wait until whoever writes it has finished, then run this again.",
+  );
+
+/** The file as it lies on disk. */
+export async function* readChunks(
+  file: string,
+  { signal, onRead, stamps }: ReadOptions,
+  onSize?: (bytes: number) => void,
+): AsyncGenerator<Buffer> {
+  const handle = await openRegular(file);
+  try {
+    const stamp = await stampOf(handle);
+    if ((stamps?.get(file) ?? stamp.text) !== stamp.text) throw changed(file);
+    onSize?.(stamp.size);
+    let read = 0;
+    while (true) {
+      signal?.throwIfAborted();
+      const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafe(CHUNK_BYTES), 0, CHUNK_BYTES, null);
+      if (bytesRead === 0) break;
+      read += bytesRead;
+      // One that grows as fast as it is read would have no end.
+      if (read > stamp.size) throw changed(file);
+      onRead?.(read);
+      yield buffer.subarray(0, bytesRead);
     }
+    if ((await stampOf(handle)).text !== stamp.text) throw changed(file);
+  } finally {
+    await handle.close();
   }
 }
 
-function decompressor(file: string): Transform | null {
-  if (file.endsWith(".gz")) return createGunzip();
-  if (file.endsWith(".zst")) return new ZstdDecompress();
-  return null;
+async function* gunzip(chunks: AsyncIterable<Buffer>): AsyncGenerator<Bytes> {
+  const transform = createGunzip();
+  try {
+    // pipeline destroys both ends when one fails; its rejection is the same error that the loop below throws.
+    pipeline(chunks, transform).catch(() => {});
+    yield* transform as AsyncIterable<Buffer>;
+  } finally {
+    transform.destroy();
+  }
 }
 
-async function* readChunks(file: string, { signal, onRead }: ReadOptions): AsyncGenerator<Buffer> {
-  let read = 0;
-  for await (const chunk of createReadStream(file, {
-    highWaterMark: 1 << 20,
-    signal,
-  }) as AsyncIterable<Buffer>) {
-    read += chunk.length;
-    onRead?.(read);
+/** Ends what grows far beyond its file, and would fill the disk. */
+async function* limited(
+  chunks: AsyncIterable<Bytes>,
+  file: string,
+  /** Known once the first chunk is there. */
+  fileBytes: () => number,
+  expansion: number,
+): AsyncGenerator<Bytes> {
+  let bytes = 0;
+  for await (const chunk of chunks) {
+    bytes += chunk.length;
+    if (bytes > Math.max(ALWAYS_ALLOWED_BYTES, expansion * fileBytes()))
+      throw badData(
+        `${file}: becomes more than ${expansion} times as long when it is decompressed`,
+        "If that is right, allow more: max_expansion in the sweep file's data section, or --max-expansion.",
+      );
     yield chunk;
   }
 }
 
-/** The file's bytes, decompressed by its last extension (.gz, .zst). */
-export async function* readBytes(file: string, options: ReadOptions = {}): AsyncGenerator<Bytes> {
-  const transform = decompressor(file);
+/**
+ * The file's bytes, decompressed by its last extension (.gz, .zst).
+ * @param expansion how many times as long as the file its decompressed bytes may be
+ */
+export async function* readBytes(
+  file: string,
+  options: ReadOptions = {},
+  expansion = MAX_EXPANSION,
+): AsyncGenerator<Bytes> {
+  let size = 0;
+  const chunks = readChunks(file, options, (bytes) => {
+    size = bytes;
+  });
   try {
-    if (transform === null) {
-      yield* readChunks(file, options);
-      return;
-    }
-    // pipeline destroys both ends when one fails; its rejection is the same error that the loop below throws.
-    pipeline(readChunks(file, options), transform).catch(() => {});
-    yield* transform as AsyncIterable<Buffer>;
+    if (file.endsWith(".gz")) yield* limited(gunzip(chunks), file, () => size, expansion);
+    else if (file.endsWith(".zst")) yield* limited(decompressZstd(chunks, file), file, () => size, expansion);
+    else yield* chunks;
   } catch (error) {
     options.signal?.throwIfAborted();
     throw readError(file, error);
-  } finally {
-    transform?.destroy();
-  }
-}
-
-/** Lines without their newline, with their number from 1. The last line needs no newline; \r\n is left to the reader. */
-async function* readLines(
-  file: string,
-  options: ReadOptions,
-): AsyncGenerator<{ line: Buffer; number: number }> {
-  let parts: Bytes[] = [];
-  let length = 0;
-  let number = 0;
-  for await (const chunk of readBytes(file, options)) {
-    let start = 0;
-    for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, start)) {
-      parts.push(chunk.subarray(start, end));
-      number += 1;
-      yield { line: Buffer.concat(parts), number };
-      parts = [];
-      length = 0;
-      start = end + 1;
-    }
-    parts.push(chunk.subarray(start));
-    length += chunk.length - start;
-    if (length > MAX_LINE_BYTES) {
-      throw badData(
-        `${file}:${number + 1}: line longer than ${MAX_LINE_BYTES >> 20} MiB`,
-        "Split the document.",
-      );
-    }
-  }
-  if (length > 0) yield { line: Buffer.concat(parts), number: number + 1 };
-}
-
-/** The documents of a JSON-lines file: the string in `field` of each object, as UTF-8. Blank lines are passed over. */
-export async function* readJsonLines(
-  file: string,
-  field: string,
-  options: ReadOptions = {},
-): AsyncGenerator<Bytes> {
-  for await (const { line, number } of readLines(file, options)) {
-    const text = line.toString("utf8").trim();
-    if (text === "") continue;
-    const at = `${file}:${number}`;
-    let value: unknown;
-    try {
-      value = JSON.parse(text);
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      throw badData(`${at}: not a JSON object: ${reason}`, "Each line holds one JSON object.", error);
-    }
-    if (value === null || typeof value !== "object" || Array.isArray(value)) {
-      throw badData(`${at}: a JSON object was expected`, "Each line holds one JSON object.");
-    }
-    const document: unknown = (value as Record<string, unknown>)[field];
-    if (typeof document !== "string") {
-      const names = Object.keys(value).slice(0, 10).join(", ");
-      throw document === undefined
-        ? badData(
-            `${at}: no field "${field}"; the object has: ${names || "no fields"}`,
-            "Set the field's name.",
-          )
-        : badData(
-            `${at}: field "${field}" is not a string`,
-            "Set the name of the field that holds the text.",
-          );
-    }
-    yield Buffer.from(document, "utf8");
   }
 }
 
@@ -187,13 +169,18 @@ export async function corpusFiles(corpus: Corpus): Promise<string[]> {
   return names.sort().map((file) => path.join(directory, file));
 }
 
-export async function* readCorpus(corpus: Corpus, options: ReadOptions = {}): AsyncGenerator<Bytes> {
+export async function* readCorpus(corpus: Corpus, options: ReadOptions = {}): AsyncGenerator<Document> {
   let read = 0;
   for (const file of await corpusFiles(corpus)) {
     options.signal?.throwIfAborted();
-    const document = await readFile(file);
-    read += document.length;
+    const bytes = await readFile(file);
+    read += bytes.length;
     options.onRead?.(read);
-    yield document;
+    yield { chunks: whole(bytes), place: file };
   }
+}
+
+/** What is at hand, a part at a time: a long document takes its time, and the process does what else comes in meanwhile. */
+export async function* whole(bytes: Bytes): AsyncGenerator<Bytes> {
+  for (let at = 0; at < bytes.length; at += PART_BYTES) yield bytes.subarray(at, at + PART_BYTES);
 }

@@ -1,24 +1,42 @@
 /**
  * What a source is, before it is tokenized: a hash over its bytes as they lie on disk. Hashing a large file takes
- * seconds, so the hash is remembered under the file's path, size, inode and times, as git remembers its working tree.
+ * seconds, so the hash is remembered under the file's path, size, inode and times, as git remembers its working tree. By what is
+ * remembered of a path, a file that is gone is still known.
  */
 import { createHash } from "node:crypto";
 import { mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
+import { MusweepError } from "../../schema/wire/errors.ts";
+import { openRegular } from "../machine/regular-file.ts";
 import { readError } from "./errors.ts";
-import { corpusFiles, type ReadOptions } from "./read-source.ts";
-import { type DataSpec, pathsOf } from "./spec.ts";
-import { hashFiles } from "./write-tokens.ts";
+import { matchFiles } from "./match-files.ts";
+import { changed, corpusFiles, type ReadOptions, readChunks, stampOf, stampTextOf } from "./read-source.ts";
+import { type DataSpec, type FilesSource, pathsOf, placeOf } from "./spec.ts";
+import { hashFiles, hashOpened } from "./write-tokens.ts";
 
 const rememberedSchema = z.strictObject({ stamp: z.string(), hash: z.string() });
 
-/** A file changed this shortly ago may change again within the clock's tick without a new time: not remembered. */
+/** A file changed this shortly ago may change again within the clock's tick without a new time: it will be hashed again. */
 const RACY_MS = 2000;
+const NO_STAMP = "";
 
-/** Every file that the source is read from. */
-export const filesOf = async (spec: DataSpec): Promise<string[]> =>
-  "corpus" in spec ? corpusFiles(spec.corpus) : pathsOf(spec);
+interface SourceFile {
+  path: string;
+  size: number;
+  /** It must be this still when it is read. */
+  stamp: string;
+}
+
+export interface Source {
+  hash: string;
+  /** Of all files together, as they lie on disk. */
+  bytes: number;
+  /** The user's; none for a shipped corpus. */
+  files: readonly SourceFile[];
+  /** Why it cannot be read, where a file of it is not there any more: then the hash is of what was there last. */
+  gone?: Error;
+}
 
 /** Writes a small file so that a reader sees the old one or the new one, never a part. */
 export async function writeAtomically(file: string, text: string): Promise<void> {
@@ -37,32 +55,127 @@ export async function readJson<T>(file: string, schema: z.ZodType<T>): Promise<T
   }
 }
 
-async function hashOne(file: string, memory: string, signal: AbortSignal | undefined): Promise<string> {
+async function identifyOne(
+  file: string,
+  memory: string,
+  signal: AbortSignal | undefined,
+): Promise<SourceFile & Pick<Source, "hash" | "gone">> {
   signal?.throwIfAborted();
   const real = path.resolve(file);
   const entry = path.join(memory, `${createHash("sha256").update(real).digest("hex").slice(0, 32)}.json`);
   try {
-    const info = await stat(real, { bigint: true });
-    const stamp = [info.size, info.ino, info.mtimeNs, info.ctimeNs].join(" ");
-    const remembered = await readJson(entry, rememberedSchema);
-    if (remembered?.stamp === stamp) return remembered.hash;
-    const hash = await hashFiles("source", [real]);
-    if (Date.now() - Number(info.ctimeMs) > RACY_MS)
-      await writeAtomically(entry, JSON.stringify({ stamp, hash }));
-    return hash;
+    const handle = await openRegular(real);
+    try {
+      const { size, text } = await stampOf(handle);
+      const { ctimeNs } = await handle.stat({ bigint: true });
+      const source = { path: file, size, stamp: text };
+      // The time of its last change in any respect cannot be set back, as that of its content can.
+      const stamp = `${text} ${ctimeNs}`;
+      const remembered = await readJson(entry, rememberedSchema);
+      if (remembered?.stamp === stamp) return { ...source, hash: remembered.hash };
+      const hash = await hashOpened("source", [handle]);
+      if ((await stampOf(handle)).text !== text) throw changed(file);
+      const isRacy = Date.now() - Number(ctimeNs / 1_000_000n) <= RACY_MS;
+      await writeAtomically(entry, JSON.stringify({ stamp: isRacy ? NO_STAMP : stamp, hash }));
+      return { ...source, hash };
+    } finally {
+      await handle.close();
+    }
   } catch (error) {
-    throw readError(file, error);
+    const said = readError(file, error);
+    const remembered =
+      (error as NodeJS.ErrnoException).code === "ENOENT" && (await readJson(entry, rememberedSchema));
+    if (!remembered) throw said;
+    return { path: file, size: 0, stamp: NO_STAMP, hash: remembered.hash, gone: said as Error };
   }
 }
 
 /**
- * @param memory directory for remembered hashes
- * @throws MusweepError when a file is missing or unreadable
+ * Of many files: one hash over all, of each how it is packed, its length and its bytes, in their order. It is remembered under the
+ * patterns, and a stamp of every file.
  */
-export async function hashSource(spec: DataSpec, memory: string, { signal }: ReadOptions): Promise<string> {
-  const files = await filesOf(spec);
-  if ("corpus" in spec) return hashFiles(spec.corpus, files);
-  const hashes: string[] = [];
-  for (const file of files) hashes.push(await hashOne(file, memory, signal));
-  return hashes.join("+");
+async function identifyFiles(
+  spec: FilesSource,
+  memory: string,
+  signal: AbortSignal | undefined,
+): Promise<Source> {
+  const paths = await matchFiles(spec);
+  if (paths.length === 0) throw noneMatches(spec);
+  const stamp = createHash("sha256");
+  let newest = 0n;
+  const files: SourceFile[] = [];
+  for (const file of paths) {
+    signal?.throwIfAborted();
+    const info = await stat(file, { bigint: true }).catch((error: unknown) => {
+      throw readError(file, error);
+    });
+    const text = stampTextOf(info);
+    if (info.ctimeNs > newest) newest = info.ctimeNs;
+    stamp.update(`${file}\n${text} ${info.ctimeNs}\n`);
+    files.push({ path: file, size: Number(info.size), stamp: text });
+  }
+  const source = { files, bytes: files.reduce((sum, { size }) => sum + size, 0) };
+  const named = createHash("sha256").update(JSON.stringify(spec.files)).digest("hex").slice(0, 32);
+  const entry = path.join(memory, `${named}.json`);
+  const now = stamp.digest("hex");
+  const remembered = await readJson(entry, rememberedSchema);
+  if (remembered?.stamp === now) return { ...source, hash: remembered.hash };
+  const found = await hashContents(files, signal);
+  const isRacy = Date.now() - Number(newest / 1_000_000n) <= RACY_MS;
+  await writeAtomically(entry, JSON.stringify({ stamp: isRacy ? NO_STAMP : now, hash: found }));
+  return { ...source, hash: found };
+}
+
+async function hashContents(files: readonly SourceFile[], signal: AbortSignal | undefined): Promise<string> {
+  const hash = createHash("sha256").update("files");
+  const stamps = new Map(files.map((file) => [file.path, file.stamp]));
+  for (const { path: file, size } of files) {
+    hash.update(`\n${PACKING.exec(file)?.[0] ?? ""} ${size}\n`);
+    try {
+      for await (const chunk of readChunks(file, { signal, stamps })) hash.update(chunk);
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw readError(file, error);
+    }
+  }
+  return hash.digest("hex").slice(0, 32);
+}
+/** The same bytes are read otherwise under another of these names. */
+const PACKING = /(\.jsonl|\.ndjson|\.json)?(\.gz|\.zst)?$/;
+
+const noneMatches = (spec: FilesSource): MusweepError =>
+  new MusweepError("data-missing", `no file matches ${placeOf(spec)}`, {
+    kind: "unavailable",
+    remedy:
+      "Check the pattern; a relative one in a sweep file is relative to that file. Of a folder, .txt, .jsonl and .ndjson are read.",
+  });
+
+/**
+ * @param memory directory for remembered hashes
+ * @throws MusweepError when a file is missing, unreadable, or none that can be read
+ */
+export async function identifySource(
+  spec: DataSpec,
+  memory: string,
+  { signal }: ReadOptions,
+): Promise<Source> {
+  if ("corpus" in spec) {
+    const paths = await corpusFiles(spec.corpus);
+    const sizes = await Promise.all(paths.map(async (file) => (await stat(file)).size));
+    return {
+      hash: await hashFiles(spec.corpus, paths),
+      bytes: sizes.reduce((a, b) => a + b, 0),
+      files: [],
+    };
+  }
+  if ("files" in spec) return identifyFiles(spec, memory, signal);
+  const files: (SourceFile & Pick<Source, "hash" | "gone">)[] = [];
+  for (const file of pathsOf(spec)) files.push(await identifyOne(file, memory, signal));
+  const gone = files.find((file) => file.gone !== undefined)?.gone;
+  return {
+    ...(gone === undefined ? {} : { gone }),
+    hash: files.map((file) => file.hash).join("+"),
+    bytes: files.reduce((sum, { size }) => sum + size, 0),
+    files,
+  };
 }

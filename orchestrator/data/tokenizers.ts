@@ -6,17 +6,22 @@ import { isUtf8 } from "node:buffer";
 import { badData } from "./errors.ts";
 import type { Bytes } from "./read-source.ts";
 import type { Tokenizer } from "./spec.ts";
+import { unfinishedLength, wellFormedUntil } from "./utf8.ts";
+
+/** Bytes, or text that has been decoded. */
+export type Piece = Bytes | string;
 
 export interface TextEncoding {
   readonly vocabSize: number;
   /** The token that follows every document: byte 0, or GPT-2's <|endoftext|>. */
   readonly separator: number;
+  /** Whether threads pay. */
+  readonly isSlow: boolean;
   /** Whether a split may fall right after this token, because it ends a line. */
   endsLine(token: number): boolean;
-  /** One whole document. */
-  encode(text: Bytes, place: string): Uint16Array;
-  /** One long text, as the ids that encode would give for the whole, chunk by chunk. */
-  encodeStream(chunks: AsyncIterable<Bytes>, place: string): AsyncGenerator<Uint16Array>;
+  /** A text, however it is cut into chunks, in pieces whose ids side by side are the ids of the whole. */
+  pieces(chunks: AsyncIterable<Bytes>, place: string): AsyncIterable<Piece>;
+  encode(piece: Piece): Uint16Array;
 }
 
 const NEWLINE = 10;
@@ -24,17 +29,16 @@ const NEWLINE = 10;
 const bytes: TextEncoding = {
   vocabSize: 256,
   separator: 0,
+  isSlow: false,
   endsLine: (token) => token === NEWLINE,
-  encode: (text) => new Uint16Array(text),
-  async *encodeStream(chunks) {
-    for await (const chunk of chunks) yield new Uint16Array(chunk);
-  },
+  pieces: (chunks) => chunks,
+  encode: (piece) => new Uint16Array(typeof piece === "string" ? Buffer.from(piece) : piece),
 };
 
 /** GPT-2's ids of "\n" and "\n\n". */
 const GPT2_NEWLINE = 198;
 const GPT2_TWO_NEWLINES = 628;
-/** Encode pieces of at least this length, so that the look for a cut is rare. */
+/** Pieces have at least this length, so that the look for a cut is rare. */
 const PIECE_LENGTH = 1 << 18;
 /** A longer stretch without any whitespace is no text, and the encoder would take for ever. */
 const MAX_UNBROKEN_LENGTH = 1 << 24;
@@ -50,40 +54,85 @@ function lastSafeCut(text: string): number {
   return 0;
 }
 
-const invalidUtf8 = (place: string) =>
-  badData(
-    `${place}: not valid UTF-8, which the gpt2 tokenizer needs`,
+/** @param before bytes of the text that came before these */
+function decode(bytes: Bytes, place: string, before = 0): string {
+  if (isUtf8(bytes)) return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("utf8");
+  throw badData(
+    `${place}: not valid UTF-8, which the gpt2 tokenizer needs, from byte ${before + wellFormedUntil(bytes) + 1}`,
     "Convert the file to UTF-8 (iconv), or use the bytes tokenizer, which takes any bytes.",
   );
+}
+
+/** The text of UTF-8 that comes in chunks, wherever they are cut. */
+async function* decodeStream(chunks: AsyncIterable<Bytes>, place: string): AsyncGenerator<string> {
+  let rest: Bytes = new Uint8Array(0);
+  let before = 0;
+  for await (const chunk of chunks) {
+    const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+    const end = bytes.length - unfinishedLength(bytes);
+    yield decode(bytes.subarray(0, end), place, before);
+    before += end;
+    rest = bytes.subarray(end);
+  }
+  if (rest.length > 0) yield decode(rest, place, before);
+}
+
+/** How GPT-2 splits text into words before it merges bytes within each (openai/gpt-2, src/encoder.py). */
+const WORDS = /'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+/uy;
+/** A character of three bytes is at most three ids, one of four bytes is two units of a string. */
+const MOST_IDS_PER_UNIT = 3;
+/** Words that are remembered, and how long the longest is: of code and prose together a few hundred thousand differ. */
+const MOST_WORDS = 1 << 18;
+const LONGEST_WORD = 64;
+
+/** Most words come again and again: what was found for one holds. The library's own memory costs more than it saves on code. */
+function remembered(find: (word: string) => number[]): (word: string) => number[] {
+  const known = new Map<string, number[]>();
+  return (word) => {
+    const seen = known.get(word);
+    if (seen !== undefined) return seen;
+    const ids = find(word);
+    if (known.size >= MOST_WORDS) known.clear();
+    if (word.length <= LONGEST_WORD) known.set(word, ids);
+    return ids;
+  };
+}
+
+/** Used again and again: what is returned is a copy. */
+let scratch = new Uint16Array(0);
+
+function encodeWords(text: string, idsOf: (word: string) => number[]): Uint16Array {
+  const most = MOST_IDS_PER_UNIT * text.length;
+  if (scratch.length < most) scratch = new Uint16Array(most);
+  const ids = scratch;
+  let count = 0;
+  WORDS.lastIndex = 0;
+  for (let from = 0; from < text.length; from = WORDS.lastIndex) {
+    WORDS.test(text);
+    const word = idsOf(text.slice(from, WORDS.lastIndex));
+    for (let i = 0; i < word.length; i++) ids[count++] = word[i]!;
+  }
+  return ids.slice(0, count);
+}
 
 async function gpt2(): Promise<TextEncoding> {
   // Imported on use: the table of merges takes a quarter of a second to load.
   const encoding = await import("gpt-tokenizer/encoding/r50k_base");
   const ordinary = { disallowedSpecial: new Set<string>() };
-  const encode = (text: string): Uint16Array => Uint16Array.from(encoding.encode(text, ordinary));
+  const idsOf = remembered((word) => encoding.encode(word, ordinary));
   return {
     vocabSize: 50_257,
     separator: 50_256,
+    isSlow: true,
     endsLine: (token) => token === GPT2_NEWLINE || token === GPT2_TWO_NEWLINES,
-    encode(text, place) {
-      if (!isUtf8(text)) throw invalidUtf8(place);
-      return encode(Buffer.from(text.buffer, text.byteOffset, text.length).toString("utf8"));
-    },
-    async *encodeStream(chunks, place) {
-      const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-      const decode = (chunk?: Bytes): string => {
-        try {
-          return chunk === undefined ? decoder.decode() : decoder.decode(chunk, { stream: true });
-        } catch {
-          throw invalidUtf8(place);
-        }
-      };
+    encode: (piece) => encodeWords(typeof piece === "string" ? piece : decode(piece, "a piece"), idsOf),
+    async *pieces(chunks, place) {
       let text = "";
-      for await (const chunk of chunks) {
-        text += decode(chunk);
+      for await (const more of decodeStream(chunks, place)) {
+        text += more;
         if (text.length < PIECE_LENGTH) continue;
         const cut = lastSafeCut(text);
-        if (cut > 0) yield encode(text.slice(0, cut));
+        if (cut > 0) yield text.slice(0, cut);
         text = text.slice(cut);
         if (text.length > MAX_UNBROKEN_LENGTH) {
           throw badData(
@@ -92,8 +141,7 @@ async function gpt2(): Promise<TextEncoding> {
           );
         }
       }
-      text += decode();
-      if (text !== "") yield encode(text);
+      if (text !== "") yield text;
     },
   };
 }

@@ -108,19 +108,27 @@ export async function splitTail(
 
 /** SHA-256 over a label and the bytes of files, each preceded by its length; the first 32 hex digits. */
 export async function hashFiles(label: string, paths: readonly string[]): Promise<string> {
+  const handles: FileHandle[] = [];
+  try {
+    for (const path of paths) handles.push(await open(path, "r"));
+    return await hashOpened(label, handles);
+  } finally {
+    await Promise.all(handles.map((handle) => handle.close()));
+  }
+}
+
+/** The same, of files that are open, from their beginnings. */
+export async function hashOpened(label: string, files: readonly FileHandle[]): Promise<string> {
   const hash = createHash("sha256").update(label);
   const buffer = Buffer.alloc(BUFFER_BYTES);
-  for (const path of paths) {
-    const file = await open(path, "r");
-    try {
-      hash.update(`\n${(await file.stat()).size}\n`);
-      for (;;) {
-        const { bytesRead } = await file.read(buffer, 0, buffer.length, null);
-        if (bytesRead === 0) break;
-        hash.update(buffer.subarray(0, bytesRead));
-      }
-    } finally {
-      await file.close();
+  for (const file of files) {
+    const { size } = await file.stat();
+    hash.update(`\n${size}\n`);
+    for (let position = 0; position < size; ) {
+      const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, size - position), position);
+      if (bytesRead === 0) break;
+      hash.update(buffer.subarray(0, bytesRead));
+      position += bytesRead;
     }
   }
   return hash.digest("hex").slice(0, 32);

@@ -1,5 +1,5 @@
 /** What differs between plans: the numbers that are not the same in all of them, tensor groups with the same numbers together. */
-import type { Plan } from "../../schema/plan.ts";
+import { isScriptPlan, type RunPlan } from "../../schema/wire/plan.ts";
 
 type Leaf = string | number | boolean | null;
 
@@ -12,20 +12,31 @@ export interface PlanDifference {
   values: (Leaf | undefined)[];
 }
 
-export function comparePlans(plans: readonly Plan[]): PlanDifference[] {
-  const whole = plans.map(({ groups: _, ...rest }) => leaves(rest));
+/** Tensor groups, or a script's roles, by name; and the rest of the plan. */
+function partsOf(plan: RunPlan): { groups: Record<string, object>; rest: object } {
+  if (isScriptPlan(plan)) {
+    const { roles, ...rest } = plan;
+    return { groups: roles, rest };
+  }
+  const { groups, ...rest } = plan;
+  return { groups: Object.fromEntries(groups.map(({ name, ...numbers }) => [name, numbers])), rest };
+}
+
+/** Names of the tensor groups, or of a script's roles. */
+export const groupNames = (plan: RunPlan): string[] => Object.keys(partsOf(plan).groups);
+
+export function comparePlans(plans: readonly RunPlan[]): PlanDifference[] {
+  const parts = plans.map(partsOf);
+  const whole = parts.map(({ rest }) => leaves(rest));
   const differences: PlanDifference[] = differing(whole).map(({ name, values }) => ({
     name,
     groups: [],
     values,
   }));
-  const groupNames = new Set<string>(plans.flatMap((plan) => plan.groups.map((g) => g.name)));
+  const names = new Set<string>(parts.flatMap(({ groups }) => Object.keys(groups)));
   const together = new Map<string, PlanDifference>();
-  for (const group of groupNames) {
-    const numbers = plans.map((plan) => {
-      const { name: _, ...rest } = plan.groups.find((g) => g.name === group) ?? { name: group };
-      return leaves(rest);
-    });
+  for (const group of names) {
+    const numbers = parts.map(({ groups }) => leaves(groups[group] ?? {}));
     for (const { name, values } of differing(numbers)) {
       const key = JSON.stringify([name, values]);
       const known = together.get(key);

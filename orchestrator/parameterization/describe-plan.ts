@@ -1,13 +1,12 @@
-/**
- * What a plan makes of every tensor group, for people: the table behind `musweep plan FILE --resolved`.
- */
-import { keptCount } from "../../schema/cost.ts";
-import type { Plan } from "../../schema/plan.ts";
+/** What a plan makes of every tensor group: the rows behind `musweep plan FILE --resolved` and the pages that show a plan. */
+import { keptCount } from "../../schema/wire/cost.ts";
+import { isScriptPlan, type Plan, ROLES, type RunPlan, type ScriptPlan } from "../../schema/wire/plan.ts";
 
-interface ResolvedRow {
+export interface ResolvedRow {
+  /** A tensor group, or a role of a script's. */
   group: string;
-  /** fan-in × fan-out; a norm's gain is a vector. */
-  shape: string;
+  /** fan-in × fan-out; a norm's gain is a vector; null: the script alone knows. */
+  shape: string | null;
   density: number;
   /** Non-zero weights per neuron, fan_in · density; null where nothing is masked. */
   weights_per_neuron: number | null;
@@ -19,16 +18,54 @@ interface ResolvedRow {
   /** Peak learning rate over the base learning rate. */
   multiplier: number;
   decay_per_step: number;
+  /** Adam's ε. */
+  eps: number;
 }
 
 export interface ResolvedPlan {
   rows: ResolvedRow[];
-  forward: Plan["forward"];
-  text: string;
+  forward: { name: string; value: number }[];
 }
 
 /** @param baseLearningRate η, before any multiplier: the run's coordinate `learning_rate` */
-export function describePlan(plan: Plan, baseLearningRate: number): ResolvedPlan {
+export function describePlan(plan: RunPlan, baseLearningRate: number): ResolvedPlan {
+  return isScriptPlan(plan)
+    ? describeScriptPlan(plan, baseLearningRate)
+    : describeModelPlan(plan, baseLearningRate);
+}
+
+function describeScriptPlan({ roles, forward }: ScriptPlan, baseLearningRate: number): ResolvedPlan {
+  const rows = ROLES.map((role): ResolvedRow => {
+    const { width: _width, ...numbers } = roles[role];
+    return {
+      group: role,
+      shape: null,
+      ...numbers,
+      weights_per_neuron: null,
+      realised_density: null,
+      log2_learning_rate: Math.log2(numbers.learning_rate),
+      multiplier: numbers.learning_rate / baseLearningRate,
+    };
+  });
+  return {
+    rows,
+    forward: multipliers(forward, "attention scale: d_head to the power of", forward.attention_scale_power),
+  };
+}
+
+/** In the order of the forward pass. */
+const multipliers = (
+  { embedding_multiplier, residual_multiplier, logits_multiplier }: Omit<Plan["forward"], "attention_scale">,
+  attention: string,
+  scale: number,
+): ResolvedPlan["forward"] => [
+  { name: "embedding output ×", value: embedding_multiplier },
+  { name: "blocks ×", value: residual_multiplier },
+  { name: attention, value: scale },
+  { name: "logits ×", value: logits_multiplier },
+];
+
+function describeModelPlan(plan: Plan, baseLearningRate: number): ResolvedPlan {
   const rows = plan.groups.map((g): ResolvedRow => {
     const masked = g.density < 1;
     const size = g.fan_in * g.fan_out;
@@ -43,50 +80,8 @@ export function describePlan(plan: Plan, baseLearningRate: number): ResolvedPlan
       log2_learning_rate: Math.log2(g.learning_rate),
       multiplier: g.learning_rate / baseLearningRate,
       decay_per_step: g.decay_per_step,
+      eps: g.eps,
     };
   });
-  const forward = plan.forward;
-  const text = [
-    ...table(
-      [
-        "tensor group",
-        "fan-in × fan-out",
-        "density",
-        "WPN",
-        "init std",
-        "peak LR",
-        "log2",
-        "LR ×",
-        "decay/step",
-      ],
-      rows.map((r) => [
-        r.group,
-        r.shape,
-        short(r.density),
-        r.weights_per_neuron === null ? "–" : short(r.weights_per_neuron),
-        r.init_std === null ? "gain 1" : short(r.init_std),
-        short(r.learning_rate),
-        r.log2_learning_rate.toFixed(2),
-        short(r.multiplier),
-        short(r.decay_per_step),
-      ]),
-    ),
-    "",
-    `embedding output × ${short(forward.embedding_multiplier)}   attention logits × ${short(forward.attention_scale)}   logits × ${short(forward.logits_multiplier)}`,
-  ].join("\n");
-  return { rows, forward, text };
-}
-
-/** Four significant digits, no padding zeros. */
-const short = (x: number): string => String(Number(x.toPrecision(4)));
-
-/** Columns padded to equal width: the first two to the left, numbers to the right. */
-function table(head: string[], body: string[][]): string[] {
-  const widths = head.map((h, i) => Math.max(h.length, ...body.map((row) => (row[i] ?? "").length)));
-  return [head, ...body].map((row) =>
-    row
-      .map((cell, i) => (i < 2 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0)))
-      .join("  ")
-      .trimEnd(),
-  );
+  return { rows, forward: multipliers(plan.forward, "attention logits ×", plan.forward.attention_scale) };
 }

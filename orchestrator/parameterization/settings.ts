@@ -2,16 +2,23 @@
  * The settings of one run, every value decided but no rule applied yet, and the mistakes that only show when several of
  * them meet. What a sweep file resolves to, and what resolvePlan turns into explicit numbers.
  */
-import type { Hyperparameters } from "../../schema/hyperparameters.ts";
-import type { Optimizer, SweepFile } from "../../schema/sweep.ts";
-import { RULES } from "./rules.ts";
+import type { Hyperparameters } from "../../schema/sweep/hyperparameters.ts";
+import { RULES } from "../../schema/sweep/rules.ts";
+import type { SweepFile } from "../../schema/sweep/sweep.ts";
+import { LIMITS, type Optimizer } from "../../schema/wire/plan.ts";
 
-type Resolved = Omit<Hyperparameters, "density" | "tokens" | "warmup_fraction" | "base_width">;
+type Resolved = Omit<
+  Hyperparameters,
+  "density" | "tokens" | "warmup_fraction" | "base_width" | "base_layers"
+>;
 
 export interface Settings extends Resolved {
+  trainer: string;
+  revision: string;
   optimizer: Optimizer;
-  /** The proxy's shape; null where the file gives none, which only SP accepts. */
+  /** The proxy's shape; null where the file gives none, which only parameterizations accept that do not need it. */
   base_width: number | null;
+  base_layers: number | null;
   base_ffn_width: number | null;
   base_density: number;
   scale_residual_outputs: boolean;
@@ -40,7 +47,7 @@ export function complement(x: number): number {
   return 1 - rounded === x ? rounded : raw;
 }
 
-/** Every rule that involves more than one setting. Each is also an error when a plan is resolved without a sweep file. */
+/** Every rule that involves more than one setting. */
 export const SETTINGS_CHECKS = [
   check(["width", "d_head"], ({ width, d_head }) =>
     width % d_head === 0
@@ -57,23 +64,49 @@ export const SETTINGS_CHECKS = [
     emptyNeurons(sparsity, ffn_width, "feed-forward down matrix", "ffn_width"),
   ),
   check(["parameterization", "base_width"], ({ parameterization, base_width }) =>
-    base_width === null && RULES[parameterization].needs_base
+    base_width === null && RULES[parameterization].needs_base.includes("width")
       ? {
           blame: "base_width",
           message: `base.width is missing; ${parameterization} scales from a proxy model's width (the paper's is 256)`,
         }
       : null,
   ),
+  check(["parameterization", "base_layers"], ({ parameterization, base_layers }) =>
+    base_layers === null && RULES[parameterization].needs_base.includes("layers")
+      ? {
+          blame: "base_layers",
+          message: `base.layers is missing; ${parameterization} scales from a proxy model's depth`,
+        }
+      : null,
+  ),
   check(
     ["parameterization", "base_width", "base_ffn_width"],
     ({ parameterization, base_width, base_ffn_width }) =>
-      base_width !== null && base_ffn_width === null && RULES[parameterization].needs_base
+      base_width !== null && base_ffn_width === null && RULES[parameterization].needs_base.includes("width")
         ? {
             blame: "base_ffn_width",
             message: `base.ffn_width is missing; ${parameterization} scales the feed-forward down matrix from it, and it does not follow from a feed-forward width that is given as a number`,
           }
         : null,
   ),
+  check(["ffn_width"], ({ ffn_width }) =>
+    ffn_width <= LIMITS.ffn_width
+      ? null
+      : {
+          blame: "ffn_width",
+          message: `the feed-forward width is ${ffn_width}; expected at most ${LIMITS.ffn_width}`,
+        },
+  ),
+  check(["steps", "batch_size", "sequence_length"], ({ steps, batch_size, sequence_length }) => {
+    const tokens = steps * batch_size * sequence_length;
+    if (steps > LIMITS.steps)
+      return { blame: "steps", message: `the run takes ${steps} steps; expected at most ${LIMITS.steps}` };
+    if (tokens <= LIMITS.tokens) return null;
+    return {
+      blame: "steps",
+      message: `the run takes ${tokens} tokens (steps × batch_size × sequence_length); expected at most ${LIMITS.tokens}`,
+    };
+  }),
   check(["batch_size", "micro_batch_size"], ({ batch_size, micro_batch_size }) =>
     micro_batch_size === null || batch_size % micro_batch_size === 0
       ? null

@@ -2,44 +2,60 @@
  * The rules of one phase of a sweep file that involve more than one field: what is missing, what excludes what, and values that do not
  * fit together, found without walking the whole grid: each rule sees the combinations of only the axes it reads.
  */
-import { HYPERPARAMETER_NAMES, type HyperparameterName } from "../../schema/hyperparameters.ts";
-import type { Phase, SweepData } from "../../schema/sweep.ts";
+import {
+  type AxisName,
+  type HyperparameterName,
+  homeOf,
+  isSettingName,
+} from "../../schema/sweep/hyperparameters.ts";
+import type { Phase, SweepData } from "../../schema/sweep/sweep.ts";
+import { BUILT_IN_TRAINER } from "../../schema/wire/plan.ts";
+import { saysSchedule } from "../parameterization/resolve-script-plan.ts";
 import { SETTINGS_CHECKS, type Settings } from "../parameterization/settings.ts";
-import { type Dimension, type Grid, type Point, readGrids, type Values } from "./grids.ts";
+import { Allowance, combinations } from "./combinations.ts";
+import { type Grid, type Point, readGrids, type Values } from "./grids.ts";
+import { precisionsOf } from "./needs-of-phase.ts";
 import type { Finding, Path } from "./problems.ts";
-import { EXCLUSIVE, fileValues, HOME, type PartialSettings, partialSettings } from "./settings-of.ts";
+import {
+  decidedBy,
+  EXCLUSIVE,
+  fileValues,
+  type PartialSettings,
+  type SettingsReader,
+  settingsReader,
+} from "./settings-of.ts";
+import { isRandomSearch } from "./taken-axes.ts";
 
-/** Points of one sweep. Ten times what musweep is built for: more is a slip of the pen. */
-const MAX_POINTS = 1_000_000;
-
-/** What a setting that a rule reads depends on, where that is more than itself. */
-const DEPENDS_ON: { [K in keyof Settings]?: readonly HyperparameterName[] } = {
-  ffn_width: ["ffn_width", "width"],
-  base_ffn_width: ["ffn_width", "base_width"],
-  steps: ["steps", "tokens", "batch_size", "sequence_length"],
-  warmup_steps: ["warmup_steps", "warmup_fraction", "steps", "tokens", "batch_size", "sequence_length"],
-};
+/** Mistakes of one rule in one grid that are looked for: more are told as such. */
+const MAX_MISTAKES = 1000;
 
 /**
  * @param damaged hyperparameters that the file does set, but wrongly: already reported, so not missing
  */
-export function checkPhase(sweep: Phase, damaged: ReadonlySet<string>): Finding[] {
+export function checkPhase(
+  sweep: Phase,
+  damaged: ReadonlySet<string>,
+  allowance = new Allowance(),
+): Finding[] {
   const { grids, findings } = readGrids(sweep.axes);
+  const settings = settingsReader(sweep);
   const file = fileValues(sweep);
   const all = [
     ...findings,
+    ...placementFindings(sweep, grids),
+    ...searchFindings(sweep),
     ...EXCLUSIVE.filter(([a, b]) => file[a] !== undefined && file[b] !== undefined).map(([a, b]) => ({
-      path: HOME[b] as Path,
+      path: homeOf(b) as Path,
       atKey: true,
       message: `${a} and ${b} are both given; expected one of them`,
     })),
-    ...tooManyPoints(grids),
     ...grids.flatMap((grid) => [
       ...missingFindings(sweep, grid, file, damaged),
       ...tuneFindings(sweep, grid),
       ...exclusiveAxes(grid),
       ...shadowedOverrides(sweep, grid),
-      ...mismatches(sweep, grid, file),
+      ...scriptFindings(sweep, grid, settings),
+      ...mismatches(sweep, grid, settings, allowance),
     ]),
   ];
   const seen = new Set<string>();
@@ -47,6 +63,47 @@ export function checkPhase(sweep: Phase, damaged: ReadonlySet<string>): Finding[
     const key = JSON.stringify([path, message]);
     return seen.has(key) ? false : seen.add(key);
   });
+}
+
+/** What no worker could train. */
+function placementFindings(phase: Phase, grids: readonly Grid[]): Finding[] {
+  const { trainer, device, engine } = phase;
+  if (engine === undefined) return [];
+  if (trainer !== BUILT_IN_TRAINER)
+    return [
+      { path: ["engine"], atKey: true, message: `the trainer ${trainer} has no engines; remove engine` },
+    ];
+  if (engine !== "musweep-cpu") return [];
+  return [
+    ...(device === "cuda"
+      ? [{ path: ["device"], message: "musweep-cpu has no GPUs; expected cpu, or engine: musweep-torch" }]
+      : []),
+    ...(precisionsOf(phase, grids).includes("bfloat16")
+      ? [{ path: ["engine"], message: "musweep-cpu has no bfloat16; expected musweep-torch, or none" }]
+      : []),
+  ];
+}
+
+/** A search looks for optima of curves; it goes beyond edges and adds seeds by itself. */
+function searchFindings({ search, axes, extend, refine }: Phase): Finding[] {
+  if (search === undefined) return [];
+  const too = [...(extend === undefined ? [] : ["extend"]), ...(refine === undefined ? [] : ["refine"])];
+  return [
+    ...too.map((name) => ({
+      path: [name],
+      atKey: true,
+      message: `${name} and search are both given; expected one of them: a search adds rates and seeds by itself`,
+    })),
+    ...(isRandomSearch(axes)
+      ? [
+          {
+            path: ["search"],
+            atKey: true,
+            message: "search needs curves; expected learning rates that are not drawn at random",
+          },
+        ]
+      : []),
+  ];
 }
 
 export function checkData(data: SweepData): Finding[] {
@@ -60,23 +117,7 @@ export function checkData(data: SweepData): Finding[] {
     : [];
 }
 
-const namesOf = (grid: Grid): readonly HyperparameterName[] => grid.dimensions.flatMap((d) => d.names);
-
-export const declaredPoints = (grids: readonly Grid[]): number =>
-  grids.reduce((sum, grid) => sum + grid.dimensions.reduce((product, d) => product * d.declared, 1), 0);
-
-function tooManyPoints(grids: readonly Grid[]): Finding[] {
-  const points = declaredPoints(grids);
-  if (points <= MAX_POINTS) return [];
-  const sizes = grids.map((g) => g.dimensions.map((d) => `${d.names.join("+")} ${d.declared}`).join(" × "));
-  return [
-    {
-      path: ["axes"],
-      atKey: true,
-      message: `${points} points (${sizes.join("; ")}); expected at most ${MAX_POINTS} in one sweep`,
-    },
-  ];
-}
+const namesOf = (grid: Grid): readonly AxisName[] => grid.dimensions.flatMap((d) => d.names);
 
 const REQUIRED: readonly (readonly [HyperparameterName, ...HyperparameterName[]])[] = [
   ["parameterization"],
@@ -88,12 +129,39 @@ const REQUIRED: readonly (readonly [HyperparameterName, ...HyperparameterName[]]
   ["learning_rate"],
 ];
 
+/** A script need not know of sequences, batches and steps. */
+const OF_SCRIPTS = new Set<HyperparameterName>(["parameterization", "width", "layers", "learning_rate"]);
+
+/** A plan gives a script a schedule over its steps. */
+function scriptFindings(sweep: Phase, grid: Grid, settings: SettingsReader): Finding[] {
+  if (sweep.script === undefined) return [];
+  const said = new Set<string>([...sweep.script.said, ...namesOf(grid)]);
+  const wants = ["tokens"].some((name) => said.has(name))
+    ? "tokens"
+    : saysSchedule(said)
+      ? "a schedule"
+      : null;
+  const values = Object.assign({}, ...grid.dimensions.map((d) => d.points[0]?.values ?? {})) as Values;
+  if (wants === null || settings.some(["steps"], values).steps !== undefined) return [];
+  return [
+    {
+      path: ["training"],
+      atKey: true,
+      message:
+        wants === "tokens"
+          ? "tokens without batch_size and sequence_length say no number of steps; expected both, or steps"
+          : "steps is missing; a schedule (warm-up, decay) goes over the run's steps",
+    },
+  ];
+}
+
 function missingFindings(sweep: Phase, grid: Grid, file: Values, damaged: ReadonlySet<string>): Finding[] {
   const names = namesOf(grid);
-  return REQUIRED.flatMap((oneOf) => {
+  const required = sweep.script === undefined ? REQUIRED : REQUIRED.filter(([name]) => OF_SCRIPTS.has(name));
+  return required.flatMap((oneOf) => {
     if (oneOf.some((name) => names.includes(name) || file[name] !== undefined || damaged.has(name)))
       return [];
-    const home = HOME[oneOf[0]];
+    const home = homeOf(oneOf[0]);
     const what = oneOf.join(" or ");
     if (home === undefined)
       return [
@@ -170,26 +238,35 @@ function shadowedOverrides(sweep: Phase, grid: Grid): Finding[] {
   );
 }
 
+/** What a script's model has, it alone knows. */
+const OF_OUR_MODEL = new Set<keyof Settings>(["d_head", "ffn_width", "base_ffn_width", "micro_batch_size"]);
+
 /** Applies every rule to every combination of the axes it reads. */
-function mismatches(sweep: Phase, grid: Grid, file: Values): Finding[] {
-  return SETTINGS_CHECKS.flatMap(({ reads, find }) => {
-    const names = new Set(reads.flatMap((name): readonly string[] => DEPENDS_ON[name] ?? [name]));
-    const dimensions = grid.dimensions.filter((d) => d.names.some((name) => names.has(name)));
+function mismatches(sweep: Phase, grid: Grid, reader: SettingsReader, allowance: Allowance): Finding[] {
+  const checks =
+    sweep.script === undefined
+      ? SETTINGS_CHECKS
+      : SETTINGS_CHECKS.filter(({ reads }) => !reads.some((name) => OF_OUR_MODEL.has(name)));
+  return checks.flatMap(({ reads, find }) => {
     // One finding per place: a range has one place for all of its values.
     const places = new Map<string, { place: Omit<Finding, "message">; messages: Set<string> }>();
-    for (const point of product(dimensions)) {
-      const settings = partialSettings(sweep, file, point.values);
+    let mistakes = 0;
+    for (const point of combinations(grid, new Set(reads.flatMap(decidedBy)), allowance)) {
+      const settings = reader.some(reads, point.values);
       if (!hasAll(settings, reads)) continue;
       const mistake = find(settings);
       if (mistake === null) continue;
       const place = placeOf(mistake.blame, reads, point, grid);
-      const key = JSON.stringify(place);
+      const key = place.path.join("\n");
       const known = places.get(key) ?? { place, messages: new Set<string>() };
       places.set(key, { place, messages: known.messages.add(mistake.message) });
+      if (++mistakes === MAX_MISTAKES) break;
     }
+    const atLeast = mistakes === MAX_MISTAKES ? "at least " : "";
     return [...places.values()].map(({ place, messages: [first = "", ...others] }) => ({
       ...place,
-      message: others.length === 0 ? first : `${first} (and ${others.length} more such values here)`,
+      message:
+        others.length === 0 ? first : `${first} (and ${atLeast}${others.length} more such values here)`,
     }));
   });
 }
@@ -208,35 +285,15 @@ function placeOf(
   point: Point,
   grid: Grid,
 ): { path: Path; atKey?: boolean } {
-  const sources = hyperparametersAmong(
-    [blame, ...reads].flatMap((name) => [name as string, ...(DEPENDS_ON[name] ?? [])]),
-  );
-  if (blame === "base_width" || blame === "base_ffn_width")
+  const sources = [blame, ...reads].flatMap(decidedBy);
+  if (blame === "base_width" || blame === "base_ffn_width" || blame === "base_layers")
     return { path: point.paths.parameterization ?? grid.path };
   for (const name of sources) {
     const path = point.paths[name];
     if (path !== undefined) return { path };
   }
-  const home = sources.map((name) => HOME[name]).find((p) => p !== undefined);
+  const home = sources
+    .map((name) => (isSettingName(name) ? undefined : homeOf(name)))
+    .find((p) => p !== undefined);
   return { path: home ?? grid.path };
-}
-
-/** Only the hyperparameters among setting names, in the given order. */
-function hyperparametersAmong(names: readonly string[]): HyperparameterName[] {
-  return names.flatMap((name) => HYPERPARAMETER_NAMES.filter((known) => known === name));
-}
-
-/** Every combination of the points of some dimensions; one empty point for none. */
-export function* product(dimensions: readonly Dimension[]): Generator<Point> {
-  const [first, ...rest] = dimensions;
-  if (first === undefined) {
-    yield { values: {}, paths: {} };
-    return;
-  }
-  for (const outer of first.points)
-    for (const inner of product(rest))
-      yield {
-        values: { ...outer.values, ...inner.values },
-        paths: { ...outer.paths, ...inner.paths },
-      };
 }

@@ -2,18 +2,26 @@
  * The rules on what a phase takes from an earlier one: that there is such a phase, that it varies what is taken, and that
  * `at` names what it is taken from.
  */
-import { HYPERPARAMETER_NAMES, type HyperparameterName } from "../../schema/hyperparameters.ts";
-import type { Phase } from "../../schema/sweep.ts";
+import type { AxisName } from "../../schema/sweep/hyperparameters.ts";
+import type { Phase } from "../../schema/sweep/sweep.ts";
 import { complement } from "../parameterization/settings.ts";
-import { product } from "./check-sweep.ts";
-import { type Coordinates, curveCoordinates, tunedOf } from "./expand-sweep.ts";
-import { readGrids } from "./grids.ts";
+import { type Allowance, combinations, product } from "./combinations.ts";
+import { type Coordinates, coordinateNames, coordinatesReader, ofCurve, tunedOf } from "./expand-sweep.ts";
+import { type Grid, readGrids, type Values } from "./grids.ts";
 import { didYouMean, type Finding } from "./problems.ts";
-import { fileValues, partialSettings } from "./settings-of.ts";
-import { isSearch, type TakenAxis, takenAxes } from "./taken-axes.ts";
+import { decidedBy, settingsReader } from "./settings-of.ts";
+import { isRandomSearch, type TakenAxis, takenAxes } from "./taken-axes.ts";
+
+/** Where a phase takes from one of many curves, this many are counted. */
+const MAX_MATCHES = 1000;
 
 /** @param earlier the phases before this one; all: every phase of the file. Paths are within the phase. */
-export function checkTaken(phase: Phase, earlier: readonly Phase[], all: readonly Phase[]): Finding[] {
+export function checkTaken(
+  phase: Phase,
+  earlier: readonly Phase[],
+  all: readonly Phase[],
+  allowance: Allowance,
+): Finding[] {
   return takenAxes(phase.axes).flatMap((axis) => {
     const source = earlier.find((p) => p.name === axis.taken.from);
     if (source === undefined)
@@ -28,7 +36,7 @@ export function checkTaken(phase: Phase, earlier: readonly Phase[], all: readonl
           message: `is taken per parameterization; expected parameterization as an axis of the same grid`,
         },
       ];
-    return checkSource(axis, source);
+    return checkSource(axis, source, allowance);
   });
 }
 
@@ -44,13 +52,17 @@ function noSuchPhase(from: string, self: string, earlier: readonly Phase[], all:
   return `${what}${didYouMean(from, names) || `; expected an earlier phase: ${names.join(", ")}`}`;
 }
 
-/** Coordinates that stand for no curve, or that nobody knows before the source has taken them itself. */
-function knownNames(source: Phase, coordinates: readonly Partial<Coordinates>[]): string[] {
+/** What tells the curves of a phase apart, as far as it is known before the phase has taken values itself. */
+function knownNames(source: Phase, grids: readonly Grid[]): AxisName[] {
   const unknown = new Set<string>([tunedOf(source), "seed", ...takenAxes(source.axes).map((a) => a.name)]);
-  return [...new Set(coordinates.flatMap((c) => Object.keys(c)))].filter((name) => !unknown.has(name));
+  return coordinateNames(grids).filter((name) => !unknown.has(name));
 }
 
-function checkSource({ name, path, taken, parameterizations }: TakenAxis, source: Phase): Finding[] {
+function checkSource(
+  { name, path, taken, parameterizations }: TakenAxis,
+  source: Phase,
+  allowance: Allowance,
+): Finding[] {
   const quoted = `phase "${source.name}"`;
   const { grids } = readGrids(source.axes);
   const varied = new Set(grids.flatMap((grid) => grid.dimensions.flatMap((d) => d.names)));
@@ -61,80 +73,118 @@ function checkSource({ name, path, taken, parameterizations }: TakenAxis, source
         message: `${quoted} does not vary ${name}; expected an axis over it there`,
       },
     ];
-  const curves = curvesOf(source);
-  const known = knownNames(source, curves);
+  const known = knownNames(source, grids);
   const at = conditions(taken.at);
-  const strange = Object.keys(taken.at).filter(
-    (key) => !known.includes(key === "density" ? "sparsity" : key),
-  );
+  const strange = Object.keys(at).filter((key) => !known.some((name) => name === key));
   if (strange.length > 0)
     return strange.map((key) => ({
-      path: [...path, "at", key],
+      path: [...path, "at", ...asWritten(key, taken)],
       atKey: true,
       message: `${quoted} does not vary ${key}${didYouMean(key, known) || `; expected among ${known.join(", ")}`}`,
     }));
-  const matching = (wanted: Partial<Coordinates>) => curves.filter((curve) => matches(curve, wanted));
-  const unseen = Object.entries(at).find(([key, value]) => matching({ [key]: value }).length === 0);
-  if (unseen !== undefined) {
-    const values = [...new Set(curves.map((curve) => String(curve[unseen[0] as HyperparameterName])))];
-    const key = unseen[0] === "sparsity" && !("sparsity" in taken.at) ? "density" : unseen[0];
+  const curves = curvesOf(source, grids, allowance);
+  for (const [key, value] of Object.entries(at) as [AxisName, unknown][]) {
+    const values = curves.valuesOf(key);
+    if (values.has(value)) continue;
     return [
       {
-        path: [...path, "at", key],
-        message: `matches no curve of ${quoted}, whose ${unseen[0]} is ${values.join(", ")}`,
+        path: [...path, "at", ...asWritten(key, taken)],
+        message: `matches no curve of ${quoted}, whose ${key} is ${firstOf([...values])}`,
       },
     ];
   }
   return [...new Set(parameterizations.map((p) => at.parameterization ?? p))].flatMap(
     (parameterization): Finding[] => {
-      if (matching({ parameterization }).length === 0)
+      if (!curves.valuesOf("parameterization").has(parameterization))
         return [
           {
             path: [...path, "from"],
             message: `${quoted} has no ${parameterization}; expected in its axes, or at: {parameterization: …} to take from another`,
           },
         ];
-      const found = matching({ ...at, parameterization });
+      const found = curves.matching({ ...at, parameterization });
       if (found.length === 0)
         return [{ path: [...path, "at"], message: `matches no ${parameterization} curve of ${quoted}` }];
-      if (name !== tunedOf(source) || isSearch(source.axes) || found.length === 1) return [];
-      const differing = known.filter(
-        (key) => new Set(found.map((c) => c[key as HyperparameterName])).size > 1,
-      );
+      if (name !== tunedOf(source) || isRandomSearch(source.axes) || found.length === 1) return [];
+      const differing = known.filter((key) => new Set(found.map((curve) => curve[key])).size > 1);
+      const count = found.length === MAX_MATCHES ? `${MAX_MATCHES} or more` : found.length;
       return [
         {
           path,
           atKey: true,
-          message: `matches ${found.length} ${parameterization} curves of ${quoted}; expected at: {…} to choose one by ${differing.join(", ") || "what is not known before it is trained"}`,
+          message: `matches ${count} ${parameterization} curves of ${quoted}; expected at: {…} to choose one by ${differing.join(", ") || "what is not known before it is trained"}`,
         },
       ];
     },
   );
 }
 
-/** `at` in terms of coordinates, where density is sparsity. */
+const firstOf = (values: readonly unknown[]): string =>
+  `${values.slice(0, 20).join(", ")}${values.length > 20 ? ` and ${values.length - 20} more` : ""}`;
+
+/** Where `at` has a coordinate. */
+const asWritten = (key: string, { at }: TakenAxis["taken"]): string[] =>
+  key === "sparsity" && !("sparsity" in at) ? ["density"] : key.split(".");
+
+/** `at` in terms of coordinates, where density is sparsity, and settings stand beside the others. */
 export function conditions(at: TakenAxis["taken"]["at"]): Partial<Coordinates> {
-  const { density, ...rest } = at;
-  return (density === undefined ? rest : { sparsity: complement(density), ...rest }) as Partial<Coordinates>;
+  const { density, settings = {}, ...rest } = at;
+  const own = Object.entries(settings).map(([name, value]) => [`settings.${name}`, value]);
+  return {
+    ...(density === undefined ? {} : { sparsity: complement(density) }),
+    ...rest,
+    ...Object.fromEntries(own),
+  } as Partial<Coordinates>;
 }
 
 export const matches = (coordinates: Partial<Coordinates>, wanted: Partial<Coordinates>): boolean =>
-  HYPERPARAMETER_NAMES.every((name) => wanted[name] === undefined || wanted[name] === coordinates[name]);
+  Object.entries(wanted).every(
+    ([name, value]) => value === undefined || value === coordinates[name as keyof Coordinates],
+  );
 
-/** The distinct curves of a phase, by their coordinates. */
-function curvesOf(phase: Phase): Partial<Coordinates>[] {
-  const { grids } = readGrids(phase.axes);
-  const file = fileValues(phase);
-  const tuned = tunedOf(phase);
-  const curves = new Map<string, Partial<Coordinates>>();
-  for (const grid of grids) {
-    const dimensions = grid.dimensions.filter(
-      (d) => d.names.length > 1 || (d.names[0] !== "seed" && d.names[0] !== tuned),
-    );
-    for (const { values } of product(dimensions)) {
-      const coordinates = curveCoordinates(grids, partialSettings(phase, file, values), tuned);
-      curves.set(JSON.stringify(coordinates), coordinates);
-    }
-  }
-  return [...curves.values()];
+type Curve = Partial<Coordinates>;
+
+/** The curves of a phase, of which there may be a million: looked at no further than a question needs. */
+function curvesOf(source: Phase, grids: readonly Grid[], allowance: Allowance) {
+  const settings = settingsReader(source);
+  const tuned = tunedOf(source);
+  const coordinatesAt = coordinatesReader(grids);
+  const curveAt = (values: Values): Curve => ofCurve(coordinatesAt(settings, values), tuned);
+  const seen = new Map<AxisName, ReadonlySet<unknown>>();
+  return {
+    /** Every value of a coordinate on any curve. */
+    valuesOf(name: AxisName): ReadonlySet<unknown> {
+      const before = seen.get(name);
+      if (before !== undefined) return before;
+      const values = new Set<unknown>();
+      for (const grid of grids)
+        for (const point of combinations(grid, new Set(decidedBy(name)), allowance))
+          values.add(curveAt(point.values)[name]);
+      seen.set(name, values);
+      return values;
+    },
+    /** The distinct curves with these coordinates, as many as are worth counting. */
+    matching(wanted: Curve): Curve[] {
+      const found = new Map<string, Curve>();
+      for (const grid of grids) {
+        const dimensions = grid.dimensions
+          .filter((d) => d.names.length > 1 || (d.names[0] !== "seed" && d.names[0] !== tuned))
+          .map((d) => ({ ...d, points: d.points.filter(({ values }) => agrees(values, wanted)) }));
+        for (const { values } of product(dimensions)) {
+          allowance.spend();
+          const curve = curveAt(values);
+          if (matches(curve, wanted)) found.set(JSON.stringify(curve), curve);
+          if (found.size === MAX_MATCHES) return [...found.values()];
+        }
+      }
+      return [...found.values()];
+    },
+  };
 }
+
+/** Whether none of the values is another than the wanted one. */
+const agrees = (values: Values, wanted: Curve): boolean =>
+  Object.entries(values).every(([name, value]) => {
+    const expected = wanted[name as AxisName];
+    return expected === undefined || expected === value;
+  });

@@ -2,10 +2,16 @@
  * The phase that a coordinate check is: short runs that differ from one model in width, density or depth alone, each
  * measured after every update. Pure.
  */
-import type { GridFile } from "../../schema/axes.ts";
-import type { HyperparameterName, Hyperparameters } from "../../schema/hyperparameters.ts";
-import type { CoordinateCheck, Phase } from "../../schema/sweep.ts";
+import type { GridFile } from "../../schema/sweep/axes.ts";
+import {
+  HYPERPARAMETER_NAMES,
+  type HyperparameterName,
+  type Hyperparameters,
+  rowOf,
+} from "../../schema/sweep/hyperparameters.ts";
+import type { CoordinateCheck, Phase } from "../../schema/sweep/sweep.ts";
 import { checkPhase } from "./check-sweep.ts";
+import type { Allowance } from "./combinations.ts";
 import { type Grid, readGrids } from "./grids.ts";
 import type { Finding, Path } from "./problems.ts";
 
@@ -14,43 +20,32 @@ export const ONLY_CHECK = "coordinate-check";
 export const checkName = (phase: string): string => `${phase}.${ONLY_CHECK}`;
 
 /** Hyperparameters whose value a check takes from a grid, where the file gives none: the first of an axis. */
-const CARRIED = [
-  "d_head",
-  "ffn_width",
-  "sequence_length",
-  "norm",
-  "norm_eps",
-  "positions",
-  "tied_embeddings",
-  "mask",
-  "weight_decay",
-  "decay_mode",
-  "beta1",
-  "beta2",
-  "eps",
-  "clip_norm",
-  "base_width",
-] as const satisfies readonly HyperparameterName[];
+const CARRIED = HYPERPARAMETER_NAMES.filter((name) => rowOf(name).carried);
+
+/** What a check gives its runs, whatever the file says. */
+const SAID_BY_CHECKS = ["steps", "batch_size", "warmup_steps", "schedule"] as const;
 
 /** Distinct values of a hyperparameter over some grids, in their order. */
 function valuesIn<K extends HyperparameterName>(grids: readonly Grid[], name: K): Hyperparameters[K][] {
   const values = grids.flatMap((grid) =>
     grid.dimensions.flatMap((d) =>
-      d.points.flatMap(({ values }) => (values[name] === undefined ? [] : [values[name]])),
+      d.points.map((point) => point.values[name] as Hyperparameters[K] | undefined),
     ),
   );
-  return [...new Set(values)];
+  return [...new Set(values)].filter((value) => value !== undefined) as Hyperparameters[K][];
 }
+
+/** The axes that a check gives itself. */
+export const givenAxes = ({ width, sparsity, density, layers }: CoordinateCheck): GridFile => ({
+  ...(width === undefined ? {} : { width }),
+  ...(sparsity === undefined ? {} : { sparsity }),
+  ...(density === undefined ? {} : { density }),
+  ...(layers === undefined ? {} : { layers }),
+});
 
 /** @param phase whose model, base and, where the check does not say, axes are looked at */
 export function coordinatePhase(phase: Phase, check: CoordinateCheck, name: string): Phase {
-  const { width, sparsity, density, layers } = check;
-  const given = readGrids({
-    ...(width === undefined ? {} : { width }),
-    ...(sparsity === undefined ? {} : { sparsity }),
-    ...(density === undefined ? {} : { density }),
-    ...(layers === undefined ? {} : { layers }),
-  }).grids;
+  const given = readGrids(givenAxes(check)).grids;
   const own = readGrids(phase.axes).grids;
   const varied = <K extends "width" | "sparsity" | "layers">(axis: K): Hyperparameters[K][] => {
     const values = valuesIn(given, axis);
@@ -81,12 +76,17 @@ export function coordinatePhase(phase: Phase, check: CoordinateCheck, name: stri
   ];
   const { tokens: _tokens, warmup_fraction: _fraction, ...training } = phase.training;
   const [firstDepth] = depths;
-  const widest = widths.length > 0 ? Math.max(...widths) : undefined;
+  const [firstWidth] = widths;
+  const widest = widths.reduce((a, b) => Math.max(a, b), firstWidth ?? 0);
   return {
     name,
+    trainer: phase.trainer,
+    revision: phase.revision,
+    ...(phase.device === undefined ? {} : { device: phase.device }),
+    ...(phase.engine === undefined ? {} : { engine: phase.engine }),
     model: {
       ...phase.model,
-      ...(phase.model.width === undefined && widest !== undefined ? { width: widest } : {}),
+      ...(phase.model.width === undefined && firstWidth !== undefined ? { width: widest } : {}),
       ...(phase.model.layers === undefined && firstDepth !== undefined ? { layers: firstDepth } : {}),
     },
     training: {
@@ -102,6 +102,16 @@ export function coordinatePhase(phase: Phase, check: CoordinateCheck, name: stri
     axes: grids.filter((grid) => variesIn(grid)),
     keep_weights: false,
     allow_unbracketed: false,
+    ...(phase.script === undefined
+      ? {}
+      : {
+          script: {
+            ...phase.script,
+            said: [...new Set([...phase.script.said, ...SAID_BY_CHECKS])].filter(
+              (name) => name !== "tokens" && name !== "warmup_fraction",
+            ),
+          },
+        }),
     coordinates: { steps: check.steps, tolerance: check.tolerance },
   };
 }
@@ -117,6 +127,7 @@ export function checkCoordinates(
   check: Phase,
   settings: CoordinateCheck,
   damaged: ReadonlySet<string>,
+  allowance: Allowance,
 ): Finding[] {
   const here: Path = ["coordinate_check"];
   if (settings.sparsity !== undefined && settings.density !== undefined)
@@ -127,6 +138,10 @@ export function checkCoordinates(
         message: "sparsity and density are both given; expected one of them, since density is 1 − sparsity",
       },
     ];
+  // Axes that cannot be read are told; the check would go on with the grid's in their place.
+  const { findings } = readGrids(givenAxes(settings));
+  if (findings.length > 0)
+    return findings.map((finding) => ({ ...finding, path: [...here, ...finding.path.slice(1)] }));
   if (!varies(check))
     return [
       {
@@ -147,7 +162,10 @@ export function checkCoordinates(
         message: `width ${broken.width} cannot be divided among ${heads} heads; expected widths that are multiples of it`,
       },
     ];
-  return checkPhase(check, damaged).map((finding) => ({ ...finding, ...placeInSection(finding, settings) }));
+  return checkPhase(check, damaged, allowance).map((finding) => ({
+    ...finding,
+    ...placeInSection(finding, settings),
+  }));
 }
 
 /** A place in the check's own grids is one in the section that they come from; a list of values keeps its order. */

@@ -3,7 +3,8 @@
  * and the nearest valid name.
  */
 import { z } from "zod";
-import { didYouMean, type Finding, type Path } from "./problems.ts";
+import { insteadOf, meantBy } from "./habits.ts";
+import { didYouMean, excerpt, type Finding, type Path, quoted } from "./problems.ts";
 
 type Issue = z.core.$ZodIssue;
 type Schema = z.core.$ZodType;
@@ -22,6 +23,8 @@ function explain(root: Schema, value: unknown, issue: Issue, prefix: Path): Expl
   const path = [...prefix, ...(issue.path as (string | number)[])];
   const input = valueAt(value, issue.path as Path);
   const here = (message: string): Explained[] => [{ path, message, remove: path }];
+  const instead = path.includes("axes") ? insteadOf(input) : "";
+  const got = `got ${show(input)}${instead}`;
   switch (issue.code) {
     case "unrecognized_keys": {
       const schema = schemaAt(root, issue.path as Path);
@@ -32,7 +35,7 @@ function explain(root: Schema, value: unknown, issue: Issue, prefix: Path): Expl
       return issue.keys.map((key) => ({
         path: [...path, key],
         atKey: true,
-        message: `unknown key ${JSON.stringify(key)}${didYouMean(key, valid) || `; expected one of ${valid.join(", ")}`}`,
+        message: `unknown key ${quoted(key)}${meantBy(key, valid) || didYouMean(key, valid) || `; expected one of ${valid.join(", ")}`}`,
         remove: [...path, key],
       }));
     }
@@ -40,12 +43,10 @@ function explain(root: Schema, value: unknown, issue: Issue, prefix: Path): Expl
       const schema = schemaAt(root, issue.path as Path);
       if (!(schema instanceof z.ZodUnion)) return here(issue.message);
       const options = schema.options as readonly Schema[];
-      const closest = closestOption(issue.errors, input);
+      const closest = instead === "" ? closestOption(issue.errors, input) : null;
       if (closest === null) {
         const expected = hasOwnMessage(issue) ? issue.message : options.map(shapeOf).join(", or ");
-        return input === undefined
-          ? missing(path, expected)
-          : here(`expected ${expected}; got ${show(input)}`);
+        return input === undefined ? missing(path, expected) : here(`expected ${expected}; ${got}`);
       }
       return (issue.errors[closest] ?? []).flatMap((inner) =>
         explain(options[closest] as Schema, input, inner, path),
@@ -53,26 +54,24 @@ function explain(root: Schema, value: unknown, issue: Issue, prefix: Path): Expl
     }
     case "invalid_type":
       if (input === undefined && path.length > 0) return missing(path, expectedType(root, issue));
-      return here(`expected ${expectedType(root, issue)}; got ${show(input)}`);
+      return here(`expected ${expectedType(root, issue)}; ${got}`);
     case "invalid_value": {
       if (input === undefined) return missing(path, issue.values.map(String).join(", "));
       if (hasOwnMessage(issue)) return here(issue.message);
       const valid = issue.values.map(String);
       const near = typeof input === "string" ? didYouMean(input, valid) : "";
-      return here(`expected ${valid.join(", ")}; got ${show(input)}${near}`);
+      return here(`expected ${valid.join(", ")}; ${got}${near}`);
     }
     case "too_small":
       if (issue.origin === "array")
         return here(`expected at least ${issue.minimum} value; the list is empty`);
-      return here(
-        `expected ${issue.inclusive ? "at least" : "more than"} ${issue.minimum}; got ${show(input)}`,
-      );
+      return here(`expected ${issue.inclusive ? "at least" : "more than"} ${issue.minimum}; ${got}`);
     case "too_big":
-      return here(
-        `expected ${issue.inclusive ? "at most" : "less than"} ${issue.maximum}; got ${show(input)}`,
-      );
+      if (issue.origin === "array")
+        return here(`expected at most ${issue.maximum} values; the list has ${(input as unknown[]).length}`);
+      return here(`expected ${issue.inclusive ? "at most" : "less than"} ${issue.maximum}; ${got}`);
     default:
-      return here(`${issue.message}; got ${show(input)}`);
+      return here(`${issue.message}; ${got}`);
   }
 }
 
@@ -134,6 +133,7 @@ function schemaAt(root: Schema, path: Path): Schema {
     const options = schema instanceof z.ZodUnion ? (schema.options as readonly Schema[]) : [schema];
     for (const option of options.map(unwrap)) {
       if (option instanceof z.ZodArray && typeof part === "number") return unwrap(option.element as Schema);
+      if (option instanceof z.ZodRecord) return unwrap(option.valueType as Schema);
       const field =
         option instanceof z.ZodObject ? (option.shape as Record<string, Schema>)[part] : undefined;
       if (field !== undefined) return unwrap(field);
@@ -180,6 +180,6 @@ const typeName = (expected: string): string =>
 function show(value: unknown): string {
   if (value === null || value === undefined) return "nothing";
   if (Array.isArray(value)) return "a list";
-  if (typeof value === "object") return `{${Object.keys(value).join(", ")}}`;
-  return typeof value === "string" ? `the text ${JSON.stringify(value)}` : String(value);
+  if (typeof value === "object") return `{${excerpt(Object.keys(value).join(", "))}}`;
+  return typeof value === "string" ? `the text ${quoted(value)}` : String(value);
 }

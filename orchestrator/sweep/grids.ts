@@ -3,30 +3,45 @@
  * values to one hyperparameter (an axis), or to several (a tied row, a random draw). The sweep is the union over grids of the
  * products of their dimensions.
  */
-import type { Axes, GridFile, TakenName } from "../../schema/axes.ts";
+import type { Axes, GridFile } from "../../schema/sweep/axes.ts";
 import {
+  type AxisName,
   HYPERPARAMETER_NAMES,
   HYPERPARAMETERS,
   type HyperparameterName,
   type Hyperparameters,
-} from "../../schema/hyperparameters.ts";
-import { canonicalJson } from "../../schema/plan.ts";
+  isSettingName,
+  type SettingName,
+  type TakenName,
+} from "../../schema/sweep/hyperparameters.ts";
+import type { Setting } from "../../schema/wire/plan.ts";
 import { complement } from "../parameterization/settings.ts";
 import { explainIssues } from "./explain-issues.ts";
+import {
+  BETWEEN,
+  INNERMOST,
+  namesInRows,
+  OUTERMOST,
+  sizeMistake,
+  sizeOf,
+  type TiedRow,
+} from "./grid-sizes.ts";
 import type { Finding, Path } from "./problems.ts";
-import { multiplesOf } from "./taken-axes.ts";
+import { gridsOf, multiplesOf } from "./taken-axes.ts";
 import { type Distribution, draw, rangeValues } from "./values.ts";
 
-export type Values = { [K in HyperparameterName]?: Hyperparameters[K] | undefined };
+export type Values = { [K in HyperparameterName]?: Hyperparameters[K] | undefined } & {
+  [K in SettingName]?: Setting | undefined;
+};
 
 export interface Point {
   values: Values;
-  /** Where in the file each value stands. */
-  paths: { [K in HyperparameterName]?: Path };
+  /** Where in the file each value stands. Points that are drawn at random have the same ones, in the same object. */
+  paths: { [K in AxisName]?: Path };
 }
 
 export interface Dimension {
-  names: readonly HyperparameterName[];
+  names: readonly AxisName[];
   /** Without duplicates. */
   points: readonly Point[];
   /** How many were declared. */
@@ -38,33 +53,70 @@ export interface Grid {
   dimensions: readonly Dimension[];
 }
 
-/**
- * Outermost first: seeds, so that every curve has a first version before any has a second; learning rates last, so that
- * one curve's points are neighbours in the queue.
- */
-const OUTERMOST: readonly HyperparameterName[] = ["seed", "parameterization"];
-const INNERMOST: readonly HyperparameterName[] = ["learning_rate"];
+interface Read {
+  grids: readonly Grid[];
+  findings: readonly Finding[];
+}
 
-export function readGrids(axes: Axes): { grids: Grid[]; findings: Finding[] } {
-  const findings: Finding[] = [];
-  const files: { file: GridFile; path: Path }[] = Array.isArray(axes)
-    ? axes.map((file, i) => ({ file, path: ["axes", i] }))
-    : [{ file: axes, path: ["axes"] }];
-  const grids = files.map(({ file, path }) => ({ path, dimensions: dimensionsOf(file, path, findings) }));
-  return { grids, findings };
+/** What was read stays as long as the axes do: a phase is checked, counted and expanded from one reading. */
+const known = new WeakMap<Axes, Read>();
+
+/** The grids that axes describe; none where they would be too large, which the findings then say. */
+export function readGrids(axes: Axes): Read {
+  const before = known.get(axes);
+  if (before !== undefined) return before;
+  const tooLarge = sizeMistake(sizeOf(axes));
+  const findings: Finding[] = tooLarge === null ? [] : [{ path: ["axes"], atKey: true, message: tooLarge }];
+  const grids =
+    tooLarge === null
+      ? gridsOf(axes).map(({ grid, path }) => ({ path, dimensions: dimensionsOf(grid, path, findings) }))
+      : [];
+  const read = { grids, findings };
+  known.set(axes, read);
+  return read;
 }
 
 function dimensionsOf(grid: GridFile, path: Path, findings: Finding[]): Dimension[] {
-  const middle = HYPERPARAMETER_NAMES.filter((n) => !OUTERMOST.includes(n) && !INNERMOST.includes(n));
   const axes = (names: readonly HyperparameterName[]) =>
     names.flatMap((name) => axisDimension(grid, name, [...path, name], findings));
   return [
     ...axes(OUTERMOST),
     ...tiedDimension(grid, [...path, "together"], findings),
     ...randomDimension(grid, [...path, "random"], findings),
-    ...axes(middle),
+    ...axes(BETWEEN),
+    ...settingDimensions(grid, [...path, "settings"], findings),
     ...axes(INNERMOST),
   ];
+}
+
+function settingDimensions(grid: GridFile, path: Path, findings: Finding[]): Dimension[] {
+  return Object.entries(grid.settings ?? {}).flatMap(([key, axis]) => {
+    const name: SettingName = `settings.${key}`;
+    const at = [...path, key];
+    if (grid.together?.some(({ settings }) => settings !== undefined && key in settings)) {
+      findings.push({ path: at, atKey: true, message: `${name} is also in together; expected in one place` });
+      return [];
+    }
+    if (Array.isArray(axis))
+      return [
+        dimension(
+          [name],
+          axis.map((value, i) => pointOf(name, value, [...at, i])),
+        ),
+      ];
+    if (typeof axis !== "object") return [dimension([name], [pointOf(name, axis, at)])];
+    const values = rangeValues(axis);
+    if (typeof values === "string") {
+      findings.push({ path: at, message: `the range ${values}` });
+      return [];
+    }
+    return [
+      dimension(
+        [name],
+        values.map((value) => pointOf(name, value, at)),
+      ),
+    ];
+  });
 }
 
 function axisDimension(
@@ -125,13 +177,13 @@ function axisDimension(
 function tiedDimension(grid: GridFile, path: Path, findings: Finding[]): Dimension[] {
   const rows = grid.together;
   if (rows === undefined) return [];
-  const names = HYPERPARAMETER_NAMES.filter((name) => rows.some((row) => name in row));
+  const names = namesInRows(rows);
   if (names.length === 0) {
     findings.push({ path, message: "the rows are empty; expected such as {width: 768, sparsity: 0.5}" });
     return [];
   }
   const ragged = rows.flatMap((row, i) => {
-    const lacking = names.filter((name) => !(name in row));
+    const lacking = names.filter((name) => valueInRow(row, name) === undefined);
     return lacking.length === 0
       ? []
       : [
@@ -143,11 +195,11 @@ function tiedDimension(grid: GridFile, path: Path, findings: Finding[]): Dimensi
   });
   findings.push(...ragged);
   for (const name of names)
-    if (grid.random !== undefined && name in grid.random.distributions)
+    if (grid.random !== undefined && Object.hasOwn(grid.random.distributions, name))
       findings.push({ path, atKey: true, message: `${name} is also in random; expected in one place` });
   if (ragged.length > 0) return [];
   const points = rows.map((row, i) =>
-    joined(names.map((name) => pointOf(name, row[name], [...path, i, name]))),
+    joined(names.map((name) => pointOf(name, valueInRow(row, name), [...path, i, ...name.split(".")]))),
   );
   return [dimension(names, points)];
 }
@@ -167,14 +219,13 @@ function randomDimension(grid: GridFile, path: Path, findings: Finding[]): Dimen
     return message === null;
   });
   if (sound.length < names.length) return [];
-  const points = Array.from({ length: n }, (_, i) =>
-    joined(
-      names.map((name) => {
-        const value = draw(distributions[name] as Distribution, seed, name, i);
-        return pointOf(name, value, [...path, "distributions", name]);
-      }),
-    ),
-  );
+  const drawn = names.map((name) => ({ name, distribution: distributions[name] as Distribution }));
+  const { paths } = joined(names.map((name) => pointOf(name, undefined, [...path, "distributions", name])));
+  const points = Array.from({ length: n }, (_, i) => {
+    const values: Record<string, unknown> = {};
+    for (const { name, distribution } of drawn) set(values, name, draw(distribution, seed, name, i));
+    return { values: values as Values, paths };
+  });
   return [dimension(names, points)];
 }
 
@@ -193,11 +244,19 @@ function why(name: HyperparameterName, value: unknown): string {
     .join("; ");
 }
 
+const valueInRow = (row: TiedRow, name: AxisName): unknown =>
+  isSettingName(name) ? row.settings?.[name.slice("settings.".length)] : row[name];
+
+const pointOf = (name: AxisName, value: unknown, path: Path): Point => {
+  const values: Record<string, unknown> = {};
+  set(values, name, value);
+  return { values: values as Values, paths: { [name === "density" ? "sparsity" : name]: path } };
+};
+
 /** Density is the same quantity as sparsity: from here on there is only sparsity. */
-function pointOf(name: HyperparameterName, value: unknown, path: Path): Point {
-  return name === "density"
-    ? { values: { sparsity: complement(value as number) }, paths: { sparsity: path } }
-    : { values: { [name]: value } as Values, paths: { [name]: path } };
+function set(values: Record<string, unknown>, name: AxisName, value: unknown): void {
+  if (name === "density") values.sparsity = complement(value as number);
+  else values[name] = value;
 }
 
 const joined = (points: Point[]): Point => ({
@@ -205,15 +264,19 @@ const joined = (points: Point[]): Point => ({
   paths: Object.assign({}, ...points.map((p) => p.paths)),
 });
 
-function dimension(names: readonly HyperparameterName[], points: Point[]): Dimension {
-  const unique = new Map<string, Point>();
+function dimension(given: readonly AxisName[], points: Point[]): Dimension {
+  const names = given.map((name) => (name === "density" ? "sparsity" : name));
+  return { names, points: [...distinct(names, points)], declared: points.length };
+}
+
+/** The points that differ in their values of these names, the first of each. Values are numbers, words, true, false or null. */
+export function distinct(names: readonly AxisName[], points: Iterable<Point>): Iterable<Point> {
+  const unique = new Map<unknown, Point>();
+  const [only] = names;
   for (const point of points) {
-    const key = canonicalJson(point.values);
+    const { values } = point;
+    const key = names.length === 1 ? values[only!] : names.map((name) => String(values[name])).join(" ");
     if (!unique.has(key)) unique.set(key, point);
   }
-  return {
-    names: names.map((name) => (name === "density" ? "sparsity" : name)),
-    points: [...unique.values()],
-    declared: points.length,
-  };
+  return unique.values();
 }

@@ -2,44 +2,45 @@
  * A sweep file's text in, the sweep out, or every mistake in it at once, each at its line and column. Pure: paths in the
  * file are not followed.
  */
-import { type Document, LineCounter, parseDocument } from "yaml";
-import { HYPERPARAMETER_NAMES } from "../../schema/hyperparameters.ts";
-import { type Sweep, sweepSchema } from "../../schema/sweep.ts";
+import { HYPERPARAMETER_NAMES } from "../../schema/sweep/hyperparameters.ts";
+import { type Sweep, sweepSchema } from "../../schema/sweep/sweep.ts";
+import { undotSettings } from "./dotted-settings.ts";
 import { explainIssues } from "./explain-issues.ts";
-import { locate } from "./locate.ts";
-import { type Finding, nearestName, type Path, type Problem, SweepFileError } from "./problems.ts";
-import { readPhases } from "./read-phases.ts";
+import {
+  type Finding,
+  inOrder,
+  MAX_TOLD,
+  nearestName,
+  type Path,
+  type Problem,
+  SweepFileError,
+} from "./problems.ts";
+import { type ReadSweep, readPhases } from "./read-phases.ts";
+import { readYaml } from "./read-yaml.ts";
 
-/** Far more than a person writes; keeps a small file from growing to a huge value. */
-const MAX_ALIASES = 50;
+/** Rounds of taking wrong parts out before the rest is taken for hopeless. */
+const MAX_ROUNDS = 5;
+
+export interface ParsedSweep {
+  sweep: Sweep;
+  /** What is odd about the file and no mistake, in its order. */
+  warnings: Problem[];
+}
+
+export const parseSweep = (text: string, file: string): Sweep => parseSweepFile(text, file).sweep;
 
 /**
  * @param file the name that messages give the file
  * @param check settings over the file's section coordinate_check
  * @throws SweepFileError (code sweep-file) with every problem in the order of the file
  */
-export function parseSweep(text: string, file: string, check?: Record<string, unknown>): Sweep {
-  const lines = new LineCounter();
-  const document = parseDocument(text, {
-    lineCounter: lines,
-    version: "1.2",
-    schema: "core",
-    uniqueKeys: true,
-    prettyErrors: false,
-  });
-  const syntax = [...document.errors, ...document.warnings].map((e): Problem => {
-    const { line, col } = lines.linePos(e.pos[0]);
-    return { line, column: col, path: "", message: syntaxMessage(e.code, e.message) };
-  });
-  // Duplicate keys leave a value that can be checked further; broken syntax does not.
-  if (document.errors.some((e) => e.code !== "DUPLICATE_KEY"))
-    throw new SweepFileError(file, inOrder(syntax));
-
-  const value = withCheck(plainValue(document, file), check);
-  const { sweep, findings } = readSweep(value);
-  const problems = [...syntax, ...findings.map((f) => locate(document, lines, f))];
+export function parseSweepFile(text: string, file: string, check?: Record<string, unknown>): ParsedSweep {
+  const { value, broken, problems: doubtful, locate } = readYaml(text, undotSettings);
+  if (broken) throw new SweepFileError(file, inOrder(doubtful));
+  const { sweep, findings, remarks } = readSweep(withCheck(value, check));
+  const problems = [...doubtful, ...findings.map(locate)];
   if (problems.length > 0 || sweep === null) throw new SweepFileError(file, inOrder(problems));
-  return sweep;
+  return { sweep, warnings: inOrder(remarks.map(locate)).slice(0, MAX_TOLD) };
 }
 
 function withCheck(value: unknown, check: Record<string, unknown> | undefined): unknown {
@@ -55,35 +56,21 @@ function withCheck(value: unknown, check: Record<string, unknown> | undefined): 
   return { ...value, coordinate_check: typeof section === "object" ? { ...section, ...check } : section };
 }
 
-function syntaxMessage(code: string, message: string): string {
-  if (code === "DUPLICATE_KEY") return "this key is given twice; expected once";
-  return `not valid YAML: ${message}`;
-}
-
-function plainValue(document: Document, file: string): unknown {
-  try {
-    return document.toJS({ maxAliasCount: MAX_ALIASES }) as unknown;
-  } catch (cause) {
-    const message = cause instanceof Error ? cause.message : String(cause);
-    throw new SweepFileError(file, [{ line: 1, column: 1, path: "", message: `not valid YAML: ${message}` }]);
-  }
-}
-
 /** The sweep, and what is wrong with it: the schema's findings, and those of the rules on whatever of it is sound. */
-function readSweep(value: unknown): { sweep: Sweep | null; findings: Finding[] } {
+function readSweep(value: unknown): ReadSweep {
   if (value === null || value === undefined)
     return {
       sweep: null,
       findings: [{ path: [], message: "the file is empty; expected a sweep (musweep init writes one)" }],
+      remarks: [],
     };
   const parsed = sweepSchema.safeParse(value, { reportInput: true });
-  if (parsed.success) return readPhases(value as Record<string, unknown>, new Set());
+  if (parsed.success) return readPhases(value as Record<string, unknown>, parsed.data, new Set());
   const explained = explainIssues(sweepSchema, value, parsed.error.issues);
-  const rest = salvage(
-    value,
-    explained.map((e) => e.remove),
-  );
-  return { sweep: null, findings: [...explained, ...rest] };
+  const wrong = explained.map((e) => e.remove);
+  // With so many mistakes to tell already, what the rest of the file says is for the next time.
+  const rest = wrong.length > MAX_TOLD ? [] : salvage(value, wrong);
+  return { sweep: null, findings: [...explained, ...rest], remarks: [] };
 }
 
 /**
@@ -94,13 +81,14 @@ function salvage(value: unknown, wrong: readonly Path[]): Finding[] {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return [];
   const rest = new Remains(structuredClone(value) as Record<string, unknown>);
   let next = wrong;
-  while (next.length > 0) {
+  for (let round = 0; next.length > 0 && round < MAX_ROUNDS; round++) {
     rest.remove(next);
     rest.value.name ??= "unnamed";
-    rest.value.data ??= { corpus: "state-of-the-union" };
+    // Without data it is for somebody's own script, if it names one.
+    if (rest.value.trainer === undefined) rest.value.data ??= { corpus: "state-of-the-union" };
     const parsed = sweepSchema.safeParse(rest.value, { reportInput: true });
     if (parsed.success)
-      return readPhases(rest.value, damagedNames(rest.removed)).findings.map((finding) => ({
+      return readPhases(rest.value, parsed.data, damagedNames(rest.removed)).findings.map((finding) => ({
         ...finding,
         path: rest.originalPath(finding.path),
       }));
@@ -113,7 +101,7 @@ function salvage(value: unknown, wrong: readonly Path[]): Finding[] {
 
 /** A value that loses parts, and remembers where in the original each remaining list item stood. */
 class Remains {
-  readonly value: { [key: string]: unknown; name?: unknown; data?: unknown };
+  readonly value: { [key: string]: unknown; name?: unknown; data?: unknown; trainer?: unknown };
   readonly removed: Path[] = [];
   readonly #positions = new Map<unknown, number[]>();
 
@@ -162,10 +150,4 @@ function comparePaths(a: Path, b: Path): number {
 function damagedNames(removed: readonly Path[]): Set<string> {
   const parts = removed.flat().filter((part) => typeof part === "string");
   return new Set(parts.flatMap((part) => [part, nearestName(part, HYPERPARAMETER_NAMES) ?? part]));
-}
-
-/** Sorted by place, each told once: an alias repeats what its anchor says. */
-function inOrder(problems: Problem[]): Problem[] {
-  const once = new Map(problems.map((p) => [`${p.line}:${p.column}:${p.message}`, p] as const).toReversed());
-  return [...once.values()].reverse().sort((a, b) => a.line - b.line || a.column - b.column);
 }

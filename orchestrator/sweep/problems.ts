@@ -1,6 +1,7 @@
 /** What is wrong with a sweep file, where, and the error that carries all of it at once. */
 import { distance } from "fastest-levenshtein";
-import { MusweepError } from "../../schema/errors.ts";
+import { MusweepError } from "../../schema/wire/errors.ts";
+import { inOneLine } from "../../schema/wire/printable.ts";
 
 /** Where in the file: keys and list positions from the root. */
 export type Path = readonly (string | number)[];
@@ -23,41 +24,82 @@ export interface Problem {
   message: string;
 }
 
-/** Every mistake in a sweep file, in the order of the file. */
+/** Mistakes that are told of one file: who has more corrects these first. */
+export const MAX_TOLD = 100;
+
+/** The mistakes in a sweep file, in the order of the file; of very many the first. */
 export class SweepFileError extends MusweepError {
   readonly file: string;
   readonly problems: readonly Problem[];
+  /** Mistakes that are not told. */
+  readonly more: number;
 
-  constructor(file: string, problems: readonly Problem[]) {
+  /** @param all in their order; untold: mistakes that are not among them */
+  constructor(file: string, all: readonly Problem[], untold = 0) {
+    const told = all.slice(0, MAX_TOLD);
+    const more = all.length - told.length + untold;
     super(
       "sweep-file",
-      problems
-        .map((p) => `${file}:${p.line}:${p.column}: ${p.path === "" ? "" : `${p.path}: `}${p.message}`)
-        .join("\n"),
+      [...told.map((problem) => problemLine(file, problem)), ...(more > 0 ? [moreMistakes(more)] : [])].join(
+        "\n",
+      ),
       {
         kind: "usage",
         remedy: "Correct the file; docs/sweep-file.md lists every field. Nothing was queued.",
       },
     );
     this.file = file;
-    this.problems = problems;
+    this.problems = told;
+    this.more = more;
   }
 }
 
+/** As editors know to follow it: file:line:column, then what is wrong. */
+export const problemLine = (file: string, { line, column, path, message }: Problem): string =>
+  `${inOneLine(file)}:${line}:${column}: ${path === "" ? "" : `${path}: `}${message}`;
+
+/** Sorted by place, each told once: an alias repeats what its anchor says. */
+export function inOrder(problems: readonly Problem[]): Problem[] {
+  const once = new Map(problems.map((p) => [`${p.line}:${p.column}:${p.message}`, p] as const).toReversed());
+  return [...once.values()].reverse().sort((a, b) => a.line - b.line || a.column - b.column);
+}
+
+/** "and 19,900 more mistakes" */
+export const moreMistakes = (more: number): string =>
+  `and ${more.toLocaleString("en-US")} more mistake${more === 1 ? "" : "s"}`;
+
+const SHOWN_CHARACTERS = 80;
+
+const cut = (text: string): string =>
+  text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text;
+
+/** What a file says, as a message repeats it: enough to find it again, in one line. */
+export const excerpt = (text: string): string => inOneLine(cut(text));
+/** The same in quotation marks. */
+export const quoted = (text: string): string => inOneLine(JSON.stringify(cut(text)));
+
 export const showPath = (path: Path): string =>
-  path.reduce<string>(
-    (text, part) => (typeof part === "number" ? `${text}[${part}]` : text === "" ? part : `${text}.${part}`),
-    "",
-  );
+  path.reduce<string>((text, part) => {
+    if (typeof part === "number") return `${text}[${part}]`;
+    return text === "" ? excerpt(part) : `${text}.${excerpt(part)}`;
+  }, "");
+
+const withoutSeparators = (name: string): string => name.toLowerCase().replaceAll(/[-_ ]/g, "");
 
 /** The valid name that was probably meant, or null when none is near. */
 export function nearestName(given: string, valid: readonly string[]): string | null {
-  const plain = (name: string) => name.toLowerCase().replaceAll(/[-_ ]/g, "");
-  const ranked = valid
-    .map((name) => ({ name, edits: distance(plain(given), plain(name)) }))
-    .sort((a, b) => a.edits - b.edits);
-  const best = ranked[0];
-  return best !== undefined && best.edits <= Math.max(1, Math.floor(given.length * 0.4)) ? best.name : null;
+  const most = Math.max(1, Math.floor(given.length * 0.4));
+  const plain = withoutSeparators(given);
+  let nearest: string | null = null;
+  let least = most + 1;
+  for (const name of valid) {
+    const other = withoutSeparators(name);
+    // Each letter more or less is an edit; so a long text is compared with nothing.
+    if (Math.abs(other.length - plain.length) >= least) continue;
+    const edits = distance(plain, other);
+    if (edits < least) [nearest, least] = [name, edits];
+  }
+  return nearest;
 }
 
 export function didYouMean(given: string, valid: readonly string[]): string {

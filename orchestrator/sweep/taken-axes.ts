@@ -2,9 +2,10 @@
  * Axes whose values an earlier phase finds, `{from: proxy, at: {sparsity: 0}, multiples: [0.5, 1, 2]}`: which a phase has,
  * and the phase as it reads once they are known. Pure.
  */
-import { type Axes, type GridFile, TAKEN, type Taken, type TakenName } from "../../schema/axes.ts";
-import type { Parameterization } from "../../schema/hyperparameters.ts";
-import type { Phase } from "../../schema/sweep.ts";
+import type { Axes, GridFile, Taken } from "../../schema/sweep/axes.ts";
+import { isSettingName, TABLE, TAKEN, type TakenName } from "../../schema/sweep/hyperparameters.ts";
+import type { Parameterization } from "../../schema/sweep/rules.ts";
+import type { Phase } from "../../schema/sweep/sweep.ts";
 import { type Path, showPath } from "./problems.ts";
 
 export interface TakenAxis {
@@ -16,18 +17,11 @@ export interface TakenAxis {
   parameterizations: readonly Parameterization[];
 }
 
-/** A confirmation brackets a learning rate; the other values are taken as they are. */
-const DEFAULT_MULTIPLES: Record<TakenName, readonly number[]> = {
-  learning_rate: [0.5, 1, 2],
-  init_std: [1],
-  alpha_input: [1],
-  alpha_output: [1],
-};
-
 export const multiplesOf = (name: TakenName, { multiples }: Taken): readonly number[] =>
-  multiples ?? DEFAULT_MULTIPLES[name];
+  multiples ?? TABLE[name].multiples;
 
-const gridsOf = (axes: Axes): { grid: GridFile; path: Path }[] =>
+/** The grids of a phase, each with its place in the file. */
+export const gridsOf = (axes: Axes): { grid: GridFile; path: Path }[] =>
   Array.isArray(axes)
     ? axes.map((grid, i) => ({ grid, path: ["axes", i] }))
     : [{ grid: axes, path: ["axes"] }];
@@ -74,8 +68,22 @@ export function withValues(
   });
 }
 
+/** The grid of one point: coordinates as axes, settings of a script's own in their map; what follows from others is left out. */
+export function gridAt(coordinates: Readonly<Record<string, unknown>>): GridFile {
+  const given = Object.entries(coordinates).filter(([, value]) => value !== null && value !== undefined);
+  const own = given.filter(([name]) => isSettingName(name));
+  return {
+    ...Object.fromEntries(given.filter(([name]) => !isSettingName(name))),
+    ...(own.length === 0
+      ? {}
+      : {
+          settings: Object.fromEntries(own.map(([name, value]) => [name.slice("settings.".length), value])),
+        }),
+  } as GridFile;
+}
+
 /** Whether learning rates are drawn at random: then the phase looks for one configuration, not for curves. */
-export const isSearch = (axes: Axes): boolean =>
+export const isRandomSearch = (axes: Axes): boolean =>
   gridsOf(axes).some(({ grid }) => grid.random?.distributions.learning_rate !== undefined);
 
 /** The earlier phases that a phase waits for: those it takes values from, and its coordinate check. */

@@ -60,5 +60,23 @@ axes:
   #     init_std: { log_uniform: { from: 0.02, to: 0.2 } }
   #     alpha_input: { log_uniform: { from: 1, to: 16 } }
 
+# When an optimum lies at the edge of its grid, up to three rates are added beyond it.
+extend: { max: 3 }
+# Where noise or a diverging rate leaves something open: more seeds and rates, up to so many points in all.
+# refine: { budget: 120 }
+# Instead of "axes": several grids, of which a later one may take what an earlier one found.
+# phases:
+#   - name: proxy
+#     axes: { parameterization: [supar], width: [64], learning_rate: { log2: { from: -10, to: -5 } } }
+#   - name: target
+#     axes: { parameterization: [supar], width: [256], learning_rate: { from: proxy, multiples: [0.5, 1, 2] } }
+# Short runs that measure activations (musweep coord-check FILE): does a parameterization keep its promise?
+# coordinate_check: { density: [1, 0.25, 0.0625], seeds: 3 }
+
+# When does an optimum transfer? By what it costs elsewhere (cost), or by how far it moves (octaves).
+margin: { cost: 1%, octaves: 0.5 }
+criterion: cost
+# noise: 0.2% # standard deviation of one run's final loss, where it is known
+
 keep_weights: false
 `;

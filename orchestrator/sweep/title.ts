@@ -1,17 +1,16 @@
-/** A run's place in its sweep as people read it: `SμPar d128 s0.9375 lr 2^-8 seed 1`. */
-import { RULES } from "../parameterization/rules.ts";
+/**
+ * A run's place in its sweep as people read it: `SμPar d128 L2 s0.9375 lr 2^-8 seed 1`. A run has one title, whichever sweep asks for
+ * it, so what tells the runs of any sweep apart is always there.
+ */
+import { titleOfValue } from "../../schema/sweep/hyperparameters.ts";
 import type { Coordinates } from "./expand-sweep.ts";
 
-/**
- * @param coordinates layers are shown only when `layers` says so, since most sweeps have one depth
- */
-export const titleOf = (coordinates: Coordinates, options: { layers?: boolean } = {}): string =>
-  parts(coordinates, options.layers === true).join(" ");
+/** @param coordinates of a run, or of a whole curve */
+export const titleOf = (coordinates: Partial<Coordinates>): string => parts(coordinates).join(" ");
 
 /** What several have in common, once, and of each what it has not. */
 export function splitTitles(all: readonly Coordinates[]): { common: string; own: string[] } {
-  const depths = new Set(all.map((coordinates) => coordinates.layers));
-  const each = all.map((coordinates) => parts(coordinates, depths.size > 1));
+  const each = all.map(parts);
   const isCommon = (part: string): boolean => each.every((one) => one.includes(part));
   return {
     common: (each[0] ?? []).filter(isCommon).join(" "),
@@ -19,21 +18,18 @@ export function splitTitles(all: readonly Coordinates[]): { common: string; own:
   };
 }
 
-function parts(coordinates: Coordinates, layered: boolean): string[] {
-  const { parameterization, width, sparsity, layers, learning_rate, seed, ...others } = coordinates;
-  return [
-    RULES[parameterization].title,
-    `d${width}`,
-    ...(layered ? [`L${layers}`] : []),
-    `s${sparsity}`,
-    ...Object.entries(others).map(([name, value]) => `${name} ${value}`),
-    `lr ${showRate(learning_rate)}`,
-    `seed ${seed}`,
-  ];
+/** In this order; what else varies stands before the learning rate. */
+const FIRST = ["parameterization", "width", "layers", "sparsity"] as const;
+const LAST = ["learning_rate", "seed"] as const;
+
+function parts(coordinates: Partial<Coordinates>): string[] {
+  const values: Record<string, unknown> = coordinates;
+  const others = Object.keys(values).filter((name) => ![...FIRST, ...LAST].some((known) => known === name));
+  return [...FIRST, ...others, ...LAST]
+    .filter((name) => name in values && !isUnknownSize(name, values[name]))
+    .map((name) => titleOfValue(name, values[name]));
 }
 
-/** As a power of two, with two digits where it is none: 2^-8, 2^-5.95. */
-function showRate(rate: number): string {
-  const log2 = Math.log2(rate);
-  return `2^${Number.isInteger(log2) ? log2 : log2.toFixed(2)}`;
-}
+/** Imported results need not say how large the model was. */
+const isUnknownSize = (name: string, value: unknown): boolean =>
+  (name === "width" || name === "layers") && value === 0;
