@@ -1,24 +1,12 @@
 #!/usr/bin/env node
 /** The musweep command: one file per command under commands/, and the one place where errors become exit codes. */
 import { Command, CommanderError } from "commander";
-import { EXIT_CODES, MusweepError } from "../schema/errors.ts";
-import { packageVersion } from "../schema/package.ts";
-import { addCancel } from "./commands/cancel.ts";
-import { addCoordCheck } from "./commands/coord-check.ts";
-import { addData } from "./commands/data.ts";
-import { addDoctor } from "./commands/doctor.ts";
-import { addInit } from "./commands/init.ts";
-import { addPlan } from "./commands/plan.ts";
-import { addRecommend } from "./commands/recommend.ts";
-import { addReport } from "./commands/report.ts";
-import { addRequeue } from "./commands/requeue.ts";
-import { addRun } from "./commands/run.ts";
-import { addServe } from "./commands/serve.ts";
-import { addSql } from "./commands/sql.ts";
-import { addStatus } from "./commands/status.ts";
-import { addSubmit } from "./commands/submit.ts";
-import { addValidate } from "./commands/validate.ts";
-import { addWorker } from "./commands/worker.ts";
+import { EXIT_CODES, MusweepError } from "../schema/wire/errors.ts";
+import { packageVersion } from "../schema/wire/package.ts";
+import { printable } from "../schema/wire/printable.ts";
+import { diskError } from "./database/disk-error.ts";
+import { pathError } from "./machine/path-error.ts";
+import { redisError } from "./redis/health.ts";
 
 const program = new Command("musweep")
   .description(
@@ -27,27 +15,48 @@ const program = new Command("musweep")
   .version(packageVersion())
   .showHelpAfterError("(--help shows the options and examples)")
   .configureHelp({ showGlobalOptions: true })
+  .configureOutput({
+    writeOut: (text) => void process.stdout.write(printable(text)),
+    writeErr: (text) => void process.stderr.write(printable(text)),
+  })
   .exitOverride();
 
-const COMMANDS = [
-  addInit,
-  addValidate,
-  addPlan,
-  addRun,
-  addCoordCheck,
-  addSubmit,
-  addServe,
-  addWorker,
-  addStatus,
-  addReport,
-  addRecommend,
-  addRequeue,
-  addCancel,
-  addSql,
-  addData,
-  addDoctor,
-];
-for (const add of COMMANDS) add(program);
+/** In the order of --help. A command's file is loaded when it is asked for: all of them take as long again as Node itself. */
+const COMMANDS: Record<string, () => Promise<(program: Command) => void>> = {
+  init: async () => (await import("./commands/init.ts")).addInit,
+  validate: async () => (await import("./commands/validate.ts")).addValidate,
+  plan: async () => (await import("./commands/plan.ts")).addPlan,
+  run: async () => (await import("./commands/run.ts")).addRun,
+  "coord-check": async () => (await import("./commands/coord-check.ts")).addCoordCheck,
+  submit: async () => (await import("./commands/submit.ts")).addSubmit,
+  serve: async () => (await import("./commands/serve.ts")).addServe,
+  worker: async () => (await import("./commands/worker.ts")).addWorker,
+  status: async () => (await import("./commands/status.ts")).addStatus,
+  report: async () => (await import("./commands/report.ts")).addReport,
+  recommend: async () => (await import("./commands/recommend.ts")).addRecommend,
+  suggest: async () => (await import("./commands/suggest.ts")).addSuggest,
+  export: async () => (await import("./commands/export.ts")).addExport,
+  import: async () => (await import("./commands/import.ts")).addImport,
+  analyze: async () => (await import("./commands/analyze.ts")).addAnalyze,
+  jobs: async () => (await import("./commands/jobs.ts")).addJobs,
+  collect: async () => (await import("./commands/collect.ts")).addCollect,
+  requeue: async () => (await import("./commands/requeue.ts")).addRequeue,
+  cancel: async () => (await import("./commands/cancel.ts")).addCancel,
+  note: async () => (await import("./commands/note.ts")).addNote,
+  archive: async () => (await import("./commands/archive.ts")).addArchive,
+  rm: async () => (await import("./commands/rm.ts")).addRm,
+  prune: async () => (await import("./commands/prune.ts")).addPrune,
+  verify: async () => (await import("./commands/verify.ts")).addVerify,
+  backup: async () => (await import("./commands/backup.ts")).addBackup,
+  sql: async () => (await import("./commands/sql.ts")).addSql,
+  data: async () => (await import("./commands/data.ts")).addData,
+  trainer: async () => (await import("./commands/trainer.ts")).addTrainer,
+  doctor: async () => (await import("./commands/doctor.ts")).addDoctor,
+  chaos: async () => (await import("./commands/chaos.ts")).addChaos,
+};
+const asked = process.argv[2] ?? "";
+for (const load of Object.hasOwn(COMMANDS, asked) ? [COMMANDS[asked]!] : Object.values(COMMANDS))
+  (await load())(program);
 program.addHelpText(
   "after",
   `
@@ -59,27 +68,50 @@ Exit codes:
   4 the state directory is in use or newer · 70 a bug in musweep · 130 interrupted, what was done is kept`,
 );
 
+// Whoever reads what is printed may have read enough (`| head`): that ends no command.
+process.stderr.on("error", () => undefined);
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") return;
+  process.exitCode = EXIT_CODES.unavailable;
+  process.stderr.write(`${pathError(error, "standard output")?.message ?? error.message}\n`);
+});
+
 try {
   await program.parseAsync();
 } catch (error) {
   process.exitCode = report(error);
 }
 
-function report(error: unknown): number {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT_CODES.ok : EXIT_CODES.usage;
+function report(thrown: unknown): number {
+  if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? EXIT_CODES.ok : EXIT_CODES.usage;
+  const error = aboutPath(thrown) ?? diskError(thrown) ?? redisError(thrown) ?? thrown;
   const json = process.argv.includes("--json");
   if (error instanceof MusweepError) {
     const { code, message, remedy } = error;
     const problems = "problems" in error ? { problems: error.problems } : {};
-    if (json)
-      process.stdout.write(`${JSON.stringify({ error: { code, message, remedy, ...problems } }, null, 2)}\n`);
-    else process.stderr.write(`${message}${remedy ? `\n${remedy}` : ""}\n`);
+    if (json) writeJson({ error: { code, message, remedy, ...problems } });
+    else process.stderr.write(printable(`${message}${remedy ? `\n${remedy}` : ""}\n`));
     return error.exitCode;
   }
   if (json) {
     const message = error instanceof Error ? error.message : String(error);
-    process.stdout.write(`${JSON.stringify({ error: { code: "internal", message } }, null, 2)}\n`);
+    writeJson({ error: { code: "internal", message } });
   }
-  process.stderr.write(`musweep has a bug: ${error instanceof Error ? error.stack : String(error)}\n`);
+  const story = error instanceof Error ? error.stack : String(error);
+  process.stderr.write(printable(`musweep has a bug: ${story}\n`));
   return EXIT_CODES.internal;
+}
+
+function writeJson(value: unknown): void {
+  process.stdout.write(printable(`${JSON.stringify(value, null, 2)}\n`));
+}
+
+/** What the system says about a path is somebody's path, and what it says of its disks is theirs: not a bug. */
+function aboutPath(error: unknown): MusweepError | null {
+  if (!(error instanceof Error)) return null;
+  if ("path" in error && typeof error.path === "string") return pathError(error, error.path);
+  // Of a write to an open file Node does not say to which.
+  const isDisks =
+    "syscall" in error && "code" in error && /^(ENOSPC|EDQUOT|EROFS|EIO)$/.test(`${error.code}`);
+  return isDisks ? pathError(error, "what musweep writes") : null;
 }

@@ -1,8 +1,13 @@
 /** What every command shares: its options, how it prints, and where its errors go. */
-import type { Command } from "commander";
-import { MusweepError } from "../../schema/errors.ts";
+import { type Command, Option } from "commander";
+import { MusweepError } from "../../schema/wire/errors.ts";
+import { printable } from "../../schema/wire/printable.ts";
 import { type Database, openDatabase } from "../database/open.ts";
-import { lockHolder, lockState, type StateDirectory, stateDirectory } from "../state.ts";
+import { lockHolder, lockState } from "../database/state-lock.ts";
+import { openState } from "../machine/open-state.ts";
+import { type StateDirectory, stateDirectory } from "../machine/state-directory.ts";
+import { hasPassword } from "../redis/probe.ts";
+import { colouredAnswer } from "../terminal/colour.ts";
 
 export interface CommonOptions {
   dir: string;
@@ -28,21 +33,47 @@ export function common(command: Command, examples: string[]): Command {
 }
 
 export const withRedis = (command: Command): Command =>
+  command.addOption(
+    new Option("--redis <url>", "redis:// or rediss:// URL, or socket path")
+      .argParser(withoutSecret)
+      .default(process.env.REDIS_URL, "$REDIS_URL, else a private server"),
+  );
+
+/** Only for what is given as an argument. */
+function withoutSecret(url: string): string {
+  if (!hasPassword(url)) return url;
+  throw new MusweepError("redis-password", "--redis shows its password to every user of this machine", {
+    kind: "usage",
+    remedy: "Leave it out of the url and set REDIS_PASSWORD, or set REDIS_URL instead of --redis.",
+  });
+}
+
+/** A token is named by a file or by MUSWEEP_TOKEN: every user of this machine can read an argument. */
+export const withToken = (command: Command): Command =>
   command.option(
-    "--redis <url>",
-    "redis:// URL or socket path (default: $REDIS_URL, else a private server)",
-    process.env.REDIS_URL,
+    "--token-file <path>",
+    "holds the dashboard's token (default: $MUSWEEP_TOKEN, else the file token in --dir)",
   );
 
 /** Prints a value as JSON, or the text made of it. */
 export function print(options: { json?: boolean }, value: unknown, text: () => string): void {
-  process.stdout.write(options.json ? `${JSON.stringify(value, null, 2)}\n` : `${text()}\n`);
+  process.stdout.write(printable(options.json ? `${JSON.stringify(value, null, 2)}\n` : `${text()}\n`));
+}
+
+/** The same for an answer, whose verdicts are in colour where the terminal has it. */
+export function printAnswer(options: { json?: boolean }, value: unknown, text: () => string): void {
+  if (options.json) print(options, value, text);
+  else process.stdout.write(colouredAnswer(printable(`${text()}\n`)));
 }
 
 /** Notes for the person at the terminal: standard error, so that standard output stays data. */
-export const say = (text: string): void => void process.stderr.write(`${text}\n`);
+export const say = (text: string): void => void process.stderr.write(printable(`${text}\n`));
+
+export const sayGone = (message: string): void => say(`${message}. What was prepared from it is used.`);
 
 export const sayInstalling = (what: string): void => say(`Installing ${what} …`);
+
+export const sayCompiling = (what: string): void => say(`Compiling ${what} …`);
 
 export function parseCount(name: string): (text: string) => number {
   return (text) => {
@@ -54,13 +85,21 @@ export function parseCount(name: string): (text: string) => number {
   };
 }
 
+export function parsePositive(name: string): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (Number.isFinite(value) && value > 0) return value;
+    throw new MusweepError("bad-option", `${name} wants a number above 0, not "${text}"`, { kind: "usage" });
+  };
+}
+
 /** Runs `use` with the directory's database, brought up to date if it is an older version's, and closes it whatever happens. */
 export async function withDatabase<T>(
   options: CommonOptions,
   mode: { readonly: boolean },
   use: (db: Database, state: StateDirectory) => T | Promise<T>,
 ): Promise<T> {
-  const state = stateDirectory(options);
+  const state = mode.readonly ? stateDirectory(options) : openState(options);
   const db = mode.readonly ? openToRead(state) : openDatabase(state.database);
   try {
     return await use(db, state);

@@ -3,12 +3,12 @@
  * and prints what they found. What has been measured before is not measured again.
  */
 import { type Command, InvalidArgumentError } from "commander";
-import { EXIT_CODES, MusweepError } from "../../schema/errors.ts";
-import type { Phase } from "../../schema/sweep.ts";
-import { readSweepFile, type SweepText } from "../load-sweep.ts";
+import type { Phase } from "../../schema/sweep/sweep.ts";
+import { EXIT_CODES, MusweepError } from "../../schema/wire/errors.ts";
 import { answerText } from "../report/answer-text.ts";
 import { readFigureData } from "../report/figures/data.ts";
 import type { ReportTargets } from "../report/figures/write-report.ts";
+import { readSweepFile, type SweepText } from "../submission/load-sweep.ts";
 import { ONLY_CHECK } from "../sweep/coordinate-phase.ts";
 import { common, parseCount, print, say, withRedis } from "./common.ts";
 import { type TrainOptions, trainHere } from "./train-here.ts";
@@ -94,17 +94,17 @@ function settingsOf(o: Options): Record<string, unknown> {
 async function coordCheck(file: string, options: Options): Promise<void> {
   const read = checksAlone(readSweepFile(file, settingsOf(options)));
   const { name } = read.sweep;
-  let report: Promise<void> | undefined;
+  let data: ReturnType<typeof readFigureData> | undefined;
   await trainHere(read, options, commandLine(file), (service, seconds) => {
-    const data = readFigureData(service.db, name);
-    const { checks } = data.answer;
-    print(options, { sweep: name, checks, seconds }, () => answerText(data.answer, { seconds }));
+    data = readFigureData(service.db, name);
+    const { answer } = data;
+    const { checks } = answer;
+    print(options, { sweep: name, checks, seconds }, () => answerText(answer, { seconds }));
     process.exitCode = checks.every((check) => check.passed) ? EXIT_CODES.ok : EXIT_CODES.incomplete;
-    const { html, svg, png } = options;
-    if ([html, svg, png].every((target) => target === undefined)) return;
-    report = writeFiles(data, { html, svg, png });
   });
-  await report;
+  const { html, svg, png } = options;
+  if (data === undefined || [html, svg, png].every((target) => target === undefined)) return;
+  await writeFiles(data, { html, svg, png });
 }
 
 async function writeFiles(data: ReturnType<typeof readFigureData>, targets: ReportTargets): Promise<void> {

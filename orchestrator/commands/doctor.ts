@@ -1,9 +1,9 @@
 import type { Command } from "commander";
-import { EXIT_CODES } from "../../schema/errors.ts";
-import { examine } from "../doctor.ts";
-import { stateDirectory } from "../state.ts";
+import { EXIT_CODES } from "../../schema/wire/errors.ts";
+import { stateDirectory } from "../machine/state-directory.ts";
 import { textTable } from "../terminal/table.ts";
 import { type CommonOptions, common, print, withRedis } from "./common.ts";
+import { examine } from "./doctor-checks.ts";
 
 export function addDoctor(program: Command): void {
   withRedis(

@@ -1,35 +1,94 @@
-import { writeFileSync } from "node:fs";
-import type { Command } from "commander";
-import { MusweepError } from "../../schema/errors.ts";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Command, Option } from "commander";
+import { MusweepError } from "../../schema/wire/errors.ts";
+import { packageRoot } from "../../schema/wire/package.ts";
 import { SWEEP_TEMPLATE } from "../sweep/template.ts";
 import { type CommonOptions, common, print } from "./common.ts";
+
+/** What is written: a sweep file, a training script beside it where one belongs to it, and how it is run. */
+interface Start {
+  file: string;
+  text: string;
+  script?: { file: string; text: string };
+  /** Options of `musweep run`. */
+  options?: string;
+}
+
+const shipped = (...names: string[]): string =>
+  readFileSync(join(packageRoot(), ...names), "utf8")
+    // Editors would look for the schema where the file lay.
+    .replace(/^# yaml-language-server.*\n#\n/, "");
+
+const STARTS: Record<string, () => Start> = {
+  template: () => ({ file: "sweep.yaml", text: SWEEP_TEMPLATE }),
+  quickstart: () => ({ file: "quickstart.yaml", text: shipped("sweeps", "quickstart.yaml") }),
+  "own-text": () => ({
+    file: "sweep.yaml",
+    text: SWEEP_TEMPLATE.replace("name: my-sweep", "name: my-text").replace(
+      /data:\n(?: .*\n)+/,
+      `data:
+  file: my-text.txt # yours: .txt or .jsonl, also .gz or .zst; a path is relative to this file
+  tokenizer: bytes # or gpt2
+  validation_fraction: 0.05 # the text's end, which is never trained on
+`,
+    ),
+  }),
+  "own-model": () => {
+    const options = '--trainer mlp="python train.py"';
+    const text = shipped("examples", "mlp", "sweep.yaml").replace(
+      /musweep run .*/,
+      `musweep run sweep.yaml ${options}`,
+    );
+    const script = { file: "train.py", text: shipped("examples", "mlp", "train.py") };
+    return { file: "sweep.yaml", text, script, options: ` ${options}` };
+  },
+  paper: () => ({ file: "lr-vs-sparsity.yaml", text: shipped("sweeps", "lr-vs-sparsity.yaml") }),
+};
 
 export function addInit(program: Command): void {
   common(
     program
       .command("init [file]")
-      .description("write a commented sweep file to start from (default: sweep.yaml); never overwrites"),
-    ["musweep init", "musweep init sweeps/mine.yaml"],
-  ).action((file: string | undefined, options: CommonOptions) => {
-    const path = file ?? "sweep.yaml";
-    try {
-      writeFileSync(path, SWEEP_TEMPLATE, { flag: "wx" });
-    } catch (cause) {
-      const exists = (cause as NodeJS.ErrnoException).code === "EEXIST";
-      throw new MusweepError(
-        "init-file",
-        exists ? `${path} exists already` : `cannot write ${path}: ${(cause as Error).message}`,
-        {
-          kind: "usage",
-          remedy: "Name another file: musweep init FILE.",
-          cause,
-        },
-      );
-    }
-    print(
-      options,
-      { file: path },
-      () => `Wrote ${path}. Next: musweep plan ${path}, then musweep run ${path}`,
+      .description("write a commented sweep file to start from (default: sweep.yaml); never overwrites")
+      .addOption(
+        new Option(
+          "--from <what>",
+          "template: every section; quickstart; own-text; own-model, with a training script; paper: its main figure",
+        )
+          .choices(Object.keys(STARTS))
+          .default("template"),
+      ),
+    ["musweep init", "musweep init sweeps/mine.yaml", "musweep init --from own-text"],
+  ).action((file: string | undefined, options: CommonOptions & { from: string }) => {
+    const start = STARTS[options.from]!();
+    const path = file ?? start.file;
+    if (start.script !== undefined) writeNew(start.script.file, start.script.text);
+    writeNew(path, start.text);
+    const script = start.script?.file ?? null;
+    print(options, { file: path, script }, () =>
+      [
+        `Wrote ${path}${script === null ? "" : ` and ${script}`}.`,
+        ...(options.from === "own-text" ? [`Name your text in ${path} first, under data.`] : []),
+        `Next: musweep plan ${path}${start.options ?? ""}, then musweep run ${path}${start.options ?? ""}`,
+      ].join("\n"),
     );
   });
+}
+
+function writeNew(path: string, text: string): void {
+  try {
+    writeFileSync(path, text, { flag: "wx" });
+  } catch (cause) {
+    const exists = (cause as NodeJS.ErrnoException).code === "EEXIST";
+    throw new MusweepError(
+      "init-file",
+      exists ? `${path} exists already` : `cannot write ${path}: ${(cause as Error).message}`,
+      {
+        kind: "usage",
+        remedy: "Name another file: musweep init FILE.",
+        cause,
+      },
+    );
+  }
 }

@@ -1,19 +1,43 @@
 import type { Command } from "commander";
-import type { Plan } from "../../schema/plan.ts";
-import { loadSweep, readSweepFile } from "../load-sweep.ts";
+import type { Sweep } from "../../schema/sweep/sweep.ts";
+import { MusweepError } from "../../schema/wire/errors.ts";
+import { describeNeed, type Need, workerCommandFor } from "../../schema/wire/need.ts";
+import type { Plan } from "../../schema/wire/plan.ts";
+import { slotsOf } from "../../schema/wire/worker.ts";
 import { describePlan, type ResolvedPlan } from "../parameterization/describe-plan.ts";
-import { knownCells, type PlanSummary, summarizePlan, type WidthRow } from "../plan-summary.ts";
-import { measureSpeeds } from "../speed.ts";
+import type { SearchPlan } from "../phases/plan-search.ts";
+import { type Simulation, simulateSearches } from "../phases/simulate-search.ts";
+import { resolvedPlanText } from "../report/resolved-plan-text.ts";
+import { estimateSpeeds } from "../submission/estimate-speed.ts";
+import { type GpuTime, H100_TFLOPS, USUAL_UTILIZATION } from "../submission/gpu-time.ts";
+import { loadSweep, readSweepFile } from "../submission/load-sweep.ts";
+import { knownCells, type PlanSummary, summarizePlan, type WidthRow } from "../submission/plan-summary.ts";
+import { BUSY_FROM, knownSpeeds, measureSpeeds } from "../submission/speed.ts";
+import { needsOfPhase } from "../sweep/needs-of-phase.ts";
 import { titleOf } from "../sweep/title.ts";
 import { duration, plural, quantity } from "../terminal/format.ts";
 import { textTable } from "../terminal/table.ts";
-import { type CommonOptions, common, print, say, withDatabase } from "./common.ts";
+import {
+  type CommonOptions,
+  common,
+  parseCount,
+  parsePositive,
+  print,
+  say,
+  sayGone,
+  withDatabase,
+} from "./common.ts";
 import { type WorkerOptions, workerOptions } from "./worker-options.ts";
+import { needsMetBy, type Offer, resolveTrainers } from "./worker-trainer.ts";
 
 interface Options extends CommonOptions, WorkerOptions {
   resolved?: boolean;
   match?: string;
-  measure: boolean;
+  /** Undefined: an estimate will do. */
+  measure?: boolean;
+  gpuTflops: number;
+  simulate?: boolean;
+  draws: number;
 }
 
 export function addPlan(program: Command): void {
@@ -26,16 +50,37 @@ export function addPlan(program: Command): void {
         )
         .option("--resolved", "the effective init, learning rate and decay of every tensor group, per run")
         .option("--match <text>", "with --resolved: only runs whose title contains this")
-        .option("--no-measure", "do not measure this machine's speed (2 s per model shape, remembered)"),
+        .option(
+          "--simulate",
+          "of a search: what it would have said and cost beside the whole grid, by simulation",
+        )
+        .option("--draws <n>", "with --simulate: how many times", parseCount("--draws"), 5)
+        .option(
+          "--measure",
+          "measure how fast this machine trains these very shapes: 2 s or a step each, remembered",
+        )
+        .option("--no-measure", "measure nothing, and leave the time out")
+        .option(
+          "--gpu-tflops <n>",
+          "what a GPU keeps up, TFLOP/s, where no such run was measured on one (default: 40% of an H100's dense bfloat16 peak of 989)",
+          parsePositive("--gpu-tflops"),
+          USUAL_UTILIZATION * H100_TFLOPS,
+        ),
       [
         "musweep plan sweeps/quickstart.yaml",
-        'musweep plan sweeps/quickstart.yaml --resolved --match "SμPar d128 s0.9375 lr 2^-8"',
+        "musweep plan sweeps/lr-vs-sparsity-search.yaml --simulate",
+        'musweep plan sweeps/quickstart.yaml --resolved --match "SμPar d128 L2 s0.9375 lr 2^-8"',
       ],
     ),
   ).action(async (file: string, options: Options) => {
+    if (options.match !== undefined && !options.resolved)
+      throw new MusweepError("bad-option", "--match chooses among runs, which only --resolved shows", {
+        kind: "usage",
+        remedy: "Add --resolved.",
+      });
     const read = readSweepFile(file);
     await withDatabase(options, { readonly: false }, async (db, state) => {
-      const loaded = await loadSweep(read, state);
+      const loaded = await loadSweep(read, state, { onGone: sayGone });
       if (options.resolved) {
         const runs: ({ title: string; run: string } & ResolvedPlan)[] = [];
         for (const cell of knownCells(loaded)) {
@@ -43,30 +88,171 @@ export function addPlan(program: Command): void {
           if (options.match !== undefined && !title.includes(options.match)) continue;
           runs.push({ title, run: cell.run, ...describePlan(cell.plan, cell.coordinates.learning_rate) });
         }
-        print(
-          options,
-          runs.map(({ text: _, ...run }) => run),
-          () =>
-            runs.length === 0
-              ? `No run's title contains "${options.match}".`
-              : runs.map((r) => `${r.title}  (run ${r.run})\n${r.text}`).join("\n\n"),
+        print(options, runs, () =>
+          runs.length === 0
+            ? `No run's title contains "${options.match}".`
+            : runs.map((r) => `${r.title}  (run ${r.run})\n${resolvedPlanText(r)}`).join("\n\n"),
         );
         return;
       }
-      const speedsOf = (plans: Map<string, Plan>) =>
-        measureSpeeds(db, plans, {
-          dataDirectory: state.data,
-          slots: options.slots,
+      if (options.simulate) {
+        const simulations = simulateSearches(db, loaded.phases, options.draws);
+        if (simulations.length === 0)
+          throw new MusweepError("bad-option", "--simulate is for a search, and the file has none", {
+            kind: "usage",
+            remedy: "Add search: {until: decided} to the file.",
+          });
+        print(options, { sweep: loaded.sweep.name, simulations }, () => simulationText(simulations));
+        return;
+      }
+      const offer = await resolveTrainers(options);
+      const slots = slotsOf(offer).length;
+      const measured = measuredTrainer(offer);
+      let estimated = false;
+      const speedsOf = (plans: Map<string, Plan>) => {
+        const fleet = {
+          slots,
           threads: options.threads,
-          onMeasure: (n, total) => say(`measured the speed of ${n} of ${plural(total, "model shape")}`),
-        });
-      const summary = await summarizePlan(db, loaded, options.slots, options.measure ? speedsOf : null);
-      print(options, summary, () => summaryText(summary));
+          trainer: measured === "embedded" ? null : measured!,
+        };
+        const measuring = {
+          ...fleet,
+          dataDirectory: state.data,
+          onMeasure: (n: number, total: number) => {
+            if (options.measure) say(`measured the speed of ${n} of ${plural(total, "model shape")}`);
+          },
+        };
+        if (options.measure) return measureSpeeds(db, plans, measuring);
+        estimated = knownSpeeds(db, plans.keys(), fleet).size < plans.size;
+        return estimateSpeeds(db, plans, measuring);
+      };
+      const summary = await summarizePlan(
+        db,
+        loaded,
+        slots,
+        options.gpuTflops,
+        options.measure !== false && measured !== undefined ? speedsOf : null,
+      );
+      const speed = summary.seconds === null ? null : estimated ? "estimated" : "measured";
+      const needs = phaseNeeds(loaded.sweep, offer);
+      print(options, { ...summary, speed, needs }, () =>
+        [summaryText(summary, estimated, options.gpuTflops), ...needsTexts(needs)].join("\n"),
+      );
     });
   });
 }
 
-function summaryText(s: PlanSummary): string {
+const percent = (share: number): string => `${(100 * share).toFixed(share < 0.095 ? 1 : 0)}%`;
+
+/** Grid and search side by side. */
+function simulationText(simulations: Simulation[]): string {
+  const both = ({ grid, search }: { grid: number; search: number }, show: (n: number) => string) =>
+    `${show(grid)}, ${show(search)}`;
+  return [
+    "A search beside the whole grid; of two numbers the grid's is the first.",
+    "",
+    textTable<Simulation>(
+      [
+        { title: "phase", value: (s) => s.phase },
+        { title: "curves", value: (s) => s.curves },
+        { title: "draws", align: "right", value: (s) => String(s.draws) },
+        { title: "decided", align: "right", value: (s) => both(s.decided, percent) },
+        { title: "wrong", align: "right", value: (s) => both(s.wrong, percent) },
+        { title: "same", align: "right", value: (s) => (s.same === null ? "–" : percent(s.same)) },
+        { title: "runs", align: "right", value: (s) => both(s.runs, (n) => n.toFixed(0)) },
+        { title: "FLOPs", align: "right", value: (s) => percent(s.share) },
+      ],
+      simulations,
+    ),
+    "",
+    "decided: shares of all verdicts. same: of those that the grid decides, how many the search says too. FLOPs: the search's share of the grid's.",
+  ].join("\n");
+}
+
+/** Whose speed is measured: the first that is there. The trainer in PyTorch compiles for a minute before it shows its own. */
+function measuredTrainer({ trainers }: Offer): "embedded" | string[] | undefined {
+  for (const { start } of trainers) {
+    if (start === "embedded") return start;
+    if ("command" in start) return start.command;
+  }
+  return undefined;
+}
+
+/** What a phase needs, and whether a worker with these options would train it. */
+interface PhaseNeed {
+  phase: string;
+  need: Need;
+  met: boolean;
+  /** What starts a worker that would. */
+  command: string;
+}
+
+function phaseNeeds({ phases }: Sweep, offer: Offer): PhaseNeed[] {
+  const met = needsMetBy(offer);
+  return phases.flatMap((phase) =>
+    needsOfPhase(phase).map((need) => ({
+      phase: phase.name,
+      need,
+      met: met.has(need),
+      command: workerCommandFor(need),
+    })),
+  );
+}
+
+const needsTexts = (needs: readonly PhaseNeed[]): string[] =>
+  needs
+    .filter(({ met }) => !met)
+    .map(
+      ({ phase, need, command }) =>
+        `Phase ${phase} waits for ${describeNeed(need)}: \`${command}\` starts one.`,
+    );
+
+/** As for dense models; and what is left of them where weights do not exist. */
+const flopsText = ({ flops, sparse_flops }: PlanSummary): string =>
+  `${quantity(flops)}FLOPs${sparse_flops < flops ? ` (${quantity(sparse_flops)} without the weights that do not exist)` : ""}`;
+
+/** Where the expected time comes from, and what it is worth. */
+function timeText({ seconds, slots, busy }: PlanSummary, estimated: boolean): string {
+  const how = estimated
+    ? "estimated from FLOPs and this machine's rate (--measure trains each shape for 2 s)"
+    : "at the speed measured on this machine";
+  const load =
+    busy !== null && busy >= BUSY_FROM
+      ? `\nOther programs used ${Math.round(100 * busy)}% of this machine while its speed was measured: with the machine to itself it takes less.`
+      : "";
+  return `about ${duration(seconds!)} here with ${plural(slots, "slot")}, ${how}.${load}`;
+}
+
+/** "2.7 GPU hours at 396 TFLOP/s, 40% of an H100's dense bfloat16 peak: stated, not measured" */
+function gpuText({ runs, seconds, measured }: GpuTime, tflops: number): string {
+  const hours = `${Number((seconds / 3600).toPrecision(3)).toLocaleString("en-US")} GPU hours`;
+  if (measured === runs) return `${hours} at the speed that such runs had on GPUs`;
+  const stated = `${Math.round(tflops)} TFLOP/s, ${Math.round((100 * tflops) / H100_TFLOPS)}% of an H100's dense bfloat16 peak: stated (--gpu-tflops), not measured`;
+  return measured === 0
+    ? `${hours} at ${stated}`
+    : `${hours}: ${measured} of ${plural(runs, "run")} at the speed that such runs had on GPUs, the others at ${stated}`;
+}
+
+const COUNTING =
+  "FLOPs: 6 per weight of every matrix product and token (the unembedding is one) and 12 · context · width per layer for attention.";
+
+const exact = (value: number): string => value.toLocaleString("en-US");
+const exactRange = ([least, most]: readonly [number, number]): string =>
+  [...new Set([least, most])].map(exact).join(" to ");
+
+/** Of a phase whose table is still to come. */
+const modelsText = (models: PlanSummary["waiting"][number]["models"]): string =>
+  models
+    .map(
+      ({ width, layers, parameters, tokens }) =>
+        `\n  width ${width}, ${plural(layers, "layer")}: ${exact(parameters)} parameters, ${exact(tokens)} tokens a run`,
+    )
+    .join("");
+
+function summaryText(s: PlanSummary, estimated: boolean, tflops: number): string {
+  const searches = s.searches.map(searchText);
+  if (s.points === 0 && s.waiting.length === 0 && searches.length > 0)
+    return [`${s.sweep}: nothing but a search`, "", ...searches].join("\n");
   const lines = [
     `${s.sweep}: ${plural(s.points, "grid point")}${s.duplicates > 0 ? ` (${plural(s.duplicates, "duplicate")} removed)` : ""}, ${plural(s.runs, "unique run")}, ${s.done} already done, ${s.to_train} to train${s.failed > 0 ? `, ${s.failed} failed` : ""}`,
     "",
@@ -74,22 +260,20 @@ function summaryText(s: PlanSummary): string {
       [
         { title: "width", align: "right", value: (r) => String(r.width) },
         { title: "layers", align: "right", value: (r) => String(r.layers) },
-        { title: "parameters", align: "right", value: (r) => quantity(r.parameters) },
-        {
-          title: "non-zero",
-          align: "right",
-          value: (r) => [...new Set(r.nonzero.map(quantity))].join(" to "),
-        },
+        { title: "parameters", align: "right", value: (r) => exact(r.parameters) },
+        { title: "non-zero", align: "right", value: (r) => exactRange(r.nonzero) },
+        { title: "tokens a run", align: "right", value: (r) => exactRange(r.tokens) },
         { title: "runs to train", align: "right", value: (r) => String(r.runs) },
         { title: "FLOPs", align: "right", value: (r) => quantity(r.flops) },
-        { title: "time", align: "right", value: (r) => (r.seconds === null ? "–" : duration(r.seconds)) },
+        { title: "sparse FLOPs", align: "right", value: (r) => quantity(r.sparse_flops) },
+        { title: "time", align: "right", value: (r) => (r.seconds ? duration(r.seconds) : "–") },
       ],
       s.widths,
     ),
     "",
-    s.seconds === null
-      ? `${quantity(s.flops)}FLOPs in all.`
-      : `${quantity(s.flops)}FLOPs in all; about ${duration(s.seconds)} here with ${plural(s.slots, "slot")}, at the speed measured on this machine.`,
+    s.seconds === null ? `${flopsText(s)} in all.` : `${flopsText(s)} in all; ${timeText(s, estimated)}`,
+    ...(s.gpu === null ? [] : [`On GPUs: ${gpuText(s.gpu, tflops)}.`]),
+    COUNTING,
     ...(s.failed > 0
       ? [
           `What failed is trained again only when asked for, once the sweep is submitted: musweep requeue ${s.sweep} --failed`,
@@ -97,8 +281,22 @@ function summaryText(s: PlanSummary): string {
       : []),
     ...s.waiting.map(
       (p) =>
-        `Then phase ${p.phase}, once decided (${p.takes.join("; ")}): ${plural(p.points, "grid point")}, at most ${plural(p.runs, "run")}, ${quantity(p.flops)}FLOPs; not counted above.`,
+        `Then phase ${p.phase}, once decided (${p.takes.join("; ")}): ${plural(p.points, "grid point")}, at most ${plural(p.runs, "run")}, ${quantity(p.flops)}FLOPs${p.gpu === null ? "" : `, ${gpuText(p.gpu, tflops)}`}; not counted above.${modelsText(p.models)}`,
     ),
+    ...searches,
   ];
   return lines.join("\n");
+}
+
+function searchText({ phase, curves, grid, begins, expected, most }: SearchPlan): string {
+  const limit =
+    most.runs === null
+      ? `${quantity(most.flops!)}FLOPs (${percent(most.flops! / grid.flops)})`
+      : plural(most.runs, "run");
+  return [
+    `Phase ${phase} is a search: ${plural(curves, "curve")}, in place of a grid of ${plural(grid.runs, "run")} and ${quantity(grid.flops)}FLOPs.`,
+    `  It begins with ${plural(begins.runs, "run")}, ${quantity(begins.flops)}FLOPs (${percent(begins.flops / grid.flops)} of the grid's).`,
+    `  To expect: about ${plural(expected.moves, "run")} where the optimum moves far, about ${expected.stays} where it stays.`,
+    `  At most: ${limit}.`,
+  ].join("\n");
 }

@@ -1,6 +1,6 @@
 import { type Command, Option } from "commander";
-import { MusweepError } from "../../schema/errors.ts";
-import { PARAMETERIZATIONS, type Parameterization } from "../../schema/hyperparameters.ts";
+import { PARAMETERIZATIONS, type Parameterization } from "../../schema/sweep/rules.ts";
+import { MusweepError } from "../../schema/wire/errors.ts";
 import { recommend } from "../report/recommend.ts";
 import { pytorchSnippet, recommendationText } from "../report/recommend-text.ts";
 import { type CommonOptions, common, parseCount, print, withDatabase } from "./common.ts";
@@ -9,6 +9,11 @@ interface Options extends CommonOptions {
   width: number;
   sparsity: number;
   layers?: number;
+  dHead?: number;
+  ffnWidth?: number;
+  vocab?: number;
+  steps?: number;
+  batch?: number;
   parameterization?: Parameterization;
 }
 
@@ -22,6 +27,11 @@ export function addRecommend(program: Command): void {
       .requiredOption("--width <n>", "its d_model", parseCount("--width"))
       .requiredOption("--sparsity <x>", "its sparsity, 0 for dense", parseSparsity)
       .option("--layers <n>", "its depth, if not the sweep's", parseCount("--layers"))
+      .option("--d-head <n>", "width of one attention head, if not the sweep's", parseCount("--d-head"))
+      .option("--ffn-width <n>", "its feed-forward width, if not the sweep's", parseCount("--ffn-width"))
+      .option("--vocab <n>", "its vocabulary, if not the sweep's", parseCount("--vocab"))
+      .option("--steps <n>", "its training steps, if not the sweep's", parseCount("--steps"))
+      .option("--batch <n>", "its sequences per step, if not the sweep's", parseCount("--batch"))
       .addOption(
         new Option(
           "--parameterization <name>",
@@ -30,16 +40,22 @@ export function addRecommend(program: Command): void {
       ),
     [
       "musweep recommend quickstart --width 4096 --sparsity 0.9",
+      "musweep recommend quickstart --width 1024 --sparsity 0.5 --layers 24 --d-head 64 --vocab 50257",
       "musweep recommend quickstart --width 512 --sparsity 0 --parameterization mup --json",
     ],
   ).action(async (sweep: string, options: Options) => {
     await withDatabase(options, { readonly: true }, (db) => {
-      const { width, sparsity, layers, parameterization } = options;
+      const { width, sparsity, layers, steps, parameterization } = options;
       const recommendation = recommend(db, sweep, {
         width,
         sparsity,
-        ...(layers === undefined ? {} : { layers }),
-        ...(parameterization === undefined ? {} : { parameterization }),
+        layers,
+        d_head: options.dHead,
+        ffn_width: options.ffnWidth,
+        vocab_size: options.vocab,
+        steps,
+        batch_size: options.batch,
+        parameterization,
       });
       print(options, { ...recommendation, pytorch: pytorchSnippet(recommendation) }, () =>
         recommendationText(recommendation),

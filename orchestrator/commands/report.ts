@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { answerText } from "../report/answer-text.ts";
 import { readFigureData } from "../report/figures/data.ts";
 import type { ReportTargets } from "../report/figures/write-report.ts";
-import { type CommonOptions, common, print, say, withDatabase } from "./common.ts";
+import { type CommonOptions, common, printAnswer, say, withDatabase } from "./common.ts";
 
 export function addReport(program: Command): void {
   common(
@@ -17,13 +17,13 @@ export function addReport(program: Command): void {
       "musweep report quickstart",
       "musweep report quickstart --html report.html --png figures",
       "musweep report quickstart --csv tables",
-      "musweep report quickstart --json | jq '.rows[].optimum.log2_lr'",
+      "musweep report quickstart --json | jq '.rows[].optimum.log2_tuned'",
     ],
   ).action(async (sweep: string, options: CommonOptions & ReportTargets) => {
     // The database is read once and closed: rendering takes seconds, and writers should not wait for it.
     const data = await withDatabase(options, { readonly: true }, (db) => readFigureData(db, sweep));
     const { html, svg, png, csv } = options;
-    print(options, data.answer, () => answerText(data.answer));
+    printAnswer(options, data.answer, () => answerText(data.answer));
     if ([html, svg, png, csv].every((target) => target === undefined)) return;
     // Loaded here: every command's start would pay for the charting and rendering libraries.
     const { writeReport } = await import("../report/figures/write-report.ts");

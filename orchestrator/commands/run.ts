@@ -1,11 +1,12 @@
 /** `musweep run FILE`: everything in one command, on one machine, ending with the answer. */
 import type { Command } from "commander";
-import { EXIT_CODES } from "../../schema/errors.ts";
-import { readSweepFile } from "../load-sweep.ts";
-import { type Answer, readAnswer } from "../report/answer.ts";
+import { EXIT_CODES } from "../../schema/wire/errors.ts";
+import type { Service } from "../queue/service.ts";
+import { readAnswer } from "../report/answer.ts";
 import { answerText } from "../report/answer-text.ts";
-import type { Service } from "../service.ts";
-import { common, parseCount, print, withRedis } from "./common.ts";
+import { curvesQuery } from "../sql/examples.ts";
+import { readSweepFile } from "../submission/load-sweep.ts";
+import { common, parseCount, printAnswer, withRedis } from "./common.ts";
 import { type TrainOptions, trainHere } from "./train-here.ts";
 import { workerOptions } from "./worker-options.ts";
 
@@ -18,12 +19,18 @@ export function addRun(program: Command): void {
           .description(
             "train a sweep on this machine, with progress, and print the answer; run again to resume",
           )
-          .option("--open", "show the dashboard while it runs, and open it in a browser if there is a screen")
-          .option("--port <n>", "show the dashboard on this port of 127.0.0.1", parseCount("--port")),
+          .option("--all", "also train what other sweeps of this directory still want, each its share")
+          .option("--open", "open the dashboard in a browser, if there is a screen")
+          .option(
+            "--port <n>",
+            "show the dashboard on this port of 127.0.0.1 (default: a free one, where a person watches at a terminal)",
+            parseCount("--port"),
+          ),
         [
           "musweep run sweeps/quickstart.yaml",
           "musweep run sweeps/quickstart.yaml --open",
           "musweep run sweep.yaml --slots 8 --dir /data/musweep",
+          "musweep run sweep.yaml --all                # and what other sweeps have left, fairly shared",
         ],
       ),
     ),
@@ -41,12 +48,14 @@ async function run(file: string, options: TrainOptions): Promise<void> {
 function finish(service: Service, sweep: string, options: TrainOptions, seconds: number): void {
   const answer = readAnswer(service.db, sweep);
   const { failed, cancelled } = answer.progress.by_state;
-  print(options, { ...answer, seconds }, () => {
+  const tuned = [...new Set(answer.rows.map((row) => row.tuned))];
+  printAnswer(options, { ...answer, seconds }, () => {
     const dir = options.dir === ".musweep" ? "" : ` --dir ${options.dir}`;
     const next = [
       "Next:",
+      `  musweep serve${dir}   # shows it in a browser: the link that it prints`,
       `  musweep report ${sweep}${dir}`,
-      `  musweep sql "SELECT ${curveColumns(answer)} FROM curves WHERE sweep = '${sweep}'"${dir}`,
+      `  musweep sql "${curvesQuery(sweep, tuned)}"${dir}`,
       ...(failed + cancelled > 0
         ? [`  musweep requeue ${sweep} --missing${dir}   # then run the same file again`]
         : []),
@@ -55,13 +64,4 @@ function finish(service: Service, sweep: string, options: TrainOptions, seconds:
   });
   const stopped = answer.progress.phases.some((phase) => phase.state === "stopped");
   process.exitCode = failed + cancelled > 0 || stopped ? EXIT_CODES.incomplete : EXIT_CODES.ok;
-}
-
-/** The columns of the view that tell its rows apart, by what the sweep's curves are over. */
-function curveColumns({ rows }: Answer): string {
-  const tuned = [...new Set(rows.map((row) => row.tuned))];
-  if (tuned.length > 1) return "phase, parameterization, sparsity, tuned, log2_tuned, mean_loss";
-  const [only = "learning_rate"] = tuned;
-  const rate = only === "learning_rate" ? "log2_lr" : `log2_tuned AS log2_${only}`;
-  return `parameterization, sparsity, ${rate}, mean_loss`;
 }

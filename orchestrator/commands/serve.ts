@@ -1,56 +1,80 @@
 import type { Command } from "commander";
 import { pino } from "pino";
-import { MusweepError } from "../../schema/errors.ts";
-import type { Address } from "../dashboard/listen.ts";
-import { type Service, startService } from "../service.ts";
-import { type StateDirectory, stateDirectory } from "../state.ts";
-import { type CommonOptions, common, parseCount, say, sayInstalling, withRedis } from "./common.ts";
+import { EXIT_CODES, MusweepError } from "../../schema/wire/errors.ts";
+import { logStream } from "../../schema/wire/log.ts";
+import { printable } from "../../schema/wire/printable.ts";
+import type { DashboardOptions } from "../dashboard/listen.ts";
+import { openState } from "../machine/open-state.ts";
+import type { StateDirectory } from "../machine/state-directory.ts";
+import { type NamedToken, namedToken, ownToken } from "../machine/token.ts";
+import { type Service, startService } from "../queue/service.ts";
+import {
+  type CommonOptions,
+  common,
+  parseCount,
+  say,
+  sayInstalling,
+  withRedis,
+  withToken,
+} from "./common.ts";
 
-interface Options extends CommonOptions {
+interface Options extends CommonOptions, NamedToken {
   redis?: string;
   host: string;
   port: number;
-  token?: string;
+  dataRoot?: string;
 }
+
+/** From SIGTERM on; each of the things that are closed has a limit of its own, which together are less. */
+const END_MS = 4500;
 
 /** Only when it is wanted: its libraries would slow every other command down. */
 const loadDashboard = () => import("../dashboard/listen.ts");
 
-const addressOf = ({ host, port, token }: Options): Address => ({ host, port, token: token || undefined });
-
 export function addServe(program: Command): void {
-  withRedis(
-    common(
-      program
-        .command("serve")
-        .description(
-          "collect results, put submitted runs on the queue, and show the dashboard, until stopped",
-        )
-        .option("--host <address>", "address to listen on; any but loopback needs a token", "127.0.0.1")
-        .option("--port <n>", "port to listen on", parseCount("--port"), 4242)
-        .option("--token <token>", "ask for it, as the password of user musweep", process.env.MUSWEEP_TOKEN),
-      [
-        "musweep serve                       # then: musweep worker, musweep submit FILE",
-        "MUSWEEP_TOKEN=… musweep serve --host 0.0.0.0 --redis redis://queue-host:6379",
-      ],
+  withToken(
+    withRedis(
+      common(
+        program
+          .command("serve")
+          .description(
+            "collect results, put submitted runs on the queue, and show the dashboard, until stopped",
+          )
+          .option(
+            "--host <address>",
+            "address to listen on; any but loopback needs a token that you name",
+            "127.0.0.1",
+          )
+          .option("--port <n>", "port to listen on", parseCount("--port"), 4242)
+          .option(
+            "--data-root <path>",
+            "sweeps submitted over HTTP may name the data files in this directory (default: none; shipped corpora and prepared data sets always)",
+          ),
+        [
+          "musweep serve                       # then: musweep worker, musweep submit FILE",
+          "MUSWEEP_TOKEN=… musweep serve --host 0.0.0.0 --redis redis://queue-host:6379",
+        ],
+      ),
     ),
   ).action(serve);
 }
 
 async function serve(options: Options): Promise<void> {
   const { checkAddress } = await loadDashboard();
-  checkAddress(addressOf(options));
-  const log = pino(
-    { base: null, level: process.env.MUSWEEP_LOG ?? "info" },
-    pino.destination({ fd: 2, sync: true }),
-  );
-  const state = stateDirectory(options);
+  const named = namedToken(options);
+  checkAddress(options.host, named);
+  const log = pino({ base: null, level: process.env.MUSWEEP_LOG ?? "info" }, logStream(2));
+  const state = openState(options);
   const stopping = new AbortController();
   const stopped = new Promise<void>((resolve) => {
     for (const signal of ["SIGINT", "SIGTERM"] as const) {
       process.once(signal, () => {
         stopping.abort();
         resolve();
+        setTimeout(() => {
+          log.warn("what is still under way is broken off");
+          process.exit(EXIT_CODES.ok);
+        }, END_MS).unref();
       });
     }
   });
@@ -62,7 +86,13 @@ async function serve(options: Options): Promise<void> {
       signal: stopping.signal,
     });
     try {
-      await answer(service, state, options, stopped);
+      const dashboard = {
+        token: named ?? ownToken(state),
+        ownerOnly: named === undefined,
+        dataRoot: options.dataRoot,
+        log,
+      };
+      await answer(service, state, options, dashboard, stopped);
     } finally {
       await service.close();
     }
@@ -77,14 +107,17 @@ async function answer(
   service: Service,
   state: StateDirectory,
   options: Options,
+  settings: DashboardOptions,
   stopped: Promise<void>,
 ): Promise<void> {
   const { serveDashboard } = await loadDashboard();
-  const dashboard = await serveDashboard(service, state, addressOf(options));
+  const dashboard = await serveDashboard(service, state, options, settings);
   const { url } = dashboard;
   try {
-    if (options.json) process.stdout.write(`${JSON.stringify({ url, redis: service.redis.describe })}\n`);
+    if (options.json)
+      process.stdout.write(printable(`${JSON.stringify({ url, redis: service.redis.describe })}\n`));
     say(`musweep is at ${url} (queues: ${url}/queues), Redis: ${service.redis.describe}`);
+    say(`Log in with: ${dashboard.link("/")} (once, within an hour)`);
     say(
       `Train with:  musweep worker --dir ${options.dir}\nSubmit with: musweep submit FILE --dir ${options.dir}`,
     );

@@ -1,6 +1,10 @@
 import type { Command } from "commander";
+import { MusweepError } from "../../schema/wire/errors.ts";
+import { printable } from "../../schema/wire/printable.ts";
+import { startQuery, type Value } from "../database/query.ts";
 import { csvField } from "../report/figures/csv.ts";
-import { shown, startQuery, type Value } from "../sql/query.ts";
+import { OPTIMA_QUERY, RESULTS_QUERY } from "../sql/examples.ts";
+import { shown } from "../sql/shown.ts";
 import { textTable } from "../terminal/table.ts";
 import { type CommonOptions, common, withDatabase } from "./common.ts";
 
@@ -14,13 +18,15 @@ export function addSql(program: Command): void {
       .command("sql <query>")
       .description("query the results, read-only; the views are described in docs/sql.md")
       .option("--csv", "print CSV with a heading line"),
-    [
-      `musweep sql "SELECT parameterization, sparsity, log2_lr, val_loss FROM run_results WHERE sweep = 'quickstart'"`,
-      `musweep sql "SELECT * FROM optima" --csv > optima.csv`,
-    ],
+    [`musweep sql "${RESULTS_QUERY}"`, `musweep sql "${OPTIMA_QUERY}" --csv > optima.csv`],
   ).action(async (text: string, options: SqlOptions) => {
+    if (options.csv && options.json)
+      throw new MusweepError("bad-option", "--csv and --json are both given", {
+        kind: "usage",
+        remedy: "Choose one.",
+      });
     await withDatabase(options, { readonly: true }, (db) => {
-      const query = startQuery(db.sqlite, text);
+      const query = startQuery(db, text);
       const { columns } = query;
       const rows = [...query.rows];
       const output = options.json
@@ -41,7 +47,9 @@ export function addSql(program: Command): void {
               })),
               rows,
             );
-      process.stdout.write(`${output}\n`);
+      // Into a file goes what the database has; a terminal would obey it.
+      const isData = options.csv && !process.stdout.isTTY;
+      process.stdout.write(isData ? `${output}\n` : printable(`${output}\n`));
     });
   });
 }

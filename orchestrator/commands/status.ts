@@ -1,17 +1,23 @@
 import type { Command } from "commander";
+import { awayRuns } from "../database/away-runs.ts";
+import type { Database } from "../database/open.ts";
 import { progressOf, type SweepProgress, sweepProgress } from "../database/progress.ts";
-import { type Fleet, fleetOf, readWorkers } from "../queue/read-workers.ts";
+import { lockHolder } from "../database/state-lock.ts";
+import { newestSweep } from "../database/sweeps.ts";
+import type { StateDirectory } from "../machine/state-directory.ts";
+import { fleetOf, needsMet, readWorkers, type Workers } from "../queue/read-workers.ts";
 import { inTime } from "../redis/in-time.ts";
 import { findRedis } from "../redis/open-redis.ts";
 import { connected } from "../redis/probe.ts";
-import { lockHolder, type StateDirectory } from "../state.ts";
+import { phaseLines } from "../report/phase-states.ts";
+import { type UnmetNeed, unmetNeeds, unmetText } from "../report/unmet-needs.ts";
 import { plural } from "../terminal/format.ts";
-import { phaseLines } from "../terminal/phases.ts";
 import { textTable } from "../terminal/table.ts";
 import { type CommonOptions, common, print, withDatabase, withRedis } from "./common.ts";
 
 interface Options extends CommonOptions {
   redis?: string;
+  all?: boolean;
 }
 
 export function addStatus(program: Command): void {
@@ -22,41 +28,82 @@ export function addStatus(program: Command): void {
         .description(
           "how far sweeps have come: runs by state, and the share of the work that is done; and who trains them",
         ),
-      ["musweep status", "musweep status quickstart --json"],
-    ),
+      [
+        "musweep status",
+        "musweep status quickstart --json",
+        "musweep status --all        # with those that are put away",
+      ],
+    ).option("--all", "also sweeps that are put away (musweep archive)"),
   ).action(async (sweep: string | undefined, options: Options) => {
     await withDatabase(options, { readonly: true }, async (db, state) => {
       const workers = await readFleet(state, options.redis);
-      const sweeps = sweep === undefined ? sweepProgress(db) : [progressOf(db, sweep)];
-      const values = sweeps.map((s) => (workers === null ? s : { ...s, workers }));
+      const unmet = workers === null ? [] : unmetNeeds(db, needsMet(workers), sweep);
+      const sweeps = sweep === undefined ? listedSweeps(db, options.all) : [progressOf(db, sweep)];
+      const values = sweeps.map((s) =>
+        workers === null
+          ? s
+          : { ...s, workers: fleetOf(workers), waits: unmet.filter(({ sweep }) => sweep === s.sweep) },
+      );
       print(options, sweep === undefined ? values : values[0], () => {
+        if (sweeps.length === 0 && newestSweep(db) !== undefined)
+          return "All sweeps are put away: `musweep status --all` lists them.";
         if (sweeps.length === 0) return "No sweeps yet: `musweep init` writes one to start from.";
         const holder = lockHolder(state);
         const serving =
           holder === undefined
             ? "No orchestrator is running on this directory: `musweep run FILE` or `musweep serve` trains what is pending."
             : `Orchestrator running (process ${holder}).`;
+        const notes = sweeps.flatMap((s) => (s.note === null ? [] : [`${s.sweep}: ${s.note}`]));
         const phases = sweeps.flatMap((s) => phaseLines(s));
         return [
           table(sweeps),
           ...(phases.length > 0 ? [phases.join("\n")] : []),
-          [serving, ...(workers === null ? [] : [fleetText(workers)])].join("\n"),
+          ...(notes.length > 0 ? [notes.join("\n")] : []),
+          [
+            serving,
+            ...sweeps.flatMap(({ sweep }) => awayLines(db, sweep)),
+            ...(workers === null ? [] : [fleetText(workers, unmet)]),
+          ].join("\n"),
         ].join("\n\n");
       });
     });
   });
 }
 
-/** As the dashboard counts them; null when there is no Redis, or it does not answer. */
-async function readFleet({ redis }: StateDirectory, named: string | undefined): Promise<Fleet | null> {
-  const url = named ?? (await findRedis(redis))?.url;
-  return url === undefined ? null : inTime(connected(url, readWorkers).then(fleetOf));
+const listedSweeps = (db: Database, all = false): SweepProgress[] =>
+  sweepProgress(db).filter((s) => all || s.archived_at === null);
+
+function awayLines(db: Database, sweep: string): string[] {
+  const away = awayRuns(db, sweep).length;
+  return away === 0
+    ? []
+    : [
+        `${plural(away, "run")} of ${sweep} ${away === 1 ? "is" : "are"} away: \`musweep collect FILE\` brings results back, \`musweep jobs ${sweep} --take-back\` trains them here.`,
+      ];
 }
 
-const fleetText = ({ alive, lost, slots, busy }: Fleet): string =>
-  alive + lost === 0
-    ? "No workers: `musweep worker` starts one."
-    : `${plural(alive, "worker")} alive, ${busy} of ${plural(slots, "slot")} busy${lost > 0 ? `; ${lost} lost` : ""}.`;
+/** As the dashboard counts them; null when there is no Redis, or it does not answer. */
+async function readFleet({ redis }: StateDirectory, named: string | undefined): Promise<Workers | null> {
+  const url = named ?? (await findRedis(redis))?.url;
+  return url === undefined ? null : inTime(connected(url, readWorkers));
+}
+
+function fleetText(workers: Workers, unmet: readonly UnmetNeed[]): string {
+  const { alive, lost, slots, busy, unreadable, unable } = fleetOf(workers);
+  const waits = unmet.map((need) => `${unmetText(need)}: \`${need.command}\` starts one.`);
+  const cannot = unable.map(
+    ({ what, why, workers: n }) =>
+      `${plural(n, "worker")} cannot train ${what}, and leaves it to others: ${why}`,
+  );
+  const strangers = unreadable > 0 ? ` ${plural(unreadable, "heartbeat")} cannot be read.` : "";
+  if (alive + lost === 0)
+    return [
+      `No workers${waits.length === 0 ? ": `musweep worker` starts one" : ""}.${strangers}`,
+      ...waits,
+    ].join("\n");
+  const all = `${plural(alive, "worker")} alive, ${busy} of ${plural(slots, "slot")} busy${lost > 0 ? `; ${lost} lost` : ""}.${strangers}`;
+  return [all, ...cannot, ...waits].join("\n");
+}
 
 const table = (sweeps: SweepProgress[]): string =>
   textTable<SweepProgress>(

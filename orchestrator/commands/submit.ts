@@ -1,37 +1,44 @@
 import type { Command } from "commander";
-import { MusweepError } from "../../schema/errors.ts";
+import { MusweepError } from "../../schema/wire/errors.ts";
+import { lockHolder } from "../database/state-lock.ts";
 import type { Stored } from "../database/submit.ts";
-import { loadSweep, readSweepFile, submitSweep } from "../load-sweep.ts";
-import { lockHolder } from "../state.ts";
+import { type StateDirectory, stateDirectory } from "../machine/state-directory.ts";
+import { type NamedToken, namedToken, readToken } from "../machine/token.ts";
+import { loadSweep, readSweepFile, submitSweep } from "../submission/load-sweep.ts";
 import { plural } from "../terminal/format.ts";
-import { type CommonOptions, common, print, withDatabase } from "./common.ts";
+import { type CommonOptions, common, print, sayGone, withDatabase, withToken } from "./common.ts";
 
-interface Options extends CommonOptions {
+interface Options extends CommonOptions, NamedToken {
   server?: string;
-  token?: string;
 }
 
 export type Submitted = Stored & { duplicates: number };
 
 export function addSubmit(program: Command): void {
-  common(
-    program
-      .command("submit <file>")
-      .description(
-        "store a sweep; the running orchestrator of the state directory (or of --server) trains it",
-      )
-      .option("--server <url>", "submit to a `musweep serve` on another host")
-      .option("--token <token>", "the server's token", process.env.MUSWEEP_TOKEN),
-    ["musweep submit sweeps/quickstart.yaml", "musweep submit sweep.yaml --server http://queue-host:4242"],
+  withToken(
+    common(
+      program
+        .command("submit <file>")
+        .description(
+          "store a sweep; the running orchestrator of the state directory (or of --server) trains it",
+        )
+        .option("--server <url>", "submit to a `musweep serve` on another host"),
+      [
+        "musweep submit sweeps/quickstart.yaml",
+        "MUSWEEP_TOKEN=… musweep submit sweep.yaml --server http://queue-host:4242",
+      ],
+    ),
   ).action(async (file: string, options: Options) => {
     const read = readSweepFile(file);
     if (options.server !== undefined) {
-      const stored = await submitTo(options.server, options.token, read.text, file);
+      const server = serverUrl(options.server);
+      const token = namedToken(options) ?? tokenHere(server, stateDirectory(options));
+      const stored = await submitTo(server, token, read.text, file);
       print(options, stored, () => submittedText(stored));
       return;
     }
     await withDatabase(options, { readonly: false }, async (db, state) => {
-      const stored = await submitSweep(db, await loadSweep(read, state));
+      const stored = await submitSweep(db, await loadSweep(read, state, { onGone: sayGone, verify: true }));
       print(options, stored, () => {
         const idle = lockHolder(state) === undefined && toTrain(stored) > 0;
         return `${submittedText(stored)}${idle ? "\nNothing is training it yet: start `musweep serve` and `musweep worker`, or `musweep run` with the same file." : ""}`;
@@ -48,6 +55,7 @@ export function submittedText(s: Submitted): string {
   const parts = [
     `${s.sweep}: ${plural(s.points, "grid point")}, ${plural(s.runs, "run")}`,
     `${s.done} already trained, ${toTrain(s)} to train`,
+    ...(s.done > 0 ? [`trained so far by ${s.engines.map(({ engine }) => engine).join(", ")}`] : []),
     ...(s.failed > 0
       ? [`${s.failed} failed, which \`musweep requeue ${s.sweep} --failed\` trains again`]
       : []),
@@ -63,8 +71,22 @@ export function submittedText(s: Submitted): string {
   return parts.join("; ");
 }
 
+/** @throws MusweepError bad-option */
+export function serverUrl(text: string): URL {
+  if (URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)) return new URL(text);
+  throw new MusweepError("bad-option", `--server wants a URL such as http://queue-host:4242, not "${text}"`, {
+    kind: "usage",
+  });
+}
+
+/** The state directory's own token is told to nobody but its own orchestrator: on this machine, and running. */
+const tokenHere = ({ hostname }: URL, state: StateDirectory): string | undefined =>
+  ["127.0.0.1", "localhost", "[::1]"].includes(hostname) && lockHolder(state) !== undefined
+    ? readToken(state.token)
+    : undefined;
+
 async function submitTo(
-  server: string,
+  server: URL,
   token: string | undefined,
   text: string,
   file: string,
@@ -78,22 +100,33 @@ async function submitTo(
   try {
     response = await fetch(url, { method: "POST", headers, body: text });
   } catch (cause) {
-    throw new MusweepError("server-unreachable", `cannot reach ${server}`, {
+    throw new MusweepError("server-unreachable", `cannot reach ${server.origin}`, {
       kind: "unavailable",
       remedy: "Is `musweep serve` running there, and reachable from here?",
       cause,
     });
   }
   if (response.status === 401) {
-    throw new MusweepError("server-token", `${server} asks for a token`, {
-      kind: "usage",
-      remedy: "Give it with --token or MUSWEEP_TOKEN.",
-    });
+    throw new MusweepError(
+      "server-token",
+      `${server.origin} asks for ${token === undefined ? "a" : "another"} token`,
+      {
+        kind: "usage",
+        remedy:
+          "Set MUSWEEP_TOKEN, or name a file that holds it with --token-file; a server on this machine has it in the file token of its --dir.",
+      },
+    );
   }
-  const body = (await response.json()) as Submitted & { code?: string; message?: string; remedy?: string };
-  if (response.ok) return body;
-  throw new MusweepError(body.code ?? "server", body.message ?? `${server} answered ${response.status}`, {
-    kind: response.status === 422 ? "usage" : "unavailable",
-    ...(body.remedy === undefined ? {} : { remedy: body.remedy }),
-  });
+  type Body = Submitted & { code?: string; message?: string; remedy?: string };
+  // Something else may answer there.
+  const body = (await response.json().catch(() => ({}))) as Partial<Body>;
+  if (response.ok && body.sweep !== undefined) return body as Body;
+  throw new MusweepError(
+    body.code ?? "server",
+    body.message ?? `${server.origin} answered ${response.status}`,
+    {
+      kind: response.status === 422 ? "usage" : "unavailable",
+      ...(body.remedy === undefined ? {} : { remedy: body.remedy }),
+    },
+  );
 }

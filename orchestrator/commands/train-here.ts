@@ -4,30 +4,52 @@
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { pino } from "pino";
-import { EXIT_CODES, MusweepError } from "../../schema/errors.ts";
+import { type Logger, pino } from "pino";
+import { EXIT_CODES, MusweepError } from "../../schema/wire/errors.ts";
+import { logStream } from "../../schema/wire/log.ts";
+import { describeNeed, workerCommandFor, workerOptionsFor } from "../../schema/wire/need.ts";
+import type { OfferedTrainer } from "../../schema/wire/worker.ts";
 import type { Dashboard } from "../dashboard/listen.ts";
-import { isSettled, progressOf, type SweepProgress } from "../database/progress.ts";
-import { loadSweep, type SweepText, submitSweep } from "../load-sweep.ts";
-import { type LocalWorker, startLocalWorker } from "../local-worker.ts";
-import { type Service, startService } from "../service.ts";
-import { type StateDirectory, stateDirectory } from "../state.ts";
-import { quantity } from "../terminal/format.ts";
-import { phaseNews } from "../terminal/phases.ts";
+import { awayRuns } from "../database/away-runs.ts";
+import { bestRun } from "../database/best-run.ts";
+import {
+  isSettled,
+  progressOf,
+  type SweepProgress,
+  sweepProgress,
+  unfinished,
+} from "../database/progress.ts";
+import { type LocalWorker, startLocalWorker } from "../machine/local-worker.ts";
+import { keepFilesPrivate, openState } from "../machine/open-state.ts";
+import type { StateDirectory } from "../machine/state-directory.ts";
+import { namedToken, ownToken } from "../machine/token.ts";
+import { workerDisk } from "../machine/worker-disk.ts";
+import { type Service, startService } from "../queue/service.ts";
+import { inTime } from "../redis/in-time.ts";
+import { phaseNews } from "../report/phase-states.ts";
+import { loadSweep, type SweepText, submitSweep } from "../submission/load-sweep.ts";
+import { needsOfPhase } from "../sweep/needs-of-phase.ts";
+import { titleOf } from "../sweep/title.ts";
+import { plural, quantity } from "../terminal/format.ts";
 import { progressLine, timeLeft } from "../terminal/progress.ts";
-import { type CommonOptions, say, sayInstalling } from "./common.ts";
+import { type CommonOptions, say, sayGone, sayInstalling } from "./common.ts";
 import { submittedText } from "./submit.ts";
 import { type WorkerOptions, workerConfig } from "./worker-options.ts";
+import { needsMetBy, type Offer, resolveTrainers } from "./worker-trainer.ts";
 
 export interface TrainOptions extends CommonOptions, WorkerOptions {
   redis?: string;
+  /** Whatever other sweeps still want is trained as well. */
+  all?: boolean;
   open?: boolean;
   port?: number;
 }
 
 const POLL_MS = 250;
-/** A local worker that keeps dying without finishing anything is not started for ever. */
-const WORKER_STARTS = 5;
+const BEST_MS = 2000;
+const COLLECT_MS = 10_000;
+/** A local worker that dies so often in a row, while nothing is trained, is not started again. */
+const DEATHS_WITHOUT_PROGRESS = 5;
 
 /**
  * @param resume the command that goes on where this one is interrupted
@@ -40,12 +62,13 @@ export async function trainHere(
   finish: (service: Service, seconds: number) => void,
 ): Promise<void> {
   const started = Date.now();
-  const state = stateDirectory(options);
+  const offer = await resolveTrainers(options);
+  // A private Redis has no other workers than those of this command.
+  if (options.redis === undefined) refuseUnmet(read, offer);
+  const endPrivacy = keepFilesPrivate();
+  const state = openState(options);
   mkdirSync(state.logs, { recursive: true });
-  const log = pino(
-    { base: null },
-    pino.destination({ dest: join(state.logs, "orchestrator.log"), mkdir: true, sync: true }),
-  );
+  const log = pino({ base: null }, logStream(join(state.logs, "orchestrator.log")));
   const interrupted = new AbortController();
   let kill: () => void = () => undefined;
   const onSignal = (): void => {
@@ -63,15 +86,19 @@ export async function trainHere(
       log,
       onInstall: sayInstalling,
       signal: interrupted.signal,
+      only: options.all ? undefined : read.sweep.name,
     });
     try {
       await submitFile(service, state, read, interrupted.signal);
-      const dashboard = await showDashboard(service, state, read.sweep.name, options);
-      const worker = superviseWorker(() =>
-        startLocalWorker(
-          workerConfig(state, service.redis.url, options, true),
-          join(state.logs, "worker.log"),
-        ),
+      if (!options.all) sayOthers(service, read.sweep.name);
+      const dashboard = await showDashboard(service, state, read.sweep.name, options, log);
+      const worker = superviseWorker(
+        () => workDone(service, read.sweep.name),
+        () =>
+          startLocalWorker(
+            workerConfig(state, service.redis.url, options, offer, { givesBack: false }),
+            join(state.logs, "worker.log"),
+          ),
       );
       kill = worker.kill;
       try {
@@ -83,7 +110,8 @@ export async function trainHere(
         await service.stopDispatching();
         await worker.stop();
       }
-      await service.collected();
+      // Not for ever, with a Redis that is away: every result is stored by now, or the next command collects it.
+      await inTime(service.collected(), COLLECT_MS);
       if (interrupted.signal.aborted) throw resumeLater(service, read.sweep.name, resume);
       finish(service, (Date.now() - started) / 1000);
     } finally {
@@ -95,8 +123,32 @@ export async function trainHere(
   } finally {
     process.off("SIGINT", onSignal);
     process.off("SIGTERM", onSignal);
+    endPrivacy();
   }
 }
+
+/** @throws MusweepError where a phase would wait for a worker that this command does not start */
+function refuseUnmet({ sweep }: SweepText, offer: Offer): void {
+  const met = needsMetBy(offer);
+  for (const phase of sweep.phases) {
+    const need = needsOfPhase(phase).find((need) => !met.has(need));
+    if (need === undefined) continue;
+    const options = [
+      ...(offer.trainers.some(isEmbedded) ? ["--trainer musweep"] : []),
+      workerOptionsFor(need),
+    ];
+    throw new MusweepError(
+      "no-worker",
+      `phase ${phase.name} needs ${describeNeed(need)}, which this command would not start`,
+      {
+        kind: "unavailable",
+        remedy: `Add ${options.join(" ")}; or train with \`musweep serve\`, and \`${workerCommandFor(need)}\` where there is one.`,
+      },
+    );
+  }
+}
+
+const isEmbedded = ({ start }: OfferedTrainer): boolean => start === "embedded";
 
 async function submitFile(
   service: Service,
@@ -107,30 +159,50 @@ async function submitFile(
   const line = progressLine();
   const loaded = await loadSweep(read, state, {
     signal,
+    onGone: sayGone,
+    verify: true,
     onProgress: ({ read_bytes, total_bytes }) =>
       line.update(total_bytes > 0 ? read_bytes / total_bytes : 0, `tokenizing: ${quantity(read_bytes)}B`),
   }).finally(() => line.end());
   say(submittedText(await submitSweep(service.db, loaded)));
 }
 
-/** On a free port unless one was asked for. */
+/** What other sweeps want stays as it is, and is not forgotten. */
+function sayOthers({ db }: Service, sweep: string): void {
+  const others = sweepProgress(db).filter(
+    (p) => p.sweep !== sweep && p.state === "active" && unfinished(p) > 0,
+  );
+  if (others.length === 0) return;
+  const runs = others.reduce((sum, p) => sum + unfinished(p), 0);
+  const names = others.slice(0, 3).map((p) => p.sweep);
+  const more = others.length > names.length ? " and others" : "";
+  say(`Not trained here: ${plural(runs, "run")} of ${names.join(", ")}${more} (--all trains them too).`);
+}
+
+/** On a free port unless one was asked for; where nobody watches at a terminal, only when it was asked for. */
 async function showDashboard(
   service: Service,
   state: StateDirectory,
   sweep: string,
   options: TrainOptions,
+  log: Logger,
 ): Promise<Dashboard | undefined> {
-  if (!options.open && options.port === undefined) return undefined;
+  if (!options.open && options.port === undefined && !process.stderr.isTTY) return undefined;
   // Loaded only here: the pages' libraries would slow every other command down.
-  const [{ serveDashboard }, { openBrowser }] = await Promise.all([
+  const [{ serveDashboard }, { sweepPath }, { openBrowser }] = await Promise.all([
     import("../dashboard/listen.ts"),
-    import("../dashboard/open-browser.ts"),
+    import("../dashboard/components.ts"),
+    import("../machine/open-browser.ts"),
   ]);
-  const address = { host: "127.0.0.1", port: options.port ?? 0, token: undefined };
-  const dashboard = await serveDashboard(service, state, address);
-  const url = dashboard.sweepUrl(sweep);
-  say(`Dashboard: ${url}`);
-  if (options.open) await openBrowser(url);
+  const address = { host: "127.0.0.1", port: options.port ?? 0 };
+  const named = namedToken({});
+  const dashboard = await serveDashboard(service, state, address, {
+    token: named ?? ownToken(state),
+    ownerOnly: named === undefined,
+    log,
+  });
+  say(`Dashboard: ${dashboard.link(sweepPath(sweep))} (logs in once, within an hour)`);
+  if (options.open) await openBrowser(dashboard.link(sweepPath(sweep)));
   return dashboard;
 }
 
@@ -139,19 +211,27 @@ async function watch(
   service: Service,
   sweep: string,
   signal: AbortSignal,
-  gaveUp: Promise<void>,
+  gaveUp: Promise<number | null>,
   state: StateDirectory,
 ): Promise<void> {
   const line = progressLine();
+  const best = bestSoFar(service);
   const first = progressOf(service.db, sweep);
   let last = first;
   const started = Date.now();
   let failed: Error | undefined;
-  void gaveUp.then(() => {
-    failed = new MusweepError("worker-died", `the worker process died ${WORKER_STARTS} times`, {
-      kind: "unavailable",
-      remedy: `Its log is ${join(state.logs, "worker.log")}. What is done is kept; run the same command to resume.`,
-    });
+  void gaveUp.then((code) => {
+    failed =
+      code === EXIT_CODES.unavailable
+        ? workerDisk(state)
+        : new MusweepError(
+            "worker-died",
+            `the worker process died ${DEATHS_WITHOUT_PROGRESS} times in a row, and nothing was trained between`,
+            {
+              kind: "unavailable",
+              remedy: `Its log is ${join(state.logs, "worker.log")}. What is done is kept; run the same command to resume.`,
+            },
+          );
   });
   void service.broken.then((error) => {
     failed = error;
@@ -166,12 +246,30 @@ async function watch(
       last = progress;
       if (isSettled(progress)) return;
       if (failed) throw failed;
-      line.update(progress.fraction, progressText(progress, first, (Date.now() - started) / 1000));
+      refuseAway(service, progress);
+      const text = progressText(progress, first, (Date.now() - started) / 1000);
+      line.update(progress.fraction, text + best(progress));
       await sleep(POLL_MS, signal);
     }
   } finally {
     line.end();
   }
+}
+
+/** @throws MusweepError where nothing is left but runs that are trained elsewhere: they would be waited for in vain */
+function refuseAway({ db }: Service, progress: SweepProgress): void {
+  const left = unfinished(progress);
+  if (left === 0 || progress.by_state.pending > 0) return;
+  const { sweep } = progress;
+  if (awayRuns(db, sweep).length < left) return;
+  throw new MusweepError(
+    "runs-away",
+    `the ${plural(left, "run")} that ${left === 1 ? "is" : "are"} left of ${sweep} ${left === 1 ? "is" : "are"} away`,
+    {
+      kind: "unavailable",
+      remedy: `\`musweep collect FILE\` brings results back; \`musweep jobs ${sweep} --take-back\` trains them here.`,
+    },
+  );
 }
 
 function progressText(p: SweepProgress, first: SweepProgress, seconds: number): string {
@@ -183,6 +281,23 @@ function progressText(p: SweepProgress, first: SweepProgress, seconds: number): 
   const waiting = p.phases.filter((phase) => phase.state === "waiting").map((phase) => phase.name);
   const more = waiting.length > 0 ? `, then ${waiting.join(", ")} (not counted yet)` : "";
   return `${parts.join(", ")}, ${left} left${more}`;
+}
+
+/** The lowest loss and where it is, looked for again only after a run has finished, and not with each of thousands. */
+function bestSoFar({ db }: Service): (progress: SweepProgress) => string {
+  let seen = 0;
+  let next = 0;
+  let text = "";
+  return ({ id, by_state: { finished } }) => {
+    if (finished === seen || Date.now() < next) return text;
+    seen = finished;
+    next = Date.now() + BEST_MS;
+    const best = bestRun(db, id);
+    if (best === undefined) return text;
+    const { parameterization, sparsity, learning_rate } = best.coordinates;
+    text = `; best ${best.loss.toFixed(3)} at ${titleOf({ learning_rate })} (${titleOf({ parameterization, sparsity })})`;
+    return text;
+  };
 }
 
 function sleep(ms: number, signal: AbortSignal): Promise<void> {
@@ -197,19 +312,35 @@ function sleep(ms: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** A worker that is started again when it dies (killed for memory, say), a few times. */
-function superviseWorker(start: () => LocalWorker): {
-  gaveUp: Promise<void>;
+/** Grows with every run that ends, and with every step of the others. */
+function workDone({ db }: Service, sweep: string): number {
+  const { done_flops, by_state } = progressOf(db, sweep);
+  return done_flops + by_state.failed;
+}
+
+/** A worker that is started again whenever it dies (killed for memory, say), as long as there is progress. */
+function superviseWorker(
+  progress: () => number,
+  start: () => LocalWorker,
+): {
+  /** With the last exit code. */
+  gaveUp: Promise<number | null>;
   stop(): Promise<void>;
   kill(): void;
 } {
   let stopping = false;
   let worker = start();
   const gaveUp = (async () => {
-    for (let starts = 1; ; starts++) {
-      await worker.ended;
-      if (stopping) return new Promise<void>(() => undefined);
-      if (starts === WORKER_STARTS) return;
+    let furthest = progress();
+    for (let deaths = 1; ; deaths++) {
+      const code = await worker.ended;
+      if (stopping) return new Promise<never>(() => undefined);
+      // Its disk is full: another one would find it so too.
+      if (code === EXIT_CODES.unavailable) return code;
+      const reached = progress();
+      if (reached > furthest) deaths = 1;
+      if (deaths === DEATHS_WITHOUT_PROGRESS) return code;
+      furthest = Math.max(furthest, reached);
       worker = start();
     }
   })();

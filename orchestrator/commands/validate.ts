@@ -1,9 +1,8 @@
 import type { Command } from "commander";
-import { expandPhases, readSweepFile } from "../load-sweep.ts";
+import { expandPhases, readSweepFile } from "../submission/load-sweep.ts";
+import { sum } from "../submission/plan-summary.ts";
 import { plural } from "../terminal/format.ts";
 import { type CommonOptions, common, print } from "./common.ts";
-
-const sum = (values: number[]): number => values.reduce((a, b) => a + b, 0);
 
 /** Data does not matter to what a file says; its vocabulary only sizes the embedding. */
 const NO_DATA = { hash: "0".repeat(16), vocab_size: 256 };
@@ -17,7 +16,7 @@ export function addValidate(program: Command): void {
       ),
     ["musweep validate sweeps/quickstart.yaml"],
   ).action((file: string, options: CommonOptions) => {
-    const { sweep } = readSweepFile(file);
+    const { sweep, warnings } = readSweepFile(file);
     const phases = expandPhases(sweep, NO_DATA).map(({ phase, expansion }) => ({
       phase: phase.name,
       axes: expansion.axes,
@@ -29,11 +28,12 @@ export function addValidate(program: Command): void {
       duplicates: sum(phases.map((p) => p.duplicates)),
       cells: sum(phases.map((p) => p.cells)),
     };
-    print(options, { sweep: sweep.name, valid: true, ...all, phases }, () => {
+    print(options, { sweep: sweep.name, valid: true, ...all, phases, warnings }, () => {
       const dropped = all.duplicates > 0 ? ` (${plural(all.duplicates, "duplicate")} removed)` : "";
       const parts = phases.map((p) => `${p.phase} ${p.cells}`).join(", ");
       const split = phases.length > 1 ? ` in ${phases.length} phases (${parts})` : "";
-      return `${file}: valid. Sweep "${sweep.name}", ${plural(all.cells, "grid point")}${dropped}${split} over ${all.axes.join(", ")}.`;
+      const odd = warnings.map((w) => `${file}:${w.line}:${w.column}: warning: ${w.path}: ${w.message}\n`);
+      return `${odd.join("")}${file}: valid. Sweep "${sweep.name}", ${plural(all.cells, "grid point")}${dropped}${split} over ${all.axes.join(", ")}.${sweep.phases.some((p) => p.search !== undefined) ? " A search trains those that decide, and others: musweep plan says how many." : ""}`;
     });
   });
 }

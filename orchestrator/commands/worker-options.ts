@@ -1,14 +1,13 @@
 /** The options of a worker, shared by `worker` and `run`, and the configuration they make. */
-import { availableParallelism, totalmem } from "node:os";
+import { totalmem } from "node:os";
 import type { Command } from "commander";
-import type { WorkerConfig } from "../../schema/worker.ts";
-import type { StateDirectory } from "../state.ts";
+import type { WorkerConfig } from "../../schema/wire/worker.ts";
+import type { StateDirectory } from "../machine/state-directory.ts";
 import { parseCount } from "./common.ts";
+import type { Offer, TrainerOptions } from "./worker-trainer.ts";
 
-export interface WorkerOptions {
-  slots: number;
+export interface WorkerOptions extends TrainerOptions {
   threads: number;
-  trainerCommand?: string;
   checkpointSeconds: number;
   silenceSeconds: number;
   lockSeconds: number;
@@ -19,11 +18,25 @@ const MEMORY_SHARE = 0.85;
 
 export const workerOptions = (command: Command): Command =>
   command
-    .option("--slots <n>", "runs trained at the same time", parseCount("--slots"), availableParallelism())
+    .option(
+      "--slots <n>",
+      "runs trained at the same time on the CPU (default: one per core); a GPU trains one",
+      parseCount("--slots"),
+    )
     .option("--threads <n>", "threads per slot", parseCount("--threads"), 1)
     .option(
-      "--trainer-command <command>",
-      "another trainer than the built-in one: a program and its arguments",
+      "--trainer <name>",
+      'who trains; may be given several times. musweep: embedded, needs nothing else; torch: the same in PyTorch, on GPUs too; name="command": a program that speaks the trainer protocol (default: musweep)',
+      (name: string, before: string[] | undefined) => [...(before ?? []), name],
+    )
+    .option(
+      "--trainers <file>",
+      "registers trainers by name: command, devices, python (default: trainers.yaml in --dir); without --trainer all of them train",
+    )
+    .option("--python <path>", "for torch: a Python that has it (default: $MUSWEEP_PYTHON, .venv, python3)")
+    .option(
+      "--devices <list>",
+      "for torch and your own: all, cpu, or cuda:0,cuda:1 (default of torch: all GPUs, else cpu; of your own: cpu)",
     )
     .option(
       "--checkpoint-seconds <n>",
@@ -44,26 +57,42 @@ export const workerOptions = (command: Command): Command =>
       30,
     );
 
+/** When a worker stops of itself, and how long it may take. */
+export interface Limits {
+  grace: number;
+  untilEmpty: boolean;
+  maxRuns: number;
+  /** Unix time, milliseconds. */
+  endsAt: number;
+}
+
+export const GRACE_SECONDS = 10;
+
 export function workerConfig(
   state: StateDirectory,
   redisUrl: string,
   options: WorkerOptions,
-  exitWithStdin: boolean,
+  { trainers, cpu_slots }: Offer,
+  alone: { givesBack: boolean; dataServer?: WorkerConfig["data_server"] } & Partial<Limits>,
 ): WorkerConfig {
   return {
     redis_url: redisUrl,
-    capability: "cpu",
-    slots: options.slots,
+    trainers,
+    cpu_slots,
     data_directory: state.data,
+    data_server: alone.dataServer ?? null,
     checkpoint_directory: state.checkpoints,
     weights_directory: state.weights,
     checkpoint_seconds: options.checkpointSeconds,
-    trainer:
-      options.trainerCommand === undefined ? "onnx" : options.trainerCommand.split(/\s+/).filter(Boolean),
     threads_per_slot: options.threads,
     silence_seconds: options.silenceSeconds,
     lock_seconds: options.lockSeconds,
-    memory_bytes_per_slot: Math.floor((totalmem() * MEMORY_SHARE) / options.slots),
-    exit_with_stdin: exitWithStdin,
+    memory_bytes_per_slot: Math.floor((totalmem() * MEMORY_SHARE) / cpu_slots),
+    gives_back: alone.givesBack,
+    grace_seconds: alone.grace ?? GRACE_SECONDS,
+    until_empty: alone.untilEmpty ?? false,
+    max_runs: alone.maxRuns ?? null,
+    ends_at: alone.endsAt ?? null,
+    exit_with_stdin: true,
   };
 }

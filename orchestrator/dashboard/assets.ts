@@ -7,7 +7,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { Hono } from "hono";
-import { packageRoot } from "../../schema/package.ts";
+import { packageRoot } from "../../schema/wire/package.ts";
 import { styleSheet } from "../report/figures/theme.ts";
 
 const TYPES = { css: "text/css", js: "text/javascript", svg: "image/svg+xml" } as const;

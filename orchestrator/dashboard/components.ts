@@ -1,5 +1,5 @@
 /** What several pages show: states, bars, tables, addresses, numbers. */
-import type { PhaseState, RunState } from "../../schema/tables.ts";
+import type { PhaseState, RunState } from "../../schema/database/states.ts";
 import { type SweepProgress, unfinished } from "../database/progress.ts";
 import type { Rate } from "../database/rates.ts";
 import { duration, plural, quantity } from "../terminal/format.ts";
@@ -55,7 +55,8 @@ export function stateBar(counts: Record<RunState, number>): Html {
 /** Rate and time left, while there is something left. */
 export function speedText(sweep: SweepProgress, rate: Rate | undefined): Html | string {
   if (unfinished(sweep) === 0) return "";
-  if (rate === undefined) return html`<p class="muted">nothing is training it now</p>`;
+  if (rate === undefined)
+    return html`<p class="muted">nothing is training it now: <code>musweep worker</code> starts a worker</p>`;
   const left = (sweep.planned_flops - sweep.done_flops) / rate.flops_per_second;
   return html`<p><strong>${duration(left)}</strong> left</p>
 <p class="muted">${rate.runs_per_minute.toFixed(rate.runs_per_minute < 10 ? 1 : 0)} runs/min, ${quantity(rate.tokens_per_second)} tokens/s</p>`;
@@ -63,10 +64,19 @@ export function speedText(sweep: SweepProgress, rate: Rate | undefined): Html | 
 
 export interface Column<Row> {
   name: string;
-  /** Numbers stand to the right; a heading names its row. */
-  kind: "heading" | "number" | "words";
+  /** Numbers stand to the right; a heading names its row; a tick is something to press, whose name is not shown. */
+  kind: "heading" | "number" | "words" | "tick";
   value: (row: Row) => Html | string | number;
+  /** The address that orders the table by it, and how it is ordered by it now. */
+  sort?: { href: string; now: "ascending" | "descending" | undefined };
 }
+
+const ARROWS = { ascending: " ▲", descending: " ▼" } as const;
+
+const columnHead = <Row>({ name, kind, sort }: Column<Row>): Html =>
+  sort === undefined
+    ? html`<th scope="col" class="${kind}">${kind === "tick" ? html`<span class="visually-hidden">${name}</span>` : name}</th>`
+    : html`<th scope="col" class="${kind}"${sort.now === undefined ? "" : html` aria-sort="${sort.now}"`}><a href="${sort.href}">${name}${sort.now === undefined ? "" : html`<span aria-hidden="true">${ARROWS[sort.now]}</span>`}</a></th>`;
 
 /** A table that scrolls by itself where the screen is narrower, and can be reached by keyboard then. */
 export function dataTable<Row>(
@@ -77,7 +87,7 @@ export function dataTable<Row>(
 ): Html {
   return html`<div class="scroll" role="region" aria-labelledby="${id}-caption" tabindex="0"><table id="${id}">
 <caption id="${id}-caption"><span>${caption}</span></caption>
-<thead><tr>${columns.map((c) => html`<th scope="col" class="${c.kind}">${c.name}</th>`)}</tr></thead>
+<thead><tr>${columns.map(columnHead)}</tr></thead>
 <tbody>${rows.map(
     (row) =>
       html`<tr>${columns.map((c) =>

@@ -1,9 +1,9 @@
 /** The frame that every page stands in, and the pages that say what went wrong. */
 import type { Context as Request } from "hono";
-import { packageVersion } from "../../schema/package.ts";
+import { packageVersion } from "../../schema/wire/package.ts";
 import { assetPath, figureStylePath } from "./assets.ts";
 import { type Html, html } from "./html.ts";
-import { PAGES } from "./pages.ts";
+import type { NavigationEntry } from "./page.ts";
 
 export interface PageContent {
   /** In the window's title. */
@@ -19,11 +19,21 @@ export interface PageContent {
   bare?: boolean;
 }
 
+declare module "hono" {
+  interface ContextVariableMap {
+    /** What every page's frame offers, handed down by the app: the frame knows no page. */
+    navigation: readonly NavigationEntry[];
+  }
+}
+
 const VERSION = packageVersion();
+
+/** What the name of the cookie of those who have logged in begins with. */
+export const SESSION_COOKIE = "musweep_session_";
 
 export function page(c: Request, content: PageContent): Html {
   const { title, body, section, figureSeries = [], live, bare = false } = content;
-  const signedIn = c.req.header("cookie")?.includes("musweep_session=") ?? false;
+  const signedIn = c.req.header("cookie")?.includes(SESSION_COOKIE) ?? false;
   return html`<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -43,11 +53,12 @@ ${
     ? ""
     : html`<header class="top"><div class="inner">
 <a class="brand" href="/">musweep</a>
-<nav aria-label="Main">${PAGES.flatMap(({ nav }) =>
-        nav === undefined
-          ? []
-          : html`<a href="${nav.href}"${nav.href === section ? html` aria-current="page"` : ""}>${nav.title}</a>`,
-      )}</nav>
+<nav aria-label="Main">${c
+        .get("navigation")
+        .map(
+          ({ href, title }) =>
+            html`<a href="${href}"${href === section ? html` aria-current="page"` : ""}>${title}</a>`,
+        )}</nav>
 <span class="spacer"></span>
 ${live === undefined ? "" : html`<span id="connection" class="connection" role="status" hidden></span>`}
 ${signedIn ? html`<form method="post" action="/logout"><button class="quiet">Log out</button></form>` : ""}

@@ -1,20 +1,21 @@
 /** Serves the dashboard of a running orchestrator on an address, until it is closed. */
-import { rmSync, writeFileSync } from "node:fs";
-import { serve as listen, type ServerType } from "@hono/node-server";
-import { Queue } from "bullmq";
-import { MusweepError } from "../../schema/errors.ts";
-import { CAPABILITIES, queueName } from "../../schema/queue.ts";
-import { connectRedis } from "../../schema/redis.ts";
-import type { Service } from "../service.ts";
-import { createQueryRunner } from "../sql/run-query.ts";
-import type { StateDirectory } from "../state.ts";
+import { type HttpBindings, serve as listen, type ServerType } from "@hono/node-server";
+import type { Logger } from "pino";
+import { MusweepError } from "../../schema/wire/errors.ts";
+import { connectRedis } from "../../schema/wire/redis.ts";
+import type { StateDirectory } from "../machine/state-directory.ts";
+import { Queues } from "../queue/queues.ts";
+import type { Service } from "../queue/service.ts";
+import { inTime } from "../redis/in-time.ts";
+import { createQueryRunner } from "../sql/query-runner.ts";
 import { createApp } from "./app.ts";
-import { sweepPath } from "./components.ts";
+import { Tickets } from "./keys.ts";
 
 export interface Dashboard {
   readonly url: string;
-  /** Where a sweep's page is. */
-  sweepUrl(sweep: string): string;
+  /** A link to a page of it that logs in, once. */
+  link(path: string): string;
+  /** Whatever is still open or under way is broken off. */
   close(): Promise<void>;
 }
 
@@ -22,17 +23,42 @@ export interface Address {
   host: string;
   /** 0: one that is free. */
   port: number;
-  token: string | undefined;
 }
+
+export interface DashboardOptions {
+  token: string;
+  /** See Keys (keys.ts). */
+  ownerOnly: boolean;
+  /** See Context (page.ts). */
+  dataRoot?: string | undefined;
+  log: Logger;
+  limits?: Limits;
+}
+
+/** How long a connection may do nothing, and how many there may be. */
+export interface Limits {
+  /** Until a request's headers are there, from the connection's beginning on. */
+  headersMs: number;
+  /** Until all of a request is there. */
+  requestMs: number;
+  /** Until the client has taken something of its answer; live pages and downloads have something for it every minute. */
+  stallMs: number;
+  connections: number;
+}
+
+const LIMITS: Limits = { headersMs: 10_000, requestMs: 60_000, stallMs: 90_000, connections: 500 };
+const CHECK_MS = 1000;
+/** Closing waits so long for a Redis that does not answer. */
+const CLOSE_MS = 1000;
 
 const LOOPBACK = new Set(["127.0.0.1", "::1", "localhost"]);
 
-/** @throws MusweepError (usage) for an address that others can reach, without a token */
-export function checkAddress({ host, token }: Address): void {
-  if (LOOPBACK.has(host) || token !== undefined) return;
+/** @throws MusweepError (usage) for an address that others can reach, where the user has named no token */
+export function checkAddress(host: string, named: string | undefined): void {
+  if (LOOPBACK.has(host) || named !== undefined) return;
   throw new MusweepError("token-needed", `listening on ${host} needs a token`, {
     kind: "usage",
-    remedy: "Set MUSWEEP_TOKEN (or --token), or listen on 127.0.0.1.",
+    remedy: "Set MUSWEEP_TOKEN, or name a file that holds one with --token-file; or listen on 127.0.0.1.",
   });
 }
 
@@ -40,28 +66,39 @@ export async function serveDashboard(
   service: Service,
   state: StateDirectory,
   address: Address,
+  { token, ownerOnly, dataRoot, log, limits = LIMITS }: DashboardOptions,
 ): Promise<Dashboard> {
-  checkAddress(address);
-  const { host, token } = address;
   const connection = connectRedis(service.redis.url);
-  const queues = CAPABILITIES.map((c) => new Queue(queueName(c), { connection }));
+  const queues = new Queues(service.db, connection);
   const queries = createQueryRunner(state.database);
+  const tickets = new Tickets();
   const release = async (): Promise<void> => {
     queries.close();
-    await Promise.all(queues.map((queue) => queue.close()));
+    await inTime(queues.close(), CLOSE_MS);
     connection.disconnect();
   };
   try {
     const { db, eventLag } = service;
-    const app = createApp({ db, state, redis: connection, queues, eventLag, queries, token });
-    const { server, port } = await listenOn(app.fetch, address);
+    const keys = { token, ownerOnly, tickets };
+    const app = createApp({
+      db,
+      state,
+      redis: connection,
+      queues: () => queues.all(),
+      eventLag,
+      queries,
+      keys,
+      dataRoot,
+      log,
+    });
+    const { server, port } = await listenOn(app.fetch, address, limits);
+    const { host } = address;
     const url = `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
-    writeFileSync(state.server, JSON.stringify({ url, pid: process.pid }));
     return {
       url,
-      sweepUrl: (sweep) => `${url}${sweepPath(sweep)}`,
+      link: (path) =>
+        `${url}/login?ticket=${tickets.issue()}${path === "/" ? "" : `&next=${encodeURIComponent(path)}`}`,
       async close() {
-        rmSync(state.server, { force: true });
         await new Promise<void>((resolve) => {
           server.close(() => resolve());
           if ("closeAllConnections" in server) server.closeAllConnections();
@@ -75,12 +112,36 @@ export async function serveDashboard(
   }
 }
 
+type Fetch = (request: Request, env: HttpBindings) => Response | Promise<Response>;
+
 function listenOn(
-  fetch: Parameters<typeof listen>[0]["fetch"],
+  fetch: Fetch,
   { host, port }: Address,
+  limits: Limits,
 ): Promise<{ server: ServerType; port: number }> {
+  /** From its answer on a client that takes nothing is cut off; while an answer is made, it may take its time. */
+  const watched = async (request: Request, env: HttpBindings): Promise<Response> => {
+    try {
+      return await fetch(request, env);
+    } finally {
+      env.outgoing.setTimeout(limits.stallMs);
+    }
+  };
   return new Promise((resolve, reject) => {
-    const server = listen({ fetch, hostname: host, port }, (info) => resolve({ server, port: info.port }));
+    const server = listen(
+      {
+        fetch: (request, env) => watched(request, env as HttpBindings),
+        hostname: host,
+        port,
+        serverOptions: {
+          headersTimeout: limits.headersMs,
+          requestTimeout: limits.requestMs,
+          connectionsCheckingInterval: CHECK_MS,
+        },
+      },
+      (info) => resolve({ server, port: info.port }),
+    );
+    server.maxConnections = limits.connections;
     server.once("error", (cause: NodeJS.ErrnoException) => {
       const why = cause.code === "EADDRINUSE" ? "is in use" : cause.message;
       reject(

@@ -27,10 +27,7 @@ export function quantity(value: number): string {
 export const fixed = (value: number | null | undefined, digits: number): string =>
   value === null || value === undefined ? "–" : value.toFixed(digits);
 
-/** "+0.3", "-1.0"; never "-0.0" */
-export function signed(value: number, digits: number): string {
-  const written = value.toFixed(digits);
-  return Number(written) < 0 ? written : `+${written.replace("-", "")}`;
-}
-
 export const plural = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? "" : "s"}`;
+
+/** Four significant digits, no padding zeros. */
+export const short = (value: number): string => String(Number(value.toPrecision(4)));

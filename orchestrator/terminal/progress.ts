@@ -1,9 +1,12 @@
 /** A progress line on standard error: redrawn in place on a terminal, a line every 15 seconds elsewhere. */
+import { inOneLine } from "../../schema/wire/printable.ts";
+import { coloured } from "./colour.ts";
 import { duration } from "./format.ts";
 
 const REDRAW_MS = 200;
 const LINE_MS = 15_000;
 const BAR = 24;
+const NARROW_BAR = 10;
 
 export interface ProgressLine {
   /** @param fraction 0 to 1; text: what is going on, short */
@@ -22,12 +25,16 @@ export function progressLine(stream: NodeJS.WriteStream = process.stderr): Progr
       last = now;
       const percent = `${Math.floor(fraction * 100)}%`.padStart(4);
       if (!stream.isTTY) {
-        stream.write(`${percent}  ${text}\n`);
+        stream.write(`${percent}  ${inOneLine(text)}\n`);
         return;
       }
-      const full = Math.round(fraction * BAR);
-      const line = `${"█".repeat(full)}${"░".repeat(BAR - full)}${percent}  ${text}`;
-      stream.write(`\r\u001b[K${line.slice(0, Math.max(20, (stream.columns ?? 80) - 1))}`);
+      const columns = stream.columns ?? 80;
+      const bar = columns < 100 ? NARROW_BAR : BAR;
+      const full = Math.round(fraction * bar);
+      const rest = `${"░".repeat(bar - full)}${percent}  ${inOneLine(text)}`;
+      stream.write(
+        `\r\u001b[K${coloured("█".repeat(full), "green", stream)}${rest.slice(0, Math.max(20, columns - 1 - full))}`,
+      );
       drawn = true;
     },
     end() {

@@ -74,6 +74,10 @@ function replace({ id, hash, html }) {
     callbacks: {
       /** @type {(name: string, node: Element) => boolean} */
       beforeAttributeUpdated: (name, node) => !(node.tagName === "DETAILS" && name === "open"),
+      // What somebody has checked stays so.
+      /** @type {(from: Node, to: Node) => boolean} */
+      beforeNodeMorphed: (from, to) =>
+        !(from instanceof HTMLInputElement && from.type === "checkbox" && from.isEqualNode(to)),
     },
   });
 }

@@ -1,0 +1,59 @@
+/** `musweep export SWEEP`: every run of a sweep as a table for other tools; `musweep import` reads it back. */
+import { writeFileSync } from "node:fs";
+import { type Command, Option } from "commander";
+import { MusweepError } from "../../schema/wire/errors.ts";
+import { progressOf } from "../database/progress.ts";
+import { readResultsTable } from "../database/results-table.ts";
+import { csv } from "../report/figures/csv.ts";
+import { parquet } from "../report/parquet.ts";
+import { plural } from "../terminal/format.ts";
+import { type CommonOptions, common, say, withDatabase } from "./common.ts";
+
+interface Options extends CommonOptions {
+  to: "csv" | "jsonl" | "parquet";
+  output?: string;
+}
+
+export function addExport(program: Command): void {
+  common(
+    program
+      .command("export <sweep>")
+      .description(
+        "every run of a sweep as a table, a row per grid point, with all its axes; for pandas and others",
+      )
+      .addOption(
+        new Option("--to <format>", "csv; jsonl: one JSON object a line; parquet, with --output")
+          .choices(["csv", "jsonl", "parquet"])
+          .default("csv"),
+      )
+      .option("--output <file>", "write it there (default: standard output)"),
+    [
+      "musweep export quickstart > runs.csv",
+      "musweep export quickstart --to jsonl --output runs.jsonl",
+      "musweep export quickstart --to parquet --output runs.parquet",
+      "musweep export quickstart --dir old | musweep import - --name quickstart-of-old",
+    ],
+  ).action(async (sweep: string, options: Options) => {
+    if (options.to === "parquet" && options.output === undefined)
+      throw new MusweepError("bad-option", "--to parquet writes no text", {
+        kind: "usage",
+        remedy: "Name a file: --output runs.parquet.",
+      });
+    const rows = await withDatabase(options, { readonly: true }, (db) => {
+      progressOf(db, sweep);
+      return readResultsTable(db, sweep);
+    });
+    const isLines = options.to === "jsonl" || options.json === true;
+    const content =
+      options.to === "parquet"
+        ? parquet(rows)
+        : isLines
+          ? rows.map((row) => `${JSON.stringify(row)}\n`).join("")
+          : csv(rows);
+    if (options.output === undefined) process.stdout.write(content);
+    else {
+      writeFileSync(options.output, content);
+      say(`wrote ${plural(rows.length, "run")} to ${options.output}`);
+    }
+  });
+}

@@ -1,0 +1,146 @@
+/** What `import`, `analyze` and `suggest` share: a table of results named on the command line, read and told about. */
+import { basename } from "node:path";
+import type { Command } from "commander";
+import { Option } from "commander";
+import { MusweepError } from "../../schema/wire/errors.ts";
+import type { ImportToStore } from "../database/store-import.ts";
+import { type Imported, MEASURES, type Measure, readResults } from "../import/read-results.ts";
+import { MAX_TABLE_BYTES, readTable } from "../import/read-table.ts";
+import { readRegularSync } from "../machine/regular-file.ts";
+import { plural } from "../terminal/format.ts";
+
+export interface ImportOptions {
+  column: Map<string, string>;
+  ignore: string[];
+  set: Map<string, string>;
+  maximize?: boolean;
+  lossIs?: Measure;
+  repeatsAreSeeds?: boolean;
+}
+
+export const importOptions = (command: Command): Command =>
+  command
+    .option(
+      "--column <name=column>",
+      "which column holds what, where its name does not say it: learning_rate=lr, loss=final/val_loss; dropout=p is a setting of your own",
+      pairs("--column"),
+      new Map<string, string>(),
+    )
+    .option(
+      "--ignore <column>",
+      "a column that is not to be looked at",
+      (name: string, all: string[]) => [...all, name],
+      [] as string[],
+    )
+    .option(
+      "--set <name=value>",
+      "what holds for every row: parameterization=mup, width=512",
+      pairs("--set"),
+      new Map<string, string>(),
+    )
+    .option("--maximize", "the loss column is a score, to be made large; as --loss-is score")
+    .addOption(
+      new Option(
+        "--loss-is <what>",
+        "loss (default); error: the fraction or per cent of mistakes; score: an accuracy, to be made large",
+      ).choices(MEASURES),
+    )
+    .option("--repeats-are-seeds", "rows that are alike in everything are seeds of one point");
+
+/** "learning_rate=lr", several times. */
+const pairs =
+  (option: string) =>
+  (text: string, known: Map<string, string>): Map<string, string> => {
+    const at = text.indexOf("=");
+    const [name, value] = [text.slice(0, at).trim(), text.slice(at + 1).trim()];
+    if (at < 1 || value === "")
+      throw new MusweepError("bad-option", `${option} wants NAME=VALUE, not "${text}"`, { kind: "usage" });
+    if (known.has(name))
+      throw new MusweepError("bad-option", `${option} gives ${name} twice; expected once`, { kind: "usage" });
+    return new Map([...known, [name, value]]);
+  };
+
+export interface ReadImport {
+  sweep: ImportToStore;
+  read: Imported;
+}
+
+/**
+ * @param path a file; "-" is standard input
+ * @throws MusweepError (usage) with the line of what is wrong
+ */
+export async function readImport(path: string, name: string, options: ImportOptions): Promise<ReadImport> {
+  const file = path === "-" ? "standard input" : path;
+  if (options.maximize && options.lossIs !== undefined && options.lossIs !== "score")
+    throw new MusweepError(
+      "bad-option",
+      `--maximize makes a score of the column; --loss-is ${options.lossIs} does not`,
+      {
+        kind: "usage",
+        remedy: "Choose one.",
+      },
+    );
+  const measure = options.maximize ? "score" : (options.lossIs ?? "loss");
+  const text = path === "-" ? await standardInput() : readRegularSync(path, MAX_TABLE_BYTES);
+  const read = readResults(readTable(text, file), {
+    file,
+    columns: options.column,
+    ignored: options.ignore,
+    constants: options.set,
+    measure,
+    repeatsAreSeeds: options.repeatsAreSeeds ?? false,
+  });
+  const from = path === "-" ? "stdin" : basename(path);
+  const imported = { from, fixed: read.fixed, loss: read.turned ?? measure };
+  const notes = importNotes(read);
+  const comment = [`Results that were trained elsewhere, imported from ${from}.`, ...notes].map(
+    (line) => `# ${line}\n`,
+  );
+  return { sweep: { name, text: comment.join(""), imported, results: read.results }, read };
+}
+
+async function standardInput(): Promise<string> {
+  const parts: Buffer[] = [];
+  let length = 0;
+  for await (const part of process.stdin as AsyncIterable<Buffer>) {
+    length += part.length;
+    if (length > MAX_TABLE_BYTES)
+      throw new MusweepError("results-file", `standard input is larger than ${MAX_TABLE_BYTES} bytes`, {
+        kind: "usage",
+      });
+    parts.push(part);
+  }
+  return Buffer.concat(parts).toString("utf8");
+}
+
+/** How the table was read, in sentences: what was taken for what is never a secret. */
+export function importNotes({ results, recognized, fixed, assumed, unfinished, turned }: Imported): string[] {
+  const diverged = results.filter(({ loss }) => loss === null).length;
+  const said = [...recognized.columns].map(([meaning, column]) =>
+    meaning === column ? column : `${meaning} from ${column}`,
+  );
+  const WORDS: Record<string, string> = {
+    parameterization: "parameterization sp (--set parameterization=NAME)",
+    width: "width not known (--set width=N)",
+    layers: "layers not known",
+    sparsity: "dense (sparsity 0)",
+  };
+  return [
+    `${plural(results.length, "run")}, ${diverged} of them diverged. Read: ${said.join(", ")}.`,
+    ...(turned === null ? [] : [`The loss is ${turned}.`]),
+    ...(Object.keys(fixed).length === 0
+      ? []
+      : [
+          `The same in all: ${Object.entries(fixed)
+            .map(([name, value]) => `${name} ${value}`)
+            .join(", ")}.`,
+        ]),
+    ...(assumed.length === 0
+      ? []
+      : [`Not said by any column: ${assumed.map((name) => WORDS[name]).join(", ")}.`]),
+    ...[...unfinished].map(
+      ([state, n]) => `Left out: ${plural(n, "row")} that ${n === 1 ? "is" : "are"} ${state}.`,
+    ),
+    ...(recognized.ignored.length === 0 ? [] : [`Not looked at: ${recognized.ignored.join(", ")}.`]),
+  ];
+}

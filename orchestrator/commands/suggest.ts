@@ -1,0 +1,85 @@
+/** `musweep suggest SWEEP|FILE`: which runs to do next. */
+import { existsSync } from "node:fs";
+import type { Command } from "commander";
+import { MusweepError } from "../../schema/wire/errors.ts";
+import {
+  type Suggestion,
+  type Suggestions,
+  suggest,
+  suggestionsCsv,
+  suggestionsYaml,
+} from "../report/suggest.ts";
+import { titleOf } from "../sweep/title.ts";
+import { plural } from "../terminal/format.ts";
+import { textTable } from "../terminal/table.ts";
+import { type CommonOptions, common, print, withDatabase } from "./common.ts";
+import { type ImportOptions, importOptions } from "./import-options.ts";
+import { withTable } from "./imported-table.ts";
+
+interface Options extends CommonOptions, ImportOptions {
+  csv?: boolean;
+  yaml?: boolean;
+}
+
+export function addSuggest(program: Command): void {
+  importOptions(
+    common(
+      program
+        .command("suggest <sweep-or-file>")
+        .description(
+          "which runs to do next to decide what is open: beyond an edge, in a gap, more seeds; of a sweep or a table of results",
+        )
+        .option("--csv", "print a row per run")
+        .option("--yaml", "print the axes of a sweep file"),
+      [
+        "musweep suggest my-sweep",
+        "musweep suggest results.csv --csv > next.csv",
+        "musweep suggest my-sweep --yaml",
+      ],
+    ),
+  ).action(async (what: string, options: Options) => {
+    if ([options.csv, options.yaml, options.json].filter(Boolean).length > 1)
+      throw new MusweepError("bad-option", "several of --csv, --yaml and --json are given", {
+        kind: "usage",
+        remedy: "Choose one.",
+      });
+    const suggestions =
+      what === "-" || existsSync(what)
+        ? await withTable(what, options, (db, name) => suggest(db, name))
+        : await withDatabase(options, { readonly: true }, (db) => suggest(db, what));
+    if (options.csv) process.stdout.write(suggestionsCsv(suggestions));
+    else if (options.yaml) process.stdout.write(suggestionsYaml(suggestions));
+    else print(options, suggestions, () => suggestionsText(suggestions));
+  });
+}
+
+function suggestionsText({ sweep, open, suggestions }: Suggestions): string {
+  const first =
+    open === 0
+      ? []
+      : [`${plural(open, "run")} of ${sweep} still to be trained; these would come after them.`];
+  if (suggestions.length === 0) return [...first, `${sweep}: no run would decide more.`].join("\n");
+  const runs = suggestions.reduce((n, { values, seeds }) => n + values.length * seeds.length, 0);
+  return [
+    ...first,
+    `${sweep}: ${plural(runs, "run")} would decide more.`,
+    "",
+    textTable<Suggestion>(
+      [
+        ...(new Set(suggestions.map((s) => s.phase)).size > 1
+          ? [{ title: "phase", value: (s: Suggestion) => s.phase }]
+          : []),
+        { title: "curve", value: (s) => titleOf(s.coordinates) },
+        {
+          title: "values",
+          value: (s) => s.values.map((v) => `${s.tuned} ${Number(v.toPrecision(6))}`).join(", "),
+        },
+        { title: "seeds", value: (s) => s.seeds.join(", ") },
+        { title: "why", value: (s) => s.reason },
+      ],
+      suggestions,
+    ),
+    "",
+    "For a script: --csv. For a sweep file: --yaml.",
+  ].join("\n");
+}

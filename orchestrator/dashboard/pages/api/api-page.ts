@@ -1,0 +1,20 @@
+/** What scripts, and `musweep submit --server`, ask: JSON in place of pages. */
+import { progressOf, sweepProgress } from "../../../database/progress.ts";
+import { readAnswer } from "../../../report/answer.ts";
+import { loadRemoteSweep, submitSweep } from "../../../submission/load-sweep.ts";
+import { readText } from "../../bodies.ts";
+import type { Page } from "../../page.ts";
+
+export const apiPage: Page = {
+  mount(app, { db, state, dataRoot }) {
+    app.get("/api/sweeps", (c) => c.json(sweepProgress(db)));
+    app.get("/api/sweeps/:name", (c) => c.json(progressOf(db, c.req.param("name"))));
+    app.get("/api/sweeps/:name/report", (c) => c.json(readAnswer(db, c.req.param("name"))));
+    app.post("/api/sweeps", async (c) => {
+      const { signal } = c.req.raw;
+      const file = c.req.query("file") ?? "sweep.yaml";
+      const loaded = await loadRemoteSweep(await readText(c), file, state, { dataRoot, signal });
+      return c.json(await submitSweep(db, loaded), 201);
+    });
+  },
+};

@@ -1,0 +1,208 @@
+/** One sweep: how far it is, what it has found out, its curves, its grid, its runs; all of it live. */
+
+import type { Context as Request } from "hono";
+import { LOST_STATES } from "../../../../schema/database/states.ts";
+import { MusweepError } from "../../../../schema/wire/errors.ts";
+import { archiveSweep, noteOf, noteSweep, removeSweep } from "../../../database/keep-and-remove.ts";
+import { progressOf, type SweepProgress } from "../../../database/progress.ts";
+import { cancelSweep, requeueRuns } from "../../../database/stop-and-requeue.ts";
+import { findSweep } from "../../../database/sweeps.ts";
+import { needsMet, readWorkers } from "../../../queue/read-workers.ts";
+import { inTime } from "../../../redis/in-time.ts";
+import { trained } from "../../../report/figures/html.ts";
+import { type UnmetNeed, unmetNeeds } from "../../../report/unmet-needs.ts";
+import { plural } from "../../../terminal/format.ts";
+import { removeFilesOf } from "../../../upkeep/leftovers.ts";
+import { readForm } from "../../bodies.ts";
+import { ago, sweepPath } from "../../components.ts";
+import { embed, type Html, html } from "../../html.ts";
+import { page } from "../../layout.ts";
+import { type Fragments, fragment, streamFragments } from "../../live.ts";
+import type { Context, Page } from "../../page.ts";
+import { pager } from "../../paging.ts";
+import { phasesView, specialAnswer, verdictView } from "./answer-view.ts";
+import { type Answers, keepAnswers } from "./answers.ts";
+import { chosenPhase, figuresView, tablesView } from "./figures-view.ts";
+import { fileList, readDownload } from "./files.ts";
+import { filterBar, phaseTabs } from "./filters.ts";
+import { heatMap } from "./heat-map.ts";
+import { readRuns, runFilter, runList } from "./run-list.ts";
+import { isSearchView, searchView } from "./search-view.ts";
+import { statusView } from "./status.ts";
+import { readView, type View } from "./view.ts";
+
+export const sweepPage: Page = {
+  mount(app, context) {
+    const { db } = context;
+    const answers = keepAnswers(db);
+    app.get("/sweeps/:name", async (c) =>
+      sweep(c, context, answers, await readUnmet(context, c.req.param("name"))),
+    );
+    app.get("/sweeps/:name/live", (c) => {
+      const name = c.req.param("name");
+      progressOf(db, name);
+      return streamFragments(c, db, async () =>
+        parts(c, context, answers, readView(c, db, name), await readUnmet(context, name)),
+      );
+    });
+    app.get("/sweeps/:name/files/:file", async (c) => {
+      const progress = progressOf(db, c.req.param("name"));
+      const { file } = findSweep(db, progress.sweep)!;
+      const name = c.req.param("file");
+      const download = await readDownload(name, answers(progress), file);
+      if (download === null) return c.notFound();
+      return c.body(download.content, 200, {
+        "content-type": download.type,
+        // Saved, never shown in place: what it holds is not ours.
+        "content-disposition": `attachment; filename="${progress.sweep}-${name}"`,
+      });
+    });
+    app.post("/sweeps/:name/cancel", (c) => {
+      const { sweep: name } = progressOf(db, c.req.param("name"));
+      return c.redirect(`${sweepPath(name)}?notice=cancelled-${cancelSweep(db, name)}`, 303);
+    });
+    app.post("/sweeps/:name/note", async (c) => {
+      const { sweep: name } = progressOf(db, c.req.param("name"));
+      const { note } = await readForm(c);
+      noteSweep(db, name, noteOf(typeof note === "string" ? note : undefined));
+      return c.redirect(sweepPath(name), 303);
+    });
+    app.post("/sweeps/:name/archive", async (c) => {
+      const progress = progressOf(db, c.req.param("name"));
+      const { which } = await readForm(c);
+      archiveSweep(db, progress, which === "undo" ? null : Date.now());
+      return c.redirect(sweepPath(progress.sweep), 303);
+    });
+    app.post("/sweeps/:name/delete", (c) => {
+      const { sweep: name } = progressOf(db, c.req.param("name"));
+      const { runs } = removeSweep(db, name);
+      removeFilesOf(context.state, runs);
+      return c.redirect(`/?notice=deleted-${runs.length}`, 303);
+    });
+    app.post("/sweeps/:name/requeue", async (c) => {
+      const { sweep: name } = progressOf(db, c.req.param("name"));
+      const { which } = await readForm(c);
+      if (which !== "failed" && which !== "missing")
+        throw new MusweepError("bad-option", "say which runs: failed or missing", { kind: "usage" });
+      return c.redirect(
+        `${sweepPath(name)}?notice=requeued-${requeueRuns(db, name, { states: which === "failed" ? ["failed"] : LOST_STATES })}`,
+        303,
+      );
+    });
+  },
+};
+
+/** A phase that has not started yet may have as many, once it does. */
+const FEW_LINES = [1, 2, 3, 4, 5, 6, 7, 8];
+
+const CONTENTS = [
+  ["answer", "Answer"],
+  ["curves", "Curves"],
+  ["grid", "Grid"],
+  ["optima", "Optima, drift, cost"],
+  ["runs-heading", "Runs"],
+  ["trained", "What was trained"],
+  ["files", "Files"],
+] as const;
+
+/** A random search has no grid, and no optimum of a curve. */
+const SEARCH_CONTENTS = CONTENTS.filter(([id]) => id !== "grid" && id !== "optima").map(
+  ([id, title]) => [id, id === "curves" ? "Search" : title] as const,
+);
+
+/** The parts that follow the database. */
+function parts(
+  c: Request,
+  { db }: Context,
+  answers: Answers,
+  view: View,
+  unmet: readonly UnmetNeed[],
+): Fragments {
+  const data = answers(view.progress);
+  const drawn = chosenPhase(data, view);
+  return {
+    status: statusView(db, view.progress, data.answer.failures, unmet),
+    verdicts: verdictView(data.answer),
+    phases: html`${phasesView(view.progress)}`,
+    figures: html`${specialAnswer(data.answer, view.phase.name)}${isSearchView(view) ? searchView(db, data, view) : figuresView(drawn, view)}`,
+    tables: html`${tablesView(drawn, data.answer)}`,
+    "map-part": isSearchView(view) ? html`` : heatMap(c, db, view),
+    runs: runList(c, readRuns(c, db, view), view),
+  };
+}
+
+/** Nothing is said while Redis does not answer: nobody knows then who is there. */
+const readUnmet = async ({ db, redis }: Context, sweep: string): Promise<UnmetNeed[]> =>
+  (await inTime(readWorkers(redis).then((workers) => unmetNeeds(db, needsMet(workers), sweep)))) ?? [];
+
+function sweep(
+  c: Request,
+  context: Context,
+  answers: Answers,
+  unmet: readonly UnmetNeed[],
+): Response | Promise<Response> {
+  const { db } = context;
+  const name = c.req.param("name")!;
+  const view = readView(c, db, name);
+  const data = answers(view.progress);
+  const live = parts(c, context, answers, view, unmet);
+  const runs = readRuns(c, db, view);
+  const isGrid = !isSearchView(view);
+  const contents = isGrid ? CONTENTS : SEARCH_CONTENTS;
+  const { search } = new URL(c.req.url);
+  return c.html(
+    page(c, {
+      title: name,
+      section: "/",
+      live: `${sweepPath(name)}/live${search}`,
+      figureSeries: [...FEW_LINES, ...(chosenPhase(data, view)?.series ?? [])],
+      body: html`<div class="title"><h1>${name}</h1></div>
+${notice(c)}
+${noteView(view.progress)}
+${fragment("status", live.status!)}
+<nav class="contents" aria-label="On this page">${contents.map(([id, title]) => html`<a href="#${id}">${title}</a>`)}</nav>
+<h2 id="answer">Does the optimal learning rate transfer?</h2>
+${fragment("verdicts", live.verdicts!)}
+${fragment("phases", live.phases!)}
+<div class="choices">${phaseTabs(c, view)}${filterBar(c, db, view)}</div>
+<section aria-labelledby="curves"><h2 id="curves">${isGrid ? "Curves" : "Search"}</h2>
+${fragment("figures", live.figures!)}</section>
+${
+  isGrid
+    ? html`<section id="map-section" aria-labelledby="grid"><h2 id="grid">Grid</h2>
+<a class="skip inline" href="#optima">Skip the map</a>
+${fragment("map-part", live["map-part"]!)}</section>
+<section aria-labelledby="optima"><h2 id="optima">Optima, drift, cost</h2>
+${fragment("tables", live.tables!)}</section>`
+    : ""
+}
+<section aria-labelledby="runs-heading"><h2 id="runs-heading">Runs</h2>
+${runFilter(c, runs)}
+<form action="/compare" class="compared">${fragment("runs", live.runs!)}
+${runs.rows.length < 2 ? "" : html`<button>Compare the checked runs</button>`}</form>
+${pager(c, runs, "runs")}</section>
+<section class="what-was-trained" aria-labelledby="trained">${embed(trained(data.trained))}</section>
+<section aria-labelledby="files"><h2 id="files">Files</h2>
+${fileList(name, data)}</section>`,
+    }),
+  );
+}
+
+/** Outside of what follows the database: whoever writes one is not interrupted. */
+const noteView = ({ sweep: name, note, archived_at }: SweepProgress): Html =>
+  html`${archived_at === null ? "" : html`<p class="note">Put away ${ago(archived_at)}: lists show it no longer.</p>`}
+<div class="sweep-note">${note === null ? "" : html`<p>${note}</p>`}
+<details class="confirm"><summary class="button">${note === null ? "Add a note" : "Change the note"}…</summary><form method="post" action="${sweepPath(name)}/note">
+<label for="note">Note, for people</label><textarea id="note" name="note" rows="3" maxlength="2000">${note ?? ""}</textarea><button>Save the note</button></form></details></div>`;
+
+/** What the last action did. Only its kind and its number come from the address. */
+function notice(c: Request) {
+  const match = /^(cancelled|requeued)-(\d{1,9})$/.exec(c.req.query("notice") ?? "");
+  if (match === null) return "";
+  const runs = plural(Number(match[2]), "run");
+  const text =
+    match[1] === "cancelled"
+      ? `${runs} cancelled. Requeueing what is missing takes them up where they stopped.`
+      : `${runs} will be trained again.`;
+  return html`<p class="note" role="status">${text}</p>`;
+}
