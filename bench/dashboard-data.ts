@@ -5,15 +5,15 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
+import { connectionOf } from "../orchestrator/database/connection.ts";
 import { type Database, openDatabase } from "../orchestrator/database/open.ts";
 import { refreshPhase } from "../orchestrator/database/optima.ts";
 import { storeSweep } from "../orchestrator/database/submit.ts";
 import { parseSweep } from "../orchestrator/sweep/parse-sweep.ts";
-import { atOnce } from "../orchestrator/turns.ts";
 
 export const SIZE = { sweeps: 50, runs: 100_100, points: 102 };
 /** Of what this file makes: another number makes it anew. */
-const VERSION = 1;
+const VERSION = 2;
 const STEPS = 10 * SIZE.points;
 const SEEDS = 14;
 const DATA = { hash: "0123456789abcdef", vocab_size: 50257 };
@@ -41,9 +41,9 @@ export function benchDirectory(root: string, say: (text: string) => void): strin
   mkdirSync(building, { recursive: true });
   const db = openDatabase(join(building, "musweep.db"));
   try {
-    db.sqlite.pragma("synchronous = OFF");
+    connectionOf(db).sqlite.pragma("synchronous = OFF");
     fill(db, say);
-    db.sqlite.pragma("wal_checkpoint(TRUNCATE)");
+    connectionOf(db).sqlite.pragma("wal_checkpoint(TRUNCATE)");
   } finally {
     db.close();
   }
@@ -57,26 +57,27 @@ function fill(db: Database, say: (text: string) => void): void {
   const since = (): string => `${((performance.now() - started) / 1000).toFixed(0)} s`;
   for (let i = 0; i < SIZE.sweeps; i++) {
     const file = sweepText(i);
-    const { name, phases } = parseSweep(file, `${i}.yaml`);
-    atOnce(
-      storeSweep(db, { name, file, data: DATA, capability: "cpu", phases }, Date.UTC(2026, 0, 1 + 7 * i)),
-    );
+    const { name, priority, phases } = parseSweep(file, `${i}.yaml`);
+    const submission = { name, file, data: DATA, priority, phases };
+    for (const _turn of storeSweep(db, submission, Date.UTC(2026, 0, 1 + 7 * i)));
   }
   say(`${SIZE.sweeps} sweeps stored after ${since()}`);
-  const runs = db.sqlite
-    .prepare<[], RunRow>(
+  const runs = connectionOf(db)
+    .sqlite.prepare<[], RunRow>(
       `SELECT r.id, c.learning_rate, c.sparsity, c.parameterization, c.phase_id FROM runs r
        JOIN cells c ON c.id = (SELECT min(id) FROM cells WHERE run_id = r.id) ORDER BY r.id`,
     )
     .all();
   if (runs.length !== SIZE.runs) throw new Error(`${runs.length} runs instead of ${SIZE.runs}`);
   const last = Math.max(...new Set(runs.map((run) => run.phase_id)));
-  db.sqlite.transaction(() => writeResults(db, runs, last))();
+  connectionOf(db).sqlite.transaction(() => writeResults(db, runs, last))();
   say(`results of ${SIZE.runs} runs, ${SIZE.points} points each, written after ${since()}`);
-  const phases = db.sqlite.prepare<[], { id: number }>("SELECT id FROM phases").all();
-  db.sqlite.transaction(() => {
-    for (const { id } of phases) refreshPhase(db.sqlite, id);
-    db.sqlite.prepare("UPDATE phases SET due = 0, state = iif(id = ?, 'active', 'complete')").run(last);
+  const phases = connectionOf(db).sqlite.prepare<[], { id: number }>("SELECT id FROM phases").all();
+  connectionOf(db).sqlite.transaction(() => {
+    for (const { id } of phases) refreshPhase(db, id);
+    connectionOf(db)
+      .sqlite.prepare("UPDATE phases SET due = 0, state = iif(id = ?, 'active', 'complete')")
+      .run(last);
   })();
   say(`optima fitted after ${since()}`);
 }
@@ -93,21 +94,21 @@ interface RunRow {
 function writeResults(db: Database, runs: readonly RunRow[], unfinishedPhase: number): void {
   const random = xoroshiro128plus(7);
   const uniform = (): number => (random.next() >>> 0) / 2 ** 32;
-  const addPoint = db.sqlite.prepare(
+  const addPoint = connectionOf(db).sqlite.prepare(
     `INSERT INTO metrics (run_id, step, attempt, train_loss, validation_loss, gradient_norm, tokens_per_second)
      VALUES (?, ?, 1001, ?, ?, ?, ?)`,
   );
-  const addAttempt = db.sqlite.prepare(
+  const addAttempt = connectionOf(db).sqlite.prepare(
     `INSERT INTO attempts (run_id, attempt, token, sequence, worker, host, engine, device, started_at, ended_at, outcome,
        resumed_from_step, code, error, notes, log_tail, checkpoint)
-     VALUES (@id, 1001, 'token', 9, 'worker-1', @host, 'onnx 1.30.0', 'cpu', @at, @at + 60000, @outcome, 0, @code, @error,
+     VALUES (@id, 1001, 'token', 9, 'worker-1', @host, 'musweep-cpu 1', 'cpu', @at, @at + 60000, @outcome, 0, @code, @error,
        '[]', @log, NULL)`,
   );
-  const endRun = db.sqlite.prepare(
+  const endRun = connectionOf(db).sqlite.prepare(
     `UPDATE runs SET state = @outcome, dispatch = 1, attempt = 1001, step = @step, train_loss = @train,
        validation_loss = @validation, last_finite_loss = @lastFinite, divergence = @divergence, tokens = @step * 1024,
        flops = planned_flops, seconds = 60, parameters = 6900000, nonzero_parameters = 6900000, host = @host,
-       engine = 'onnx 1.30.0', error = @error, updated_at = @at WHERE id = @id`,
+       engine = 'musweep-cpu 1', error = @error, updated_at = @at WHERE id = @id`,
   );
   const error = "the trainer ended with exit code 1";
   for (const [i, run] of runs.entries()) {

@@ -6,20 +6,23 @@
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Browser } from "playwright-core";
+import { connectionOf } from "../orchestrator/database/connection.ts";
 import { openDatabase } from "../orchestrator/database/open.ts";
-import { packageRoot } from "../schema/package.ts";
+import { packageRoot } from "../schema/wire/package.ts";
 import { openTab, startBrowser } from "../test/support/browser.ts";
 import { benchDirectory } from "./dashboard-data.ts";
+import { freePort } from "./free-port.ts";
 
 const PAINT_MS = 1000;
 const SQL_MS = 200;
 /** Of each page; the slowest counts. */
 const VISITS = 3;
+const TOKEN = "of-this-benchmark-alone-0123456789";
+const OWNER = { authorization: `Bearer ${TOKEN}` };
 
 /** As text: what runs in the browser has other types than what runs here. */
 const PAINT = `new Promise((resolve) => {
@@ -68,12 +71,12 @@ try {
 function pages(directory: string): [name: string, path: string][] {
   const db = openDatabase(join(directory, "musweep.db"), { readonly: true });
   try {
-    const one = (sql: string): string => db.sqlite.prepare<[], string>(sql).pluck().get()!;
+    const one = (sql: string): string => connectionOf(db).sqlite.prepare<[], string>(sql).pluck().get()!;
     const training = one("SELECT name FROM sweeps ORDER BY submitted_at DESC LIMIT 1");
     const complete = one("SELECT name FROM sweeps ORDER BY submitted_at LIMIT 1");
     const run = one("SELECT id FROM runs WHERE state = 'finished' LIMIT 1");
-    const compared = db.sqlite
-      .prepare<[], string>("SELECT id FROM runs WHERE state = 'finished' LIMIT 12")
+    const compared = connectionOf(db)
+      .sqlite.prepare<[], string>("SELECT id FROM runs WHERE state = 'finished' LIMIT 12")
       .pluck()
       .all();
     const filters = "parameterization=supar&sparsity=0.75&outcome=finished&map=state";
@@ -96,18 +99,17 @@ function pages(directory: string): [name: string, path: string][] {
 }
 
 async function startServer(directory: string, trace: string): Promise<string> {
-  const server = join(directory, "server.json");
-  rmSync(server, { force: true });
   const preload = fileURLToPath(new URL("./trace-sql.mjs", import.meta.url));
   const cli = join(root, "dist", "orchestrator", "cli.js");
-  const { REDIS_URL: _r, MUSWEEP_TOKEN: _t, ...env } = process.env;
+  const { REDIS_URL: _r, ...env } = process.env;
   writeFileSync(trace, "");
+  const port = String(await freePort());
   const child = spawn(
     process.execPath,
-    ["--import", preload, cli, "serve", "--dir", directory, "--port", String(await freePort())],
+    ["--import", preload, cli, "serve", "--dir", directory, "--port", port, "--json"],
     {
-      env: { ...env, SQL_TRACE: trace, MUSWEEP_LOG: "warn" },
-      stdio: ["ignore", "inherit", "inherit"],
+      env: { ...env, SQL_TRACE: trace, MUSWEEP_LOG: "warn", MUSWEEP_TOKEN: TOKEN },
+      stdio: ["ignore", "pipe", "inherit"],
     },
   );
   const ended = once(child, "close");
@@ -115,20 +117,9 @@ async function startServer(directory: string, trace: string): Promise<string> {
     child.kill("SIGTERM");
     await ended;
   });
-  while (!existsSync(server)) {
-    if (child.exitCode !== null) throw new Error("the server ended before it was there");
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  const { url } = JSON.parse(readFileSync(server, "utf8")) as { url: string };
-  return url;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
+  const died = ended.then(() => Promise.reject(new Error("the server ended before it was there")));
+  const [line] = (await Promise.race([once(child.stdout, "data"), died])) as [Buffer];
+  return (JSON.parse(String(line)) as { url: string }).url;
 }
 
 async function measure(browser: Browser, page: string, url: string, path: string): Promise<Result> {
@@ -153,13 +144,13 @@ async function measure(browser: Browser, page: string, url: string, path: string
 }
 
 async function cpuSeconds(url: string): Promise<number> {
-  const metrics = await (await fetch(`${url}/metrics`)).text();
+  const metrics = await (await fetch(`${url}/metrics`, { headers: OWNER })).text();
   return Number(/^process_cpu_seconds_total (\S+)/m.exec(metrics)?.[1]);
 }
 
 /** With a cache of its own, as somebody who has never been here. */
 async function visit(browser: Browser, url: string): Promise<Visit> {
-  const { page } = await openTab(browser);
+  const { page } = await openTab(browser, { extraHTTPHeaders: OWNER });
   try {
     await page.goto(url, { waitUntil: "load" });
     return { paint: await page.evaluate<number>(PAINT), bytes: await page.evaluate<number>(BYTES) };

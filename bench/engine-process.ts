@@ -7,22 +7,20 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { z } from "zod";
-import { planSchema } from "../schema/plan.ts";
-import { stageCheckpoint } from "../workers/trainers/checkpoint.ts";
-import { DataSource } from "../workers/trainers/data.ts";
-import { initialLossState } from "../workers/trainers/divergence.ts";
-import { encodeModel } from "../workers/trainers/onnx/encode.ts";
-import { Engine, eventLoopTurn } from "../workers/trainers/onnx/engine.ts";
-import { GraphBuilder } from "../workers/trainers/onnx/graph.ts";
-import { type Binding, Session } from "../workers/trainers/onnx/runtime.ts";
-import { SessionCache } from "../workers/trainers/onnx/session_cache.ts";
+import { planSchema } from "../schema/wire/plan.ts";
+import { stageCheckpoint } from "../workers/trainers/common/checkpoint.ts";
+import { DataSource } from "../workers/trainers/common/data.ts";
+import { initialLossState } from "../workers/trainers/common/divergence.ts";
+import { Engine, eventLoopTurn } from "../workers/trainers/cpu/engine.ts";
+import { ENGINE } from "../workers/trainers/cpu/train.ts";
+import { multiplier } from "./engine-peak.ts";
 
 const { plan, dataDirectory, threads } = z
   .strictObject({ plan: planSchema, dataDirectory: z.string(), threads: z.int().positive() })
   .parse(JSON.parse(process.argv[2]!));
 
 const data = new DataSource(plan, dataDirectory);
-const engine = new Engine(plan, data, new SessionCache(threads));
+const engine = new Engine(plan, data, threads);
 engine.initialize();
 let step = 0;
 
@@ -39,30 +37,13 @@ async function train(seconds: number): Promise<{ tokens: number; seconds: number
   return { tokens: steps * plan.batch_size * plan.shape.sequence_length, seconds: now() - start };
 }
 
-/** Two sizes that the caches like; powers of two from 1,024 on are a fifth slower. */
-const SIDES = [768, 2000];
-let products: { side: number; binding: Binding }[] | undefined;
+const multiply = multiplier(threads);
 
-function product(side: number): { side: number; binding: Binding } {
-  const g = new GraphBuilder();
-  g.output("c", g.node("MatMul", [g.input("a", [side, side]), g.input("b", [side, side])], [side, side]));
-  const graph = g.finish();
-  const arrays = new Map(["a", "b", "c"].map((name) => [name, new Float32Array(side * side).fill(0.5)]));
-  const binding = new Session(graph, encodeModel(graph), threads).bind((name) => arrays.get(name)!);
-  binding.run();
-  return { side, binding };
-}
-
-/** FLOP/s of a large square MatMul of ONNX Runtime's, the fastest of several: same session options and threads. */
+/** FLOP/s of the multipliers of as many cores as there are threads. */
 function peak(): number {
-  products ??= SIDES.map(product);
-  const rates = products.map(({ side, binding }) => {
-    const runs = Math.ceil(3e10 / (2 * side ** 3));
-    const start = now();
-    for (let i = 0; i < runs; i++) binding.run();
-    return (2 * side ** 3 * runs) / (now() - start);
-  });
-  return Math.max(...rates);
+  const start = now();
+  const operations = multiply();
+  return operations / (now() - start);
 }
 
 const median = (values: readonly number[]): number =>
@@ -101,7 +82,7 @@ async function costs(steps: number): Promise<Record<string, number>> {
     const progress = { step: 1, seconds: 1, loss: initialLossState, events: [] };
     const checkpoint = await medianOf(5, async () => {
       const start = now();
-      const { commit } = await stageCheckpoint(directory, "r0", "onnx", progress, engine.stateTensors());
+      const { commit } = await stageCheckpoint(directory, "r0", ENGINE, progress, engine.stateTensors());
       let committing = true;
       const committed = commit().finally(() => {
         committing = false;

@@ -1,7 +1,7 @@
 /**
  * Speed and memory of the embedded trainer beside PyTorch: `npm run bench:engine`, `-- --quick` for shorter rounds,
  * `-- --only=quickstart,d128` for the models whose names start so, `-- --no-compile` without torch.compile (its compilation
- * takes a minute per model), `-- --json` for the numbers. Everything takes turns in short rounds and medians are shown,
+ * takes a minute per model), `-- --json` for the numbers; `-- --sparse` for what sparse runs save (engine-sparse.ts). Everything takes turns in short rounds and medians are shown,
  * because a shared machine is not equally fast at all times. Speeds are of 2 threads unless a column says otherwise.
  */
 import { spawnSync } from "node:child_process";
@@ -11,11 +11,12 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { textTable } from "../orchestrator/terminal/table.ts";
-import { flopsPerToken, parameterCount } from "../schema/cost.ts";
-import { type Plan, runIdOf } from "../schema/plan.ts";
-import { type RunCommand, type TrainerEvent, trainerEventSchema } from "../schema/protocol.ts";
+import { flopsPerToken, parameterCount } from "../schema/wire/cost.ts";
+import { type Plan, runIdOf } from "../schema/wire/plan.ts";
+import { type RunCommand, type TrainerEvent, trainerEventSchema } from "../schema/wire/protocol.ts";
 import { trainerEnvironment } from "../workers/trainer-process.ts";
 import { MODELS, type Model, writeRandomData } from "./engine-models.ts";
+import { benchSparse } from "./engine-sparse.ts";
 import { LineProcess } from "./line-process.ts";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -40,7 +41,7 @@ const torch = existsSync(python) && spawnSync(python, ["-c", "import torch"]).st
 if (!torch)
   say("!!! No PyTorch in .cache/torch-venv: nothing is compared with it. `npm run test:torch` makes it.");
 
-const rateSchema = z.strictObject({ tokens: z.number(), seconds: z.number() });
+const rateSchema = z.object({ tokens: z.number(), seconds: z.number() });
 
 /** Tokens per second of one round; of several processes at once, together. */
 async function round(processes: readonly LineProcess[]): Promise<number> {
@@ -51,26 +52,23 @@ async function round(processes: readonly LineProcess[]): Promise<number> {
 }
 
 interface Speeds {
-  /** FLOP/s of a large MatMul. */
+  /** FLOP/s of the cores' multipliers, summing up in registers. */
   readonly peak: number;
   /** Tokens per second. */
   readonly twoThreads: number;
   readonly twoProcesses: number | null;
-  /** A batch as one pass in one session whose operations two threads share, as ONNX Runtime would do it by itself. */
-  readonly oneSession: number | null;
   readonly eager: number | null;
   readonly compiled: number | null;
   /** Medians of the rounds' own ratios: what else the machine did moves these least. */
   readonly peakShare: number;
   readonly processRatio: number | null;
-  readonly sessionRatio: number | null;
   readonly torchRatio: number | null;
   /** Shares of a default run's time, by what they are spent on. */
   readonly costs: Record<string, number>;
 }
 
 const enginePath = fileURLToPath(new URL("engine-process.ts", import.meta.url));
-const torchPath = fileURLToPath(new URL("engine_torch.py", import.meta.url));
+const torchPath = fileURLToPath(new URL("engine-torch.py", import.meta.url));
 
 async function measureSpeed({ plan }: Model, dataDirectory: string): Promise<Speeds> {
   const all: LineProcess[] = [];
@@ -79,28 +77,21 @@ async function measureSpeed({ plan }: Model, dataDirectory: string): Promise<Spe
     args: string[],
     argument: { threads: number; [key: string]: unknown },
   ): Promise<LineProcess> => {
-    // PyTorch too gets its memory as a trainer does.
-    const env = trainerEnvironment(argument.threads);
+    // PyTorch too gets huge pages for large arrays.
+    const env = { GLIBC_TUNABLES: "glibc.malloc.hugetlb=1", ...trainerEnvironment(argument.threads) };
     const process = new LineProcess(program, [...args, JSON.stringify(argument)], env);
     all.push(process);
     await process.next();
     return process;
   };
-  const ours = (threads: number, passes: Partial<Plan> = {}) =>
-    start(process.execPath, ["--import", "tsx", enginePath], {
-      plan: { ...plan, ...passes },
-      dataDirectory,
-      threads,
-    });
+  const ours = (threads: number) =>
+    start(process.execPath, ["--import", "tsx", enginePath], { plan, dataDirectory, threads });
   const theirs = (compile: boolean) =>
     start(python, [torchPath], { plan, threads: THREADS, compile, probe_seconds: SECONDS / 2 });
   try {
     const contestants: Record<string, LineProcess[]> = { twoThreads: [await ours(THREADS)] };
     // Above this, two processes are not how one would use two cores, and memory is short.
-    if (parameterCount(plan) < 1e7) {
-      contestants.twoProcesses = [await ours(1), await ours(1)];
-      contestants.oneSession = [await ours(THREADS, { micro_batch_size: plan.batch_size })];
-    }
+    if (parameterCount(plan) < 1e7) contestants.twoProcesses = [await ours(1), await ours(1)];
     if (torch) contestants.eager = [await theirs(false)];
     if (torch && !flag("no-compile")) contestants.compiled = [await theirs(true)];
     const rounds: Record<string, number>[] = [];
@@ -117,12 +108,10 @@ async function measureSpeed({ plan }: Model, dataDirectory: string): Promise<Spe
       peak: of((r) => r.peak!),
       twoThreads: of((r) => r.twoThreads!),
       twoProcesses: optional("twoProcesses"),
-      oneSession: optional("oneSession"),
       eager: optional("eager"),
       compiled: optional("compiled"),
       peakShare: of((r) => (r.twoThreads! * flopsPerToken(plan)) / r.peak!),
       processRatio: optional("twoProcesses", (r) => r.twoProcesses! / r.twoThreads!),
-      sessionRatio: optional("oneSession", (r) => r.twoProcesses! / r.oneSession!),
       torchRatio: optional("eager", (r) => r.twoThreads! / Math.max(r.eager!, r.compiled ?? 0)),
       costs: z.record(z.string(), z.number()).parse(costs),
     };
@@ -141,7 +130,7 @@ const tiny = MODELS[0]!;
 
 /** A real trainer process, spoken to as the worker does. */
 async function measureTrainer(model: Model, dataDirectory: string, tinyData: string): Promise<Trainer> {
-  const main = join(root, "dist", "workers", "trainers", "onnx", "main.js");
+  const main = join(root, "dist", "workers", "trainers", "cpu", "main.js");
   const start = () => new LineProcess(process.execPath, [main], trainerEnvironment(THREADS));
   const run = async (trainer: LineProcess, plan: Plan, data: string) => {
     const begun = performance.now();
@@ -207,8 +196,7 @@ const right = (title: string, value: (r: Result) => string) => ({ title, value, 
 
 function print(results: Result[]): void {
   console.log(
-    `\nTokens per second. Peak: a large MatMul of ONNX Runtime, slower than the products of our own. One session: a batch in one\n` +
-      `pass, each operation shared by ${THREADS} threads. PyTorch: the faster of eager, compiled.`,
+    "\nTokens per second. Peak: what the cores' multipliers do in registers. PyTorch: the faster of eager, compiled.",
   );
   console.log(
     textTable<Result>(
@@ -220,8 +208,6 @@ function print(results: Result[]): void {
         right("target", (r) => (r.target === null ? "–" : percent(r.target.peak))),
         right("2 × 1 thread", (r) => integer(r.speeds.twoProcesses)),
         right("to trainer", (r) => times(r.speeds.processRatio)),
-        right("one session", (r) => integer(r.speeds.oneSession)),
-        right("2 × 1 to it", (r) => times(r.speeds.sessionRatio)),
         right("eager", (r) => integer(r.speeds.eager)),
         right("compiled", (r) => integer(r.speeds.compiled)),
         right("to PyTorch", (r) => times(r.speeds.torchRatio)),
@@ -257,33 +243,37 @@ function print(results: Result[]): void {
 }
 
 const load = (): string => `load average ${loadavg()[0]!.toFixed(1)}`;
-const directory = mkdtempSync(join(tmpdir(), "musweep-bench-"));
-try {
-  const chosen = MODELS.filter((m) => only === undefined || only.some((o) => m.name.startsWith(o)));
-  const before = load();
-  const tinyData = writeRandomData(directory, tiny);
-  const results: Result[] = [];
-  for (const model of chosen) {
-    say(`${model.name} (${load()})`);
-    const data = writeRandomData(directory, model);
-    const trainer = await measureTrainer(model, data, tinyData);
-    const speeds = await measureSpeed(model, data);
-    say(
-      `  ${integer(speeds.twoThreads)} tokens/s, ${percent(speeds.peakShare)} of peak, ${times(speeds.torchRatio)} PyTorch`,
-    );
-    results.push({ ...model, trainer, speeds });
+async function bench(): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), "musweep-bench-"));
+  try {
+    const chosen = MODELS.filter((m) => only === undefined || only.some((o) => m.name.startsWith(o)));
+    const before = load();
+    const tinyData = writeRandomData(directory, tiny);
+    const results: Result[] = [];
+    for (const model of chosen) {
+      say(`${model.name} (${load()})`);
+      const data = writeRandomData(directory, model);
+      const trainer = await measureTrainer(model, data, tinyData);
+      const speeds = await measureSpeed(model, data);
+      say(
+        `  ${integer(speeds.twoThreads)} tokens/s, ${percent(speeds.peakShare)} of peak, ${times(speeds.torchRatio)} PyTorch`,
+      );
+      results.push({ ...model, trainer, speeds });
+    }
+    if (flag("json")) console.log(JSON.stringify(results));
+    else {
+      const { peak } = results[0]?.speeds ?? { peak: 0 };
+      console.log(
+        `${cpus()[0]!.model}, ${cpus().length} cores; ${before} before, ${loadavg()[0]!.toFixed(1)} after`,
+      );
+      console.log(
+        `Peak of ${THREADS} threads: ${(peak / 1e9).toFixed(0)} GFLOP/s in the first model's rounds`,
+      );
+      print(results);
+    }
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
   }
-  if (flag("json")) console.log(JSON.stringify(results));
-  else {
-    const { peak } = results[0]?.speeds ?? { peak: 0 };
-    console.log(
-      `${cpus()[0]!.model}, ${cpus().length} cores; ${before} before, ${loadavg()[0]!.toFixed(1)} after`,
-    );
-    console.log(
-      `MatMul peak on ${THREADS} threads: ${(peak / 1e9).toFixed(0)} GFLOP/s in the first model's rounds`,
-    );
-    print(results);
-  }
-} finally {
-  rmSync(directory, { recursive: true, force: true });
 }
+
+await (flag("sparse") ? benchSparse() : bench());

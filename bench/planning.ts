@@ -10,24 +10,31 @@ import { join } from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { pathToFileURL } from "node:url";
 import { pino } from "pino";
-import { packageRoot } from "../schema/package.ts";
-import { EVENT_STREAM, type WorkerEvent, type WorkerEventBody } from "../schema/queue.ts";
-import { connectRedis } from "../schema/redis.ts";
+import { EVENT_STREAM, type WorkerEvent, type WorkerEventBody } from "../schema/wire/events.ts";
+import { packageRoot } from "../schema/wire/package.ts";
+import { connectRedis } from "../schema/wire/redis.ts";
 
 /** What is shipped is measured: tsx, which runs this file, makes hot code slower. */
 const built = async <Module>(path: string): Promise<Module> =>
   (await import(pathToFileURL(join(packageRoot(), "dist", path)).href)) as Module;
-const { loadSweep, submitSweep } = await built<typeof import("../orchestrator/load-sweep.ts")>(
-  "orchestrator/load-sweep.js",
+const { loadSweep, submitSweep } = await built<typeof import("../orchestrator/submission/load-sweep.ts")>(
+  "orchestrator/submission/load-sweep.js",
 );
-const { summarizePlan } = await built<typeof import("../orchestrator/plan-summary.ts")>(
-  "orchestrator/plan-summary.js",
+const { summarizePlan } = await built<typeof import("../orchestrator/submission/plan-summary.ts")>(
+  "orchestrator/submission/plan-summary.js",
 );
-const { parseSweep } = await built<typeof import("../orchestrator/sweep/parse-sweep.ts")>(
+const { parseSweepFile } = await built<typeof import("../orchestrator/sweep/parse-sweep.ts")>(
   "orchestrator/sweep/parse-sweep.js",
 );
-const { startService } = await built<typeof import("../orchestrator/service.ts")>("orchestrator/service.js");
-const { stateDirectory } = await built<typeof import("../orchestrator/state.ts")>("orchestrator/state.js");
+const { startService } = await built<typeof import("../orchestrator/queue/service.ts")>(
+  "orchestrator/queue/service.js",
+);
+const { connectionOf } = await built<typeof import("../orchestrator/database/connection.ts")>(
+  "orchestrator/database/connection.js",
+);
+const { stateDirectory } = await built<typeof import("../orchestrator/machine/state-directory.ts")>(
+  "orchestrator/machine/state-directory.js",
+);
 
 /** Curves of ten learning rates at two seeds. */
 const CURVES = [50, 500];
@@ -72,10 +79,11 @@ async function measure(curves: number): Promise<void> {
   const state = stateDirectory({ dir: directory });
   const service = await startService(state, { redisUrl: undefined, log: pino({ level: "warn" }) });
   const { db } = service;
+  const { sqlite } = connectionOf(db);
   const redis = connectRedis(service.redis.url);
   try {
     const text = sweepText(curves);
-    const load = async () => loadSweep({ sweep: parseSweep(text, "bench.yaml"), text, directory }, state);
+    const load = async () => loadSweep({ ...parseSweepFile(text, "bench.yaml"), text, directory }, state);
     // The data is tokenized once, before.
     await load();
     const points = curves * POINTS;
@@ -84,15 +92,15 @@ async function measure(curves: number): Promise<void> {
       steps.push({ step, points, ...took });
       return result;
     };
-    await during("plan", async () => summarizePlan(db, await load(), 2, null));
+    await during("plan", async () => summarizePlan(db, await load(), 2, 400, null));
     await during("store", async () => submitSweep(db, await load()));
-    const queued = db.sqlite.prepare<[], number>("SELECT count(*) FROM runs WHERE on_queue = 1").pluck();
+    const queued = sqlite.prepare<[], number>("SELECT count(*) FROM runs WHERE on_queue = 1").pluck();
     await during("queue", async () => {
       while (queued.get()! < Math.min(points, QUEUED)) await pause();
     });
     await service.stopDispatching();
 
-    const cellsOf = db.sqlite.prepare<[number], Cell>(
+    const cellsOf = sqlite.prepare<[number], Cell>(
       "SELECT run_id, log2(learning_rate) AS log2_lr FROM cells WHERE seed = ? ORDER BY position",
     );
     const [first, second] = [cellsOf.all(1), cellsOf.all(2)];

@@ -6,8 +6,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { runIdOf } from "../schema/plan.ts";
-import { type RunCommand, trainerEventSchema } from "../schema/protocol.ts";
+import { runIdOf } from "../schema/wire/plan.ts";
+import { type RunCommand, trainerEventSchema } from "../schema/wire/protocol.ts";
 import { trainerEnvironment } from "../workers/trainer-process.ts";
 import { MODELS, type Model, writeRandomData } from "./engine-models.ts";
 import { LineProcess } from "./line-process.ts";
@@ -44,7 +44,7 @@ const mean = (values: readonly number[]): number => values.reduce((sum, x) => su
 const mebibytes = (bytes: number): string => `${Math.round(bytes / 2 ** 20)} MiB`;
 
 const directory = mkdtempSync(join(tmpdir(), "musweep-soak-"));
-const main = join(dirname(dirname(fileURLToPath(import.meta.url))), "dist/workers/trainers/onnx/main.js");
+const main = join(dirname(dirname(fileURLToPath(import.meta.url))), "dist/workers/trainers/cpu/main.js");
 const trainer = new LineProcess(process.execPath, [main], trainerEnvironment(1));
 const resident: number[] = [];
 try {

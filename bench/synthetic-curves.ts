@@ -66,8 +66,8 @@ export function drawTruth(random: Random, optimum: number, shape?: ShapeName): T
 }
 
 /** Noise-free loss; null where training diverges. */
-export function trueLoss(truth: Truth, log2_lr: number): number | null {
-  const u = log2_lr - truth.optimum;
+export function trueLoss(truth: Truth, log2_tuned: number): number | null {
+  const u = log2_tuned - truth.optimum;
   const beyond = u > truth.wall;
   if (beyond && truth.step === null) return null;
   const excess = SHAPES[truth.shape](u, truth.curvature, truth.skew);
@@ -90,7 +90,7 @@ export const gridOf = (rates: number, spacing: number): number[] =>
 export function drawCurve(
   random: Random,
   truth: Truth,
-  log2_lrs: readonly number[],
+  log2_values: readonly number[],
   seeds: number,
   noise: Noise,
 ): CurveInput {
@@ -99,12 +99,12 @@ export function drawCurve(
     tilt: noise.tilt * random.normal(),
   }));
   return {
-    points: log2_lrs.map((log2_lr) => ({
-      log2_lr,
+    points: log2_values.map((log2_tuned) => ({
+      log2_tuned,
       missing: 0,
       seeds: columns.map(({ level, tilt }, seed) => {
-        const loss = trueLoss(truth, log2_lr);
-        const scatter = 1 + level + tilt * (log2_lr - truth.optimum) + noise.independent * random.normal();
+        const loss = trueLoss(truth, log2_tuned);
+        const scatter = 1 + level + tilt * (log2_tuned - truth.optimum) + noise.independent * random.normal();
         return loss === null
           ? { seed, loss, diverged: true }
           : { seed, loss: loss * scatter, diverged: false };

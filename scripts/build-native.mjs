@@ -1,5 +1,5 @@
 /**
- * Compiles the trainer's own code, workers/trainers/onnx/native/*.c, with the system's C compiler, into argv[2] (dist/native
+ * Compiles the trainer's C, workers/trainers/{common,cpu}/native/*.c, with the system's compiler, into argv[2] (dist/native
  * without it). Plain Node: the set-up and `npm run build` call it.
  */
 import { spawnSync } from "node:child_process";
@@ -8,7 +8,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 
 const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
-const SOURCES = path.join(ROOT, "workers", "trainers", "onnx", "native");
+const SOURCES = ["common", "cpu"].map((room) => path.join(ROOT, "workers", "trainers", room, "native"));
 const OPTIONS = [
   "-O3",
   // The loops say which sums may be taken apart; nobody reads errno or traps of single operations.
@@ -26,10 +26,14 @@ mkdirSync(directory, { recursive: true });
 // Beside it first: a trainer may have the old one loaded.
 const fresh = `${library}.${process.pid}`;
 const compiler = process.env.CC ?? "cc";
-const sources = readdirSync(SOURCES).filter((file) => file.endsWith(".c"));
+const sources = SOURCES.flatMap((directory) =>
+  readdirSync(directory)
+    .filter((file) => file.endsWith(".c"))
+    .map((file) => path.join(directory, file)),
+);
 const { error, status, stderr } = spawnSync(
   compiler,
-  [...OPTIONS, "-o", fresh, ...sources.map((file) => path.join(SOURCES, file)), "-lm"],
+  [...OPTIONS, "-o", fresh, ...sources, "-lm", "-lpthread"],
   { encoding: "utf8" },
 );
 if (status === 0) renameSync(fresh, library);
@@ -37,7 +41,7 @@ else {
   rmSync(fresh, { force: true });
   const reason = error === undefined ? `${compiler}:\n${stderr.trim()}` : error.message;
   console.error(
-    `The trainer was not compiled. It needs a C compiler (Debian, Ubuntu: apt-get install gcc libc6-dev).\n${reason}`,
+    `The trainer was not compiled. It needs a C compiler (Debian, Ubuntu: apt-get install gcc libc6-dev; Fedora: dnf install gcc; macOS: xcode-select --install).\n${reason}`,
   );
   process.exitCode = 1;
 }

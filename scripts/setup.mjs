@@ -167,7 +167,9 @@ export function hashSources(root) {
   const inputs = [
     "tsconfig.json",
     "tsconfig.build.json",
+    "package-lock.json",
     path.join("scripts", "build-native.mjs"),
+    path.join("scripts", "join-packages.mjs"),
     ...files.filter((file) => /\.(ts|c|h)$/.test(file)).sort(),
   ];
   for (const file of inputs)
@@ -191,6 +193,8 @@ async function ensureBuild() {
       collect(tsc, ["-p", "tsconfig.build.json", "--outDir", fresh]),
     );
     if (!built.ok) throw new SetupError(`The build failed:\n${lastLines(built.output, 20)}`);
+    const joined = await collect(process.execPath, [path.join(ROOT, "scripts", "join-packages.mjs"), fresh]);
+    if (!joined.ok) throw new SetupError(`The build failed:\n${lastLines(joined.output, 20)}`);
     const native = path.join(ROOT, "scripts", "build-native.mjs");
     const compiled = await collect(process.execPath, [native, path.join(fresh, "native")]);
     if (!compiled.ok) throw new SetupError(compiled.output.trim());

@@ -55,22 +55,30 @@ async function createEnvironment(directory, python) {
   );
 }
 
+const PIP_OPTIONS = ["install", "--no-input", "--quiet", "--disable-pip-version-check", "--retries", "2"];
+
 async function install(directory, python, version) {
   const found = await collect("python3", ["--version"]);
   if (!found.ok)
     throw new TorchUnavailable("there is no python3 (Debian, Ubuntu: apt-get install python3 python3-venv).");
   mkdirSync(path.dirname(directory), { recursive: true });
   const [program, ...pip] = await createEnvironment(directory, python);
-  const options = ["install", "--no-input", "--quiet", "--disable-pip-version-check", "--retries", "2"];
   const libraries = ["numpy>=1.26", "safetensors>=0.5"];
   // The CPU build where an index has it under its own name; the plain name may bring gigabytes of CUDA with it.
-  const cpu = await collect(program, [...pip, ...options, `torch==${version}+cpu`, ...libraries]);
+  const cpu = await collect(program, [...pip, ...PIP_OPTIONS, `torch==${version}+cpu`, ...libraries]);
   if (cpu.ok) return;
-  const plain = await collect(program, [...pip, ...options, `torch==${version}`, ...libraries]);
+  const plain = await collect(program, [...pip, ...PIP_OPTIONS, `torch==${version}`, ...libraries]);
   if (plain.ok) return;
   const reason =
     plain.output.split("\n").findLast((line) => line.startsWith("ERROR:")) ?? lastLine(plain.output);
   throw new TorchUnavailable(`pip cannot install PyTorch ${version} for ${found.output.trim()}: ${reason}`);
+}
+
+/** For examples/huggingface, whose tests are skipped, and say so, where it cannot be had. */
+async function installExample(python) {
+  const own = await collect(python, ["-m", "pip", "--version"]);
+  const [program, ...pip] = own.ok ? [python, "-m", "pip"] : ["python3", "-m", "pip", "--python", python];
+  await collect(program, [...pip, ...PIP_OPTIONS, "transformers>=4.57", "accelerate>=1.10"]);
 }
 
 /**
@@ -80,11 +88,16 @@ async function install(directory, python, version) {
 export async function ensureTorch(root, version) {
   const directory = path.join(root, ".cache", "torch-venv");
   const python = path.join(directory, "bin", "python");
-  if (await isComplete(python, version)) return python;
-  await step(`installing PyTorch ${version} into .cache/torch-venv, some minutes`, () =>
-    install(directory, python, version),
-  );
-  if (!(await isComplete(python, version)))
-    throw new TorchUnavailable(`PyTorch ${version} was installed into ${directory} but cannot be imported.`);
+  if (!(await isComplete(python, version))) {
+    await step(`installing PyTorch ${version} into .cache/torch-venv, some minutes`, () =>
+      install(directory, python, version),
+    );
+    if (!(await isComplete(python, version)))
+      throw new TorchUnavailable(
+        `PyTorch ${version} was installed into ${directory} but cannot be imported.`,
+      );
+  }
+  if (!(await collect(python, ["-c", "import transformers, accelerate"])).ok)
+    await step("installing transformers into .cache/torch-venv", () => installExample(python));
   return python;
 }
