@@ -5,9 +5,9 @@ import { describe, expect, it } from "vitest";
 import type { Database } from "../../orchestrator/database/open.ts";
 import { advancePhases } from "../../orchestrator/phases/advance.ts";
 import { readSqlGuide } from "../../orchestrator/sql/guide.ts";
-import { COORDINATE_MODULES } from "../../schema/coordinates.ts";
-import { packageRoot } from "../../schema/package.ts";
-import { Attempt, applyAll, freshDatabase, submitText } from "../support/database.ts";
+import { COORDINATE_MODULES } from "../../schema/wire/coordinates.ts";
+import { packageRoot } from "../../schema/wire/package.ts";
+import { Attempt, applyAll, freshDatabase, sqliteOf, submitText } from "../support/database.ts";
 
 const read = (...path: string[]): string => readFileSync(join(packageRoot(), ...path), "utf8");
 const { examples } = readSqlGuide();
@@ -22,13 +22,13 @@ interface Point {
 /** A coordinate check that is complete, every activation of size 1. */
 function measureCheck(db: Database): void {
   submitText(db, read("sweeps", "coordinate-check.yaml"));
-  const runs = db.sqlite.prepare<[], { id: string }>("SELECT id FROM runs").all();
+  const runs = sqliteOf(db).prepare<[], { id: string }>("SELECT id FROM runs").all();
   const modules = COORDINATE_MODULES.map((module) => ({ module, layer: 0, size: 1, change: 1 }));
   applyAll(
     db,
     runs.flatMap(({ id }) => {
       const attempt = new Attempt(id, 1001);
-      return [attempt.claimed(), attempt.coordinates(0, modules), attempt.finished(5)];
+      return [attempt.claimed(), attempt.started(), attempt.coordinates(0, modules), attempt.finished(5, 1)];
     }),
   );
   advancePhases(db);
@@ -39,7 +39,7 @@ function filledDatabase(): Database {
   const db = freshDatabase();
   measureCheck(db);
   submitText(db, read("sweeps", "quickstart.yaml"));
-  const points = db.sqlite
+  const points = sqliteOf(db)
     .prepare<[], Point>(
       `SELECT run, log2_lr, sparsity, parameterization FROM run_results WHERE sweep = 'quickstart'
        GROUP BY run ORDER BY run`,
@@ -70,7 +70,7 @@ describe("docs/sql.md", () => {
     const db = filledDatabase();
     expect(examples.length).toBe(read("docs", "sql.md").split("```sql").length - 1);
     for (const { title, sql } of examples)
-      expect(db.sqlite.prepare(sql).all().length, title).toBeGreaterThan(0);
+      expect(sqliteOf(db).prepare(sql).all().length, title).toBeGreaterThan(0);
   });
 
   it.each([
@@ -78,8 +78,8 @@ describe("docs/sql.md", () => {
     ...["coordinates", "coordinate_slopes"],
   ])("explains every column of %s, and no other", (view) => {
     const guide = readSqlGuide().views.find(({ name }) => name === view)!;
-    const columns = freshDatabase()
-      .sqlite.prepare(`SELECT * FROM ${view}`)
+    const columns = sqliteOf(freshDatabase())
+      .prepare(`SELECT * FROM ${view}`)
       .columns()
       .map((column) => column.name);
     expect(guide.columns.flatMap(({ names }) => names).sort()).toEqual(columns.sort());

@@ -1,5 +1,4 @@
 /** Trainers that fail in every way, through the whole system: each leaves a clear attempt, and nothing stops for it. */
-import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import {
   freePort,
@@ -29,17 +28,17 @@ const attemptsOf = (sweep: string) =>
 describe("run with a broken trainer", () => {
   // Each sweep has a rate of its own: a run that failed in one is not another's.
   it.each([
-    ["crash mid run", "trainer-exited", "the trainer ended by exit code 7 in the middle of its work", 2],
-    ["crash at start", "trainer-exited", "the trainer ended by exit code 3 before it was ready", 2],
-    ["silent mid run", "trainer-silent", "the trainer said nothing for 1 s", 2],
-    ["garbage", "trainer-protocol", 'is not JSON: "Epoch 1/10: loss 3.21"', 2],
+    ["crash mid run", "trainer-exited", "the trainer ended by exit code 7 in the middle of its work", 3],
+    ["crash at start", "trainer-exited", "the trainer ended by exit code 3 before it was ready", 3],
+    ["silent mid run", "trainer-silent", "the trainer said nothing for 1 s", 3],
+    ["garbage", "trainer-protocol", 'is not JSON: "Epoch 1/10: loss 3.21"', 3],
     ["failed for good", "unsupported", "This engine knows no ALiBi.", 1],
-    ["stops unasked", "trainer-protocol", "the trainer stopped without being asked to", 2],
+    ["stops unasked", "trainer-protocol", "the trainer stopped without being asked to", 3],
   ])("%s: exit code 1, and attempts that say what happened", async (fault, code, message, tries) => {
     const name = fault.replaceAll(" ", "-");
     const rate = 0.01 + fault.length / 1000 + fault.charCodeAt(0) / 1e6;
     const file = writeSweep(place, { name, sparsity: "[0]", rates: `[${rate}]` });
-    const trainer = ["--trainer-command", misbehavingTrainer(name)];
+    const trainer = ["--trainer", misbehavingTrainer(name)];
     const silence = fault.startsWith("silent") ? ["--silence-seconds", "1"] : [];
     const ended = await musweep(place, "run", file, ...trainer, ...silence);
     expect(ended.code).toBe(1);
@@ -57,7 +56,7 @@ describe("run with a broken trainer", () => {
     const { stdout } = await succeed(place, "requeue", "garbage", "--failed", "--json");
     expect(JSON.parse(stdout)).toEqual({ sweep: "garbage", requeued: 1 });
     await succeed(place, "run", "garbage.yaml");
-    expect(attemptsOf("garbage").map((a) => a.outcome)).toEqual(["failed", "failed", "finished"]);
+    expect(attemptsOf("garbage").map((a) => a.outcome)).toEqual(["failed", "failed", "failed", "finished"]);
     expect(sql(place, "SELECT outcome, error FROM run_results WHERE sweep = 'garbage'")).toEqual([
       { outcome: "finished", error: null },
     ]);
@@ -89,7 +88,7 @@ describe("serve with workers that cannot train", () => {
       sparsity: "[0, 0.5, 0.75]",
       rates: "{ log2: { from: -9, to: -4 } }",
     });
-    await trainWith(file, "mixed", [["--trainer-command", misbehavingTrainer("crash-mid run")], []]);
+    await trainWith(file, "mixed", [["--trainer", misbehavingTrainer("crash-mid-run")], []]);
     const outcomes = Object.fromEntries(
       sql<{ outcome: string; n: number }>(
         place,
@@ -107,12 +106,56 @@ describe("serve with workers that cannot train", () => {
       );
   });
 
-  it("names data that the worker's host does not have, and tries it once", async () => {
-    const elsewhere = join(place.directory, "another-host");
-    const file = writeSweep(place, { name: "dataless", sparsity: "[0.25]", rates: "[0.01]" });
-    await trainWith(file, "dataless", [["--shared", elsewhere]]);
-    const attempts = attemptsOf("dataless");
-    expect(attempts).toMatchObject([{ outcome: "failed", code: "data-missing" }]);
-    expect(attempts[0]!.error).toContain(join(elsewhere, "data"));
-  });
+  it.each([
+    ["without the data", ["--shared", "another-host"], "data-missing", /data set [0-9a-f]+/],
+    ["whose trainer does not exist", ["--trainer", "musweep=no-such-trainer"], "trainer-start", /anything/],
+    [
+      "whose trainer does not start",
+      ["--trainer", misbehavingTrainer("crash-at-start")],
+      "trainer-exited",
+      /anything/,
+    ],
+  ])(
+    "one %s takes no attempt, says so, and leaves the sweep to the other",
+    async (what, options, code, kind) => {
+      const name = what.replaceAll(" ", "-");
+      // Of its own: what is trained already is not trained again.
+      const rate = 0.02 + what.length / 1000 + what.charCodeAt(what.length - 2) / 1e6;
+      const file = writeSweep(place, {
+        name,
+        sparsity: "[0, 0.25, 0.5]",
+        rates: `[${rate}]`,
+        seeds: "{ count: 4 }",
+      });
+      const serve = new Musweep(place, ["serve", "--port", String(await freePort())]);
+      await serve.says(/musweep is at/);
+      const unable = new Musweep(place, ["worker", "--slots", "1", ...options]);
+      await unable.says(/worker ready/);
+      await succeed(place, "submit", file);
+      const inabilities = await until(async () => {
+        const { unable } = JSON.parse((await succeed(place, "status", name, "--json")).stdout).workers;
+        expect(unable.length).toBe(1);
+        return unable;
+      });
+      expect(inabilities).toMatchObject([{ code, what: expect.stringMatching(kind), workers: 1 }]);
+      expect((await succeed(place, "status")).stdout).toContain(
+        `1 worker cannot train ${inabilities[0].what}`,
+      );
+      const able = new Musweep(place, ["worker", "--slots", "1"]);
+      await until(() =>
+        expect(sql(place, `SELECT outcome FROM run_results WHERE sweep = '${name}'`)).toEqual(
+          Array(12).fill({ outcome: "finished" }),
+        ),
+      );
+      // One attempt at least was given back; none failed.
+      const attempts = attemptsOf(name);
+      expect(new Set(attempts.map((a) => `${a.outcome} ${a.code}`))).toEqual(
+        new Set(["finished null", `released ${code}`]),
+      );
+      for (const command of [able, unable, serve])
+        expect(await command.signal("SIGTERM")).toMatchObject({ code: 0 });
+      await place.expectNoProcess();
+    },
+    120_000,
+  );
 });

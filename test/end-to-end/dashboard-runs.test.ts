@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openTab, seriousViolations, startBrowser, type Tab } from "../support/browser.ts";
-import { freePort, Musweep, sql, succeed, writeSweep } from "../support/musweep.ts";
+import { asOwner, freePort, linkOf, Musweep, sql, succeed, writeSweep } from "../support/musweep.ts";
 import { scratch, until } from "../support/scratch.ts";
 
 const ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
@@ -38,6 +38,7 @@ beforeAll(async () => {
   browser = await startBrowser((close) => closers.push(close));
   tab = await openTab(browser);
   page = tab.page;
+  await page.goto(linkOf(commands[0]!));
   await succeed(place, "submit", writeSweep(place, { name: "short", sparsity: "[0.5]" }));
   await succeed(
     place,
@@ -55,10 +56,10 @@ describe("workers", () => {
     await until(async () => {
       await expect
         .poll(() => text("#workers"), { timeout: 20_000 })
-        .toContain("SμPar d32 s0 lr 2^-6.64 seed 1");
+        .toContain("SμPar d32 L1 s0 lr 2^-6.64 seed 1");
       expect(await text("#workers")).toMatch(/1 worker, \d of 2 slots busy, [\d,]+ tokens\/s/);
     });
-    await page.getByRole("link", { name: "SμPar d32 s0 lr 2^-6.64 seed 1" }).click();
+    await page.getByRole("link", { name: "SμPar d32 L1 s0 lr 2^-6.64 seed 1" }).click();
     await page.waitForURL(`${url}/runs/${endless}`);
   });
 });
@@ -99,7 +100,7 @@ describe("a run", () => {
     await page.getByRole("link", { name: "other learning rates (3 runs)" }).click();
     await page.waitForURL(/\/compare\?run=r/);
     expect(await page.locator(".wide svg [data-run]").count()).toBe(3);
-    expect(await text(".lead")).toBe("All of them: SμPar d32 s0.5 seed 1");
+    expect(await text(".lead")).toBe("All of them: SμPar d32 L1 s0.5 seed 1");
     expect(await text("#differences")).toContain("learning_rate");
     await page.getByRole("link", { name: /^Remove lr 2\^-7/ }).click();
     await expect.poll(() => page.locator("#results tbody tr").count()).toBe(2);
@@ -140,19 +141,19 @@ describe("the SQL console", () => {
   });
 
   it("interrupts one that does not end, while everything else is answered", async () => {
-    const other = await openTab(browser);
+    const other = await openTab(browser, { extraHTTPHeaders: asOwner(place) });
     await page.getByLabel("A query, read-only").fill(ENDLESS);
     const answered = page.getByRole("button", { name: "Run" }).click();
-    await until(() => expect(place.processes().join("\n")).toMatch(/query-process/));
+    await until(() => expect(place.processes().join("\n")).toMatch(/query-program/));
     expect(await (await fetch(`${url}/healthz`)).json()).toEqual({ ok: true });
     await other.page.goto(`${url}/runs/${endless}`);
     expect(await other.page.locator("h1").textContent()).toContain("SμPar d32");
     // Still at it: what was answered was answered meanwhile.
-    expect(place.processes().join("\n")).toMatch(/query-process/);
+    expect(place.processes().join("\n")).toMatch(/query-program/);
     await answered;
     await page.waitForSelector("#answer", { timeout: 40_000 });
     expect(await text("#answer")).toContain("interrupted after 10 s");
-    await until(() => expect(place.processes().join("\n")).not.toMatch(/query-process/));
+    await until(() => expect(place.processes().join("\n")).not.toMatch(/query-program/));
     await other.page.context().close();
   });
 
@@ -161,13 +162,13 @@ describe("the SQL console", () => {
     const sent = fetch(`${url}/sql`, {
       method: "POST",
       body: new URLSearchParams({ query: ENDLESS }),
-      headers: { origin: url },
+      headers: { ...asOwner(place), origin: url },
       signal: leave.signal,
     });
-    await until(() => expect(place.processes().join("\n")).toMatch(/query-process/));
+    await until(() => expect(place.processes().join("\n")).toMatch(/query-program/));
     leave.abort();
     await expect(sent).rejects.toThrow();
-    await until(() => expect(place.processes().join("\n")).not.toMatch(/query-process/), 8000);
+    await until(() => expect(place.processes().join("\n")).not.toMatch(/query-program/), 8000);
   });
 
   it("gives all rows as CSV where the table stops at a thousand, and shows mark-up as text", async () => {
@@ -191,7 +192,11 @@ describe.each([
   ["light", 375],
 ] as const)("%s, %i pixels wide", (colorScheme, screen) => {
   it("every page is accessible and as wide as the screen", async () => {
-    const seen = await openTab(browser, { colorScheme, viewport: { width: screen, height: 740 } });
+    const seen = await openTab(browser, {
+      colorScheme,
+      viewport: { width: screen, height: 740 },
+      extraHTTPHeaders: asOwner(place),
+    });
     const compared = finished.map((run) => `run=${run}`).join("&");
     for (const path of [
       `/runs/${finished[0]}`,

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openTab, seriousViolations, startBrowser, type Tab } from "../support/browser.ts";
-import { freePort, Musweep, sql, succeed, writeSweep } from "../support/musweep.ts";
+import { asOwner, freePort, linkOf, Musweep, sql, succeed, writeSweep } from "../support/musweep.ts";
 import { scratch, until } from "../support/scratch.ts";
 
 const place = scratch(afterAll);
@@ -41,7 +41,9 @@ const file = (sweep: Parameters<typeof writeSweep>[1]): string =>
 
 describe("the dashboard", () => {
   it("says what to do where there is nothing yet", async () => {
-    await page.goto(url);
+    await page.goto(linkOf(commands[0]!));
+    // Nothing of the link is left in the address.
+    expect(page.url()).toBe(`${url}/`);
     expect(await text("main")).toContain("No sweeps yet");
     await page.getByRole("link", { name: "New sweep" }).click();
     await page.waitForURL(`${url}/submit`);
@@ -71,7 +73,7 @@ describe("the dashboard", () => {
   });
 
   it("takes a dropped file", async () => {
-    const other = await openTab(browser);
+    const other = await openTab(browser, { extraHTTPHeaders: asOwner(place) });
     await other.page.goto(`${url}/submit`);
     await other.page.evaluate(`{
       const data = new DataTransfer();
@@ -176,8 +178,22 @@ describe("run --open", () => {
     const run = new Musweep(own, ["run", name, "--open"], { DISPLAY: "", WAYLAND_DISPLAY: "" });
     await run.says(/Dashboard: http/);
     const address = /Dashboard: (\S+)/.exec(run.stderr)![1]!;
-    expect(address).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/sweeps\/tiny$/);
-    expect(await (await fetch(address)).text()).toContain("<h1>tiny</h1>");
+    const { page, complaints } = await openTab(browser);
+    await page.goto(address);
+    expect(page.url()).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/sweeps\/tiny$/);
+    expect(await page.locator("h1").textContent()).toBe("tiny");
+    const [{ name: cookie, ...kept } = { name: "" }] = await page.context().cookies();
+    expect(cookie).toMatch(/^musweep_session_/);
+    expect(kept).toMatchObject({ httpOnly: true, sameSite: "Strict" });
+    // Neither the history nor a second click lets anybody in.
+    await page.goBack();
+    expect(page.url()).toBe("about:blank");
+    const stranger = await openTab(browser);
+    await stranger.page.goto(address);
+    expect(await stranger.page.locator("main").textContent()).toContain("That link was used already");
+    expect(complaints).toEqual([]);
+    await page.context().close();
+    await stranger.page.context().close();
     expect(await run.ended).toMatchObject({ code: 0 });
     await expect(fetch(address)).rejects.toThrow();
     await own.expectNoProcess();
@@ -190,7 +206,11 @@ describe.each([
   ["light", 375],
 ] as const)("%s, %i pixels wide", (colorScheme, screen) => {
   it("every page is accessible and as wide as the screen", async () => {
-    const seen = await openTab(browser, { colorScheme, viewport: { width: screen, height: 740 } });
+    const seen = await openTab(browser, {
+      colorScheme,
+      viewport: { width: screen, height: 740 },
+      extraHTTPHeaders: asOwner(place),
+    });
     const runs = sql<{ run: string }>(
       place,
       "SELECT DISTINCT run FROM run_results WHERE sweep = 'watched' LIMIT 2",

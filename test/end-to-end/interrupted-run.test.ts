@@ -2,23 +2,36 @@
  * `musweep run` stopped in every way there is, one after the other, on the same sweep: it goes on each time, and ends with
  * the very numbers of a run that nobody disturbed.
  */
+
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Musweep, musweep, processOf, sql, writeSweep } from "../support/musweep.ts";
 import { type Scratch, scratch, until } from "../support/scratch.ts";
 
-/** Training enough for every interruption below to fall into it, on a fast machine too. */
-const SWEEP = { name: "long", sparsity: "[0.5]", rates: "{ log2: { from: -7, to: -6 } }", steps: 24_000 };
+/** Seconds that each of the two runs trains: enough for every interruption below to fall into it. */
+const SECONDS_PER_RUN = 15;
+const SWEEP = { name: "long", sparsity: "[0.5]", rates: "{ log2: { from: -7, to: -6 } }" };
 const OPTIONS = ["--slots", "1", "--checkpoint-seconds", "1"];
 
 const undisturbed = scratch(afterAll);
 const place = scratch(afterAll);
 
 beforeAll(async () => {
-  expect(await musweep(undisturbed, "run", writeSweep(undisturbed, SWEEP), "--slots", "2")).toMatchObject({
+  // How many steps that are depends on the machine, and on the engine.
+  const probe = writeSweep(undisturbed, { ...SWEEP, name: "probe", steps: 3000 });
+  expect(await musweep(undisturbed, "run", probe, "--slots", "2")).toMatchObject({ code: 0 });
+  const [{ speed }] = sql(undisturbed, "SELECT max(step / seconds) AS speed FROM runs") as [
+    { speed: number },
+  ];
+  const sweep = { ...SWEEP, steps: Math.ceil(SECONDS_PER_RUN * speed) };
+  rmSync(join(undisturbed.directory, ".musweep"), { recursive: true });
+  expect(await musweep(undisturbed, "run", writeSweep(undisturbed, sweep), "--slots", "2")).toMatchObject({
     code: 0,
   });
-  writeSweep(place, SWEEP);
-});
+  writeSweep(place, sweep);
+}, 180_000);
 
 const start = (lockSeconds = 2) =>
   new Musweep(place, ["run", "long.yaml", ...OPTIONS, "--lock-seconds", String(lockSeconds)]);
@@ -76,12 +89,18 @@ describe("a sweep that is interrupted again and again", () => {
     // So long that what follows can only go on if nobody waits for it.
     const run = start(3600);
     await trainedBeyond(before);
-    // Halted first, so that it does not start another worker.
-    run.child.kill("SIGSTOP");
+    const open = () => sql(place, "SELECT count(*) AS open FROM attempts WHERE outcome IS NULL");
+    // Halted first, so that it does not start another worker; and while a run is under way, not between two.
+    await until(() => {
+      run.child.kill("SIGSTOP");
+      if (isDeepStrictEqual(open(), [{ open: 1 }])) return;
+      run.child.kill("SIGCONT");
+      throw new Error("no run is under way");
+    });
     process.kill(processOf(place, /workers\/main\.js/), "SIGKILL");
     await run.signal("SIGKILL");
     await place.expectNoProcess();
-    expect(sql(place, "SELECT count(*) AS open FROM attempts WHERE outcome IS NULL")).toEqual([{ open: 1 }]);
+    expect(open()).toEqual([{ open: 1 }]);
   });
 
   it("by kill -9 of the worker, once the run of the one before goes on: another is started", async () => {
@@ -102,7 +121,7 @@ describe("a sweep that is interrupted again and again", () => {
     process.kill(processOf(place, /^\d+ \S*redis-server/), "SIGKILL");
     expect(await run.ended).toMatchObject({ code: 0 });
     await place.expectNoProcess();
-  });
+  }, 120_000);
 
   it("ends with the same bits as one that nobody disturbed, and counts nothing twice", async () => {
     expect(results(place)).toEqual(results(undisturbed));

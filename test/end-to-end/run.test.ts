@@ -1,13 +1,19 @@
 /** `musweep run`: from a sweep file to the answer, and what the same file does again. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Ended, musweep, sql, succeed, writeSweep } from "../support/musweep.ts";
-import { scratch } from "../support/scratch.ts";
+import { type Scratch, scratch } from "../support/scratch.ts";
 
-/** What one `run` left; the tests below only read it, or go on from it in this order. */
+/** What one `run` left; the tests below only read it, or go on from a copy of it. */
 const place = scratch(afterAll);
 let first: Ended;
+
+function copyOfPlace(): Scratch {
+  const copy = scratch();
+  cpSync(place.directory, copy.directory, { recursive: true });
+  return copy;
+}
 
 beforeAll(async () => {
   const file = writeSweep(place, {
@@ -78,75 +84,80 @@ describe("run", () => {
     for (const row of rows) {
       expect(row.first).toBeGreaterThan(4.5);
       expect(row.val_loss).toBeLessThan(row.first);
-      expect(row).toMatchObject({ attempts: 1, engine: expect.stringContaining("onnx") });
+      expect(row).toMatchObject({ attempts: 1, engine: expect.stringContaining("musweep-cpu") });
     }
   });
 
   it("says again what report says", async () => {
-    const report = JSON.parse((await succeed(place, "report", "tiny", "--json")).stdout) as { rows: unknown };
-    const again = JSON.parse((await succeed(place, "run", "tiny.yaml", "--json")).stdout) as {
+    const own = copyOfPlace();
+    const report = JSON.parse((await succeed(own, "report", "tiny", "--json")).stdout) as { rows: unknown };
+    const again = JSON.parse((await succeed(own, "run", "tiny.yaml", "--json")).stdout) as {
       rows: unknown;
     };
     expect(again.rows).toEqual(report.rows);
-    const attempts = sql(place, "SELECT count(*) AS n, max(attempt) AS last FROM attempts");
+    const attempts = sql(own, "SELECT count(*) AS n, max(attempt) AS last FROM attempts");
     // The second run trained nothing.
     expect(attempts).toEqual([{ n: 21, last: 1001 }]);
   });
 
   it("trains only what an extended grid adds", async () => {
-    const before = sql(place, "SELECT run, val_loss FROM run_results ORDER BY run, parameterization");
-    const file = join(place.directory, "tiny.yaml");
+    const own = copyOfPlace();
+    const before = sql(own, "SELECT run, val_loss FROM run_results ORDER BY run, parameterization");
+    const file = join(own.directory, "tiny.yaml");
     writeFileSync(file, readFileSync(file, "utf8").replace("from: -8", "from: -9"));
-    const { stderr } = await succeed(place, "run", "tiny.yaml", "--slots", "2");
+    const { stderr } = await succeed(own, "run", "tiny.yaml", "--slots", "2");
     // One more rate for three distinct curves.
     expect(stderr).toContain("32 grid points, 24 runs; 21 already trained, 3 to train");
-    expect(sql(place, "SELECT count(*) AS n FROM attempts")).toEqual([{ n: 24 }]);
+    expect(sql(own, "SELECT count(*) AS n FROM attempts")).toEqual([{ n: 24 }]);
     expect(
-      sql(place, "SELECT run, val_loss FROM run_results WHERE log2_lr > -9 ORDER BY run, parameterization"),
+      sql(own, "SELECT run, val_loss FROM run_results WHERE log2_lr > -9 ORDER BY run, parameterization"),
     ).toEqual(before);
   });
 
   it("shares what another sweep has trained", async () => {
-    const other = writeSweep(place, {
+    const own = copyOfPlace();
+    const other = writeSweep(own, {
       name: "other",
       sparsity: "[0.5]",
       rates: "{ log2: { from: -3, to: -2 } }",
       steps: 40,
     });
-    const { stderr } = await succeed(place, "run", other);
+    const { stderr } = await succeed(own, "run", other);
     expect(stderr).toContain("2 grid points, 2 runs; 2 already trained, 0 to train");
-    expect(sql(place, "SELECT count(*) AS n FROM attempts")).toEqual([{ n: 24 }]);
+    expect(sql(own, "SELECT count(*) AS n FROM attempts")).toEqual([{ n: 21 }]);
   });
 
   it("calls a rate far too high diverged, which is a result and not a failure", async () => {
-    const file = writeSweep(place, { name: "wall", sparsity: "[0]", rates: "[0.01, 1.0e+30]" });
-    await succeed(place, "run", file);
+    const own = copyOfPlace();
+    const file = writeSweep(own, { name: "wall", sparsity: "[0]", rates: "[0.01, 1.0e+30]" });
+    await succeed(own, "run", file);
     const rows = sql<{ outcome: string; val_loss: number | null; step: number }>(
-      place,
+      own,
       "SELECT outcome, val_loss, step FROM run_results WHERE sweep = 'wall' ORDER BY learning_rate",
     );
     expect(rows).toMatchObject([{ outcome: "finished" }, { outcome: "diverged", val_loss: null }]);
     expect(rows[1]!.step).toBeLessThanOrEqual(30);
-    expect(sql(place, "SELECT count(*) AS n FROM missing")).toEqual([{ n: 0 }]);
+    expect(sql(own, "SELECT count(*) AS n FROM missing")).toEqual([{ n: 0 }]);
   });
 
   it("names a query to go on with that shows what the curves are over", async () => {
+    const own = copyOfPlace();
     const asked = async ({ stdout }: Ended) => {
       const query = /^ {2}musweep sql "(.*)"$/m.exec(stdout)![1]!;
-      return JSON.parse((await succeed(place, "sql", query, "--json")).stdout) as Record<string, unknown>[];
+      return JSON.parse((await succeed(own, "sql", query, "--json")).stdout) as Record<string, unknown>[];
     };
     const rates = (await asked(first)).filter(
       (row) => row.parameterization === "supar" && row.sparsity === 0.5,
     );
-    expect(rates.map((row) => row.log2_lr)).toEqual([-9, -8, -7, -6, -5, -4, -3, -2]);
-    const file = writeSweep(place, { name: "inits", sparsity: "[0]", rates: "[0.01]" });
-    const text = readFileSync(join(place.directory, file), "utf8");
+    expect(rates.map((row) => row.log2_lr)).toEqual([-8, -7, -6, -5, -4, -3, -2]);
+    const file = writeSweep(own, { name: "inits", sparsity: "[0]", rates: "[0.01]" });
+    const text = readFileSync(join(own.directory, file), "utf8");
     const inits = text.replace("learning_rate: [0.01]", "init_std: { log2: { from: -6, to: -4 } }");
     writeFileSync(
-      join(place.directory, file),
+      join(own.directory, file),
       `${inits.replace("base: { width: 32 }", "base: { width: 32, learning_rate: 0.01 }")}tune: init_std\n`,
     );
-    const rows = await asked(await succeed(place, "run", file));
+    const rows = await asked(await succeed(own, "run", file));
     expect(rows.map((row) => row.log2_init_std)).toEqual([-6, -5, -4]);
     expect(rows.every((row) => typeof row.mean_loss === "number")).toBe(true);
   });

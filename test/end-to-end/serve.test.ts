@@ -2,7 +2,16 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { freePort, Musweep, musweep, processOf, sql, succeed, writeSweep } from "../support/musweep.ts";
+import {
+  asOwner,
+  freePort,
+  Musweep,
+  musweep,
+  processOf,
+  sql,
+  succeed,
+  writeSweep,
+} from "../support/musweep.ts";
 import { scratch, until } from "../support/scratch.ts";
 
 const LONG = { name: "long", sparsity: "[0.75]", rates: "{ log2: { from: -7, to: -6 } }", steps: 5000 };
@@ -33,7 +42,7 @@ beforeAll(async () => {
 });
 
 const json = async (path: string) => {
-  const response = await fetch(`${url}${path}`);
+  const response = await fetch(`${url}${path}`, { headers: asOwner(place) });
   expect(response.status).toBe(200);
   return (await response.json()) as unknown;
 };
@@ -68,7 +77,7 @@ describe("serve", () => {
     };
     const optima = sql<Record<string, unknown>>(
       place,
-      "SELECT sparsity, flag, log2_lr, loss, grid_log2_lr, grid_loss FROM optima WHERE sweep = 'short' ORDER BY sparsity",
+      "SELECT sparsity, flag, log2_lr AS log2_tuned, loss, grid_log2_lr AS grid_log2_tuned, grid_loss FROM optima WHERE sweep = 'short' ORDER BY sparsity",
     );
     expect(report.rows.map(({ sparsity, optimum }) => ({ sparsity, ...optimum }))).toMatchObject(optima);
     expect(await json("/api/sweeps/short/report")).toMatchObject({ rows: report.rows });
@@ -89,7 +98,7 @@ describe("serve", () => {
     // What the command would have found before sending, the server finds as well.
     const response = await fetch(`${url}/api/sweeps?file=bad.yaml`, {
       method: "POST",
-      headers: { "content-type": "application/yaml" },
+      headers: { ...asOwner(place), "content-type": "application/yaml" },
       body: bad,
     });
     expect(response.status).toBe(422);
@@ -110,19 +119,22 @@ describe("serve", () => {
     await until(() =>
       expect(sql(place, "SELECT DISTINCT worker FROM attempts WHERE outcome IS NULL").length).toBe(2),
     );
-    const page = await fetch(`${url}/queues`);
+    const headers = asOwner(place);
+    const page = await fetch(`${url}/queues`, { headers });
     expect([page.status, page.headers.get("content-type")]).toEqual([200, expect.stringContaining("html")]);
     const asset = /(?:src|href)="([^"]+\.(?:js|css))"/.exec(await page.text())![1]!;
-    expect((await fetch(new URL(asset, `${url}/queues/`))).status).toBe(200);
+    expect((await fetch(new URL(asset, `${url}/queues/`), { headers })).status).toBe(200);
 
-    const board = (await json("/queues/api/queues?activeQueue=musweep-cpu&page=1&jobsPerPage=20")) as {
+    const board = (await json(
+      "/queues/api/queues?activeQueue=musweep-for-musweep&page=1&jobsPerPage=20",
+    )) as {
       queues: { name: string; readOnlyMode: boolean; jobs: { id: string; name: string }[] }[];
     };
-    const queue = board.queues.find((q) => q.name === "musweep-cpu")!;
+    const queue = board.queues.find((q) => q.name === "musweep-for-musweep")!;
     expect(queue.readOnlyMode).toBe(true);
     const titles = queue.jobs.map((job) => job.name);
-    expect(titles).toContain("SμPar d32 s0.75 lr 2^-7 seed 1");
-    expect(titles).toContain("SμPar d32 s0.75 lr 2^-6 seed 1");
+    expect(titles).toContain("SμPar d32 L1 s0.75 lr 2^-7 seed 1");
+    expect(titles).toContain("SμPar d32 L1 s0.75 lr 2^-6 seed 1");
 
     const { id } = queue.jobs.find((job) => job.name.includes("s0.75"))!;
     for (const action of [
@@ -136,9 +148,9 @@ describe("serve", () => {
       "/obliterate",
       "/add",
     ]) {
-      const response = await fetch(`${url}/queues/api/queues/musweep-cpu${action}`, {
+      const response = await fetch(`${url}/queues/api/queues/musweep-for-musweep${action}`, {
         method: action === "/add" ? "POST" : "PUT",
-        headers: { "content-type": "application/json" },
+        headers: { ...headers, "content-type": "application/json" },
         body: "{}",
       });
       expect([action, response.status]).toEqual([

@@ -1,14 +1,19 @@
 /** docker-compose.yml and Dockerfile agree with the program: no Docker engine is needed to see it. */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
-import { expect, it } from "vitest";
+import { expect, it, onTestFinished } from "vitest";
 import { parse } from "yaml";
 import { z } from "zod";
+import { checkRedis, probe } from "../../orchestrator/redis/probe.ts";
 import { ROOT } from "../../scripts/setup.mjs";
+import { freePort } from "../support/musweep.ts";
+import { scratch, until } from "../support/scratch.ts";
 
 const service = z.object({
   image: z.string(),
+  environment: z.record(z.string(), z.string()).default({}),
   command: z.array(z.string()),
   ports: z.array(z.string()).default([]),
   volumes: z.array(z.string()),
@@ -48,6 +53,36 @@ it("Redis keeps what it is told: an append-only file, and no eviction", () => {
   const command = compose.services.redis.command.join(" ");
   expect(command).toContain("--appendonly yes");
   expect(command).toContain("--maxmemory-policy noeviction");
+});
+
+it("Redis wants the password that serve and workers have, and no command line shows it", async () => {
+  const { redis, serve, worker } = compose.services;
+  const password = serve.environment.REDIS_PASSWORD;
+  expect(password).toMatch(/^\$\{REDIS_PASSWORD:\?/);
+  expect([worker.environment.REDIS_PASSWORD, redis.environment.REDISCLI_AUTH]).toEqual([password, password]);
+  for (const { command } of [redis, serve, worker])
+    expect(command.join(" ")).not.toContain("${REDIS_PASSWORD");
+
+  // The very command, with the image's entry point gone and a port of the test's own.
+  const port = await freePort();
+  const [shell, flag, script] = redis.command.map((text) => text.replaceAll("$$", "$"));
+  const own = script!.replace(
+    "docker-entrypoint.sh redis-server",
+    `redis-server --port ${port} --bind 127.0.0.1`,
+  );
+  const { directory, env } = scratch();
+  const child = spawn(shell!, [flag!, own], {
+    cwd: directory,
+    env: { ...env, REDISCLI_AUTH: "0a1b2c" },
+    stdio: "ignore",
+  });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  await until(async () => expect(await probe(`redis://:0a1b2c@127.0.0.1:${port}`)).toBe("ready"));
+  await expect(checkRedis(`redis://127.0.0.1:${port}`)).rejects.toThrow("NOAUTH");
+  expect(execFileSync("ps", ["-A", "-o", "args="], { encoding: "utf8" })).not.toContain("0a1b2c");
+  // The shell has become the server: it is the server that is asked to stop.
+  child.kill("SIGTERM");
+  expect(await once(child, "exit")).toEqual([0, null]);
 });
 
 it("every file that the Dockerfile copies is there and let through by .dockerignore", () => {

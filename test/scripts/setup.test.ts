@@ -49,7 +49,13 @@ it.each<[string, Record<string, object>, Record<string, object> | null, boolean]
 
 it("the build is stale after a source changes, is added or is renamed, and not otherwise", () => {
   const root = scratch();
-  for (const name of ["tsconfig.json", "tsconfig.build.json", "scripts/build-native.mjs"])
+  for (const name of [
+    "tsconfig.json",
+    "tsconfig.build.json",
+    "package-lock.json",
+    "scripts/build-native.mjs",
+    "scripts/join-packages.mjs",
+  ])
     cpSync(path.join(ROOT, name), path.join(root, name));
   for (const name of ["orchestrator", "workers", "schema"]) mkdirSync(path.join(root, name));
   const hashes = [hashSources(root)];

@@ -1,18 +1,22 @@
 /** A database as an orchestrator keeps it, and the events of workers, made by hand. */
+
 import { join } from "node:path";
+import type Sqlite from "better-sqlite3";
 import { onTestFinished } from "vitest";
-import { eventApplier } from "../../orchestrator/database/apply-event.ts";
+import { applyEvent } from "../../orchestrator/database/apply-event.ts";
+import { connectionOf } from "../../orchestrator/database/connection.ts";
 import { type Database, openDatabase } from "../../orchestrator/database/open.ts";
 import { refreshRuns } from "../../orchestrator/database/optima.ts";
 import { type Stored, storeSweep } from "../../orchestrator/database/submit.ts";
-import { type Cell, expandPhase } from "../../orchestrator/sweep/expand-sweep.ts";
+import { expandPhase } from "../../orchestrator/sweep/expand-sweep.ts";
 import { parseSweep } from "../../orchestrator/sweep/parse-sweep.ts";
-import { atOnce } from "../../orchestrator/turns.ts";
-import type { ModuleSize } from "../../schema/coordinates.ts";
-import type { WorkerEvent, WorkerEventBody } from "../../schema/queue.ts";
+import type { ModuleSize } from "../../schema/wire/coordinates.ts";
+import type { WorkerEvent, WorkerEventBody } from "../../schema/wire/events.ts";
+import { dispatchOf } from "../../schema/wire/job.ts";
+import { modelCells } from "./model-cells.ts";
 import { scratch } from "./scratch.ts";
 
-const DATA = { hash: "0123456789abcdef", vocab_size: 256 };
+export const DATA = { hash: "0123456789abcdef", vocab_size: 256 };
 
 /** A migrated database in a directory of its own, closed and removed at the test's end. */
 export function freshDatabase(): Database {
@@ -21,17 +25,27 @@ export function freshDatabase(): Database {
   return db;
 }
 
+/** The connection itself, for tests that look into the file or put it into a state by hand. */
+export const sqliteOf = (db: Database): Sqlite.Database => connectionOf(db).sqlite;
+
 /** Stores a sweep file without its data, in turns: what is trained on does not matter to the database. */
 export function storingText(db: Database, text: string): Generator<void, Stored> {
-  const { name, phases } = parseSweep(text, "test.yaml");
-  return storeSweep(db, { name, file: text, data: DATA, capability: "cpu", phases });
+  const { name, priority, phases } = parseSweep(text, "test.yaml");
+  return storeSweep(db, { name, file: text, data: DATA, priority, phases });
+}
+
+/** Work in turns where nobody else waits. */
+export function atOnce<T>(work: Generator<void, T>): T {
+  while (true) {
+    const { done, value } = work.next();
+    if (done) return value;
+  }
 }
 
 export const submitText = (db: Database, text: string): Stored => atOnce(storingText(db, text));
 
-export const cellsOf = (text: string): Cell[] => [
-  ...expandPhase(parseSweep(text, "test.yaml").phases[0], DATA).cells(),
-];
+export const cellsOf = (text: string) =>
+  modelCells(expandPhase(parseSweep(text, "test.yaml").phases[0], DATA).cells());
 
 export interface Gridded {
   name?: string;
@@ -73,7 +87,7 @@ export class Attempt {
   started = (resumed_from_step = 0) =>
     this.event({
       type: "started",
-      engine: "onnx",
+      engine: "musweep-cpu",
       engine_version: "1.0",
       device: "cpu",
       resumed_from_step,
@@ -87,7 +101,8 @@ export class Attempt {
       points: [{ step, train_loss, validation_loss, gradient_norm: 1, tokens_per_second: 100 }],
     });
   coordinates = (step: number, modules: ModuleSize[]) => this.event({ type: "coordinates", step, modules });
-  checkpoint = (step: number) => this.event({ type: "checkpoint", step, path: `/checkpoints/${step}` });
+  checkpoint = (step: number) =>
+    this.event({ type: "checkpoint", step, path: `/checkpoints/${this.#identity.run}/${step}` });
   finished = (validation_loss: number, step = 20) =>
     this.event({
       type: "finished",
@@ -118,21 +133,23 @@ export class Attempt {
       type: "released",
       step,
       reason,
-      checkpoint: reason === "shutdown" ? "/checkpoints/10" : null,
+      checkpoint: reason === "shutdown" ? `/checkpoints/${this.#identity.run}/10` : null,
     });
 }
 
 /** Applies events and keeps the optima current, as the collector does. */
 export function applyAll(db: Database, events: WorkerEvent[]): string[] {
-  const applier = eventApplier(db.sqlite);
-  return db.sqlite.transaction(() => {
-    const results = events.map((event) => applier.apply(event));
+  const putOnQueue = sqliteOf(db).prepare("UPDATE runs SET dispatch = max(dispatch, ?) WHERE id = ?");
+  return db.transaction(() => {
+    // As the dispatcher has them when a worker can say anything of them.
+    for (const { run, attempt } of events) putOnQueue.run(dispatchOf(attempt), run);
+    const results = events.map((event) => applyEvent(db, event));
     refreshRuns(
-      db.sqlite,
+      db,
       events.map((event) => event.run),
     );
     return results;
-  })();
+  });
 }
 
 /** Ends a run with this validation loss; null: it diverges. */

@@ -1,18 +1,20 @@
 /** The built command line (dist/), run as a user runs it: one process a command, in a scratch of its own. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
 import { openDatabase } from "../../orchestrator/database/open.ts";
+import { sqliteOf } from "./database.ts";
 import { type Scratch, until } from "./scratch.ts";
 
-const CLI = fileURLToPath(new URL("../../dist/orchestrator/cli.js", import.meta.url));
+export const CLI = fileURLToPath(new URL("../../dist/orchestrator/cli.js", import.meta.url));
 const MISBEHAVING = fileURLToPath(new URL("../fixtures/trainers/misbehaving.mjs", import.meta.url));
 
-/** For --trainer-command. */
-export const misbehavingTrainer = (fault: string): string => `${process.execPath} ${MISBEHAVING} ${fault}`;
+/** For --trainer: in place of the one that ships. */
+export const misbehavingTrainer = (fault: string): string =>
+  `musweep=${process.execPath} ${MISBEHAVING} ${fault}`;
 
 export interface Ended {
   code: number | null;
@@ -26,9 +28,11 @@ export class Musweep {
   stderr = "";
   readonly ended: Promise<Ended>;
 
-  constructor(place: Scratch, args: string[], env: NodeJS.ProcessEnv = {}) {
+  /** @param through what the command line begins with: a host's (hosts.ts) */
+  constructor(place: Scratch, args: string[], env: NodeJS.ProcessEnv = {}, through: readonly string[] = []) {
     if (!existsSync(CLI)) throw new Error(`${CLI} is missing: npm run build`);
-    this.child = spawn(process.execPath, [CLI, ...args], {
+    const [program, ...rest] = [...through, process.execPath, CLI, ...args] as [string, ...string[]];
+    this.child = spawn(program, rest, {
       cwd: place.directory,
       env: { ...place.env, ...env },
       stdio: ["ignore", "pipe", "pipe"],
@@ -58,6 +62,18 @@ export class Musweep {
   }
 }
 
+/** As scripts of the owner of a scratch's state directory ask its dashboard. */
+export const asOwner = (place: Scratch): { authorization: string } => ({
+  authorization: `Bearer ${readFileSync(join(place.directory, ".musweep", "token"), "utf8").trim()}`,
+});
+
+/** The link that a command has printed, which logs in. */
+export function linkOf({ stderr }: Musweep): string {
+  const link = /(http:\/\/\S+\/login\?\S+)/.exec(stderr)?.[1];
+  if (link === undefined) throw new Error(`no link that logs in was printed:\n${stderr}`);
+  return link;
+}
+
 /** Runs a command to its end. */
 export const musweep = (place: Scratch, ...args: string[]): Promise<Ended> => new Musweep(place, args).ended;
 
@@ -69,10 +85,14 @@ export async function succeed(place: Scratch, ...args: string[]): Promise<Ended>
 }
 
 /** Rows of a query on the scratch's database, while others write it or not. */
-export function sql<Row = Record<string, unknown>>(place: Scratch, query: string): Row[] {
-  const db = openDatabase(join(place.directory, ".musweep", "musweep.db"), { readonly: true });
+export function sql<Row = Record<string, unknown>>(
+  place: Scratch,
+  query: string,
+  file = join(".musweep", "musweep.db"),
+): Row[] {
+  const db = openDatabase(join(place.directory, file), { readonly: true });
   try {
-    return db.sqlite.prepare<[], Row>(query).all();
+    return sqliteOf(db).prepare<[], Row>(query).all();
   } finally {
     db.close();
   }

@@ -5,12 +5,13 @@ import { type Job as BullJob, Queue, Worker } from "bullmq";
 import type { Redis } from "ioredis";
 import { type Logger, pino } from "pino";
 import { onTestFinished } from "vitest";
-import { type Collector, startCollector } from "../../orchestrator/collector/collector.ts";
 import type { Database } from "../../orchestrator/database/open.ts";
+import { type Collector, startCollector } from "../../orchestrator/queue/collector.ts";
 import { type Dispatcher, startDispatcher } from "../../orchestrator/queue/dispatcher.ts";
 import { openRedis } from "../../orchestrator/redis/open-redis.ts";
-import { attemptNumber, EVENT_STREAM, type Job, queueName, type WorkerEvent } from "../../schema/queue.ts";
-import { connectRedis } from "../../schema/redis.ts";
+import { EVENT_STREAM, type WorkerEvent } from "../../schema/wire/events.ts";
+import { attemptNumber, type Job, queueName } from "../../schema/wire/job.ts";
+import { connectRedis } from "../../schema/wire/redis.ts";
 import { Attempt, freshDatabase } from "./database.ts";
 import { scratch } from "./scratch.ts";
 
@@ -48,15 +49,19 @@ export async function startOrchestrator(): Promise<Orchestrator> {
   onTestFinished(() => collector.close());
   const dispatcher = startDispatcher(db, url, silent, collector);
   onTestFinished(() => dispatcher.close());
-  const queue = new Queue<Job>(queueName("cpu"), { connection: redis });
+  const queue = new Queue<Job>(queueName("musweep"), { connection: redis });
   onTestFinished(() => queue.close());
   return { db, url, redis, collector, dispatcher, queue };
 }
 
-/** Takes the next job by hand, as BullMQ's worker does before it runs a processor. */
-export async function takeJob({ url }: Orchestrator): Promise<{ job: BullJob<Job>; attempt: Attempt }> {
+/** Takes the next job by hand, as BullMQ's worker does before it runs a processor. @param name the worker's */
+export async function takeJob(
+  { url }: Orchestrator,
+  { need = "musweep", name }: { need?: string; name?: string } = {},
+): Promise<{ job: BullJob<Job>; attempt: Attempt }> {
   const connection = connectRedis(url);
-  const worker = new Worker<Job>(queueName("cpu"), null, { connection, lockDuration: 60_000 });
+  const options = { connection, lockDuration: 60_000, ...(name === undefined ? {} : { name }) };
+  const worker = new Worker<Job>(queueName(need), null, options);
   onTestFinished(async () => {
     await worker.close();
     connection.disconnect();

@@ -38,7 +38,8 @@ export interface Scratch {
 export function scratch(atEnd: (cleanUp: () => Promise<void>) => void = onTestFinished): Scratch {
   const directory = realpathSync(mkdtempSync(join(tmpdir(), "musweep-e2e-")));
   const mark = randomUUID();
-  const { REDIS_URL: _r, MUSWEEP_TOKEN: _t, MUSWEEP_DIR: _d, ...env } = process.env;
+  const settings = /^(?:REDIS|MUSWEEP)_/;
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !settings.test(name)));
   const processes = (): string[] => marked(`${MARK}=${mark}`, directory);
   const self: Scratch = {
     directory,

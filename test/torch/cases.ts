@@ -3,7 +3,14 @@
  * of two factors in some case together, and a few corners. In each plan every tensor group has numbers of its own, so that
  * one used for another shows.
  */
-import { type Plan, type PlanGroup, planSchema, type TensorGroup } from "../../schema/plan.ts";
+import { modelGroups } from "../../schema/wire/model.ts";
+import {
+  BUILT_IN_TRAINER,
+  type Plan,
+  type PlanGroup,
+  planSchema,
+  type TensorGroup,
+} from "../../schema/wire/plan.ts";
 
 /** Levels of each factor; the first is the baseline's. */
 export const FACTORS = {
@@ -20,6 +27,8 @@ export const FACTORS = {
   // 3, 5 and 6 are not powers of two: ALiBi's slopes then come from two sequences.
   heads: ["4 heads", "3 heads", "5 heads", "6 heads", "1 head"],
   passes: ["1 pass", "3 passes"],
+  residual: ["residual × 1", "residual × 0.4"],
+  epsilon: ["small ε", "large ε"],
 } as const;
 
 type Factor = keyof typeof FACTORS;
@@ -74,7 +83,6 @@ const WEIGHT_DECAY = 0.5;
 const DENSITY = 0.25;
 
 const isNorm = (name: TensorGroup): boolean => name.endsWith("_norm");
-const isProjection = (name: TensorGroup): boolean => /^(attention|ffn)_/.test(name) && !isNorm(name);
 
 function decayOf(mode: Levels["decay"], group: TensorGroup): number {
   const [rate] = GROUP_FACTORS[group];
@@ -88,26 +96,15 @@ function decayOf(mode: Levels["decay"], group: TensorGroup): number {
   }
 }
 
-function planOf(levels: Levels, data: CaseData): Plan {
+function planOf(levels: Levels, data: CaseData, masked = DENSITY): Plan {
   const { d_model, d_head } = WIDTHS[levels.heads];
   const d_ffn = 80;
   const vocabulary = data.vocab_size;
-  const group = (name: TensorGroup, fan_in: number, fan_out: number): PlanGroup => {
-    const [rate, std] = GROUP_FACTORS[name];
-    const density = levels.mask !== "dense" && isProjection(name) ? DENSITY : 1;
-    return {
-      name,
-      fan_in,
-      fan_out,
-      init_std: isNorm(name) ? null : (std * BASE_STD) / Math.sqrt(density),
-      learning_rate: rate * BASE_RATE,
-      decay_per_step: decayOf(levels.decay, name),
-      density,
-    };
-  };
-  const square = (name: TensorGroup): PlanGroup => group(name, d_model, d_model);
+  const tied_embeddings = levels.embeddings === "tied";
   return planSchema.parse({
-    version: 1,
+    version: 2,
+    trainer: { name: BUILT_IN_TRAINER, revision: "1" },
+    precision: "float32",
     seed: 20240523,
     data: { hash: data.hash, vocab_size: vocabulary },
     shape: {
@@ -119,25 +116,29 @@ function planOf(levels: Levels, data: CaseData): Plan {
       norm: levels.norm,
       norm_eps: 1e-5,
       positions: levels.positions === "alibi" ? "alibi" : "none",
-      tied_embeddings: levels.embeddings === "tied",
+      tied_embeddings,
     },
     forward: {
       embedding_multiplier: 3,
+      residual_multiplier: levels.residual === "residual × 1" ? 1 : 0.4,
       attention_scale: levels.scale === "1/d_head" ? 1 / d_head : 1 / Math.sqrt(d_head),
       logits_multiplier: 0.7,
     },
-    groups: [
-      group("embedding", vocabulary, d_model),
-      ...(["attention_norm", "attention_query", "attention_key"] as const).map(square),
-      ...(["attention_value", "attention_output", "ffn_norm"] as const).map(square),
-      group("ffn_gate", d_model, d_ffn),
-      group("ffn_up", d_model, d_ffn),
-      group("ffn_down", d_ffn, d_model),
-      square("final_norm"),
-      ...(levels.embeddings === "tied" ? [] : [group("unembedding", d_model, vocabulary)]),
-    ],
+    groups: modelGroups({ d_model, d_ffn, tied_embeddings }, vocabulary).map(({ kind, ...sizes }) => {
+      const [rate, std] = GROUP_FACTORS[sizes.name];
+      const density = levels.mask !== "dense" && kind === "hidden" ? masked : 1;
+      return {
+        ...sizes,
+        init_std: kind === "norm" ? null : (std * BASE_STD) / Math.sqrt(density),
+        learning_rate: rate * BASE_RATE,
+        decay_per_step: decayOf(levels.decay, sizes.name),
+        // Different for every group as well: rates differ.
+        eps: (levels.epsilon === "small ε" ? 1e-8 : 3e-4) * rate,
+        density,
+      };
+    }),
     mask: levels.mask === "bernoulli" ? "bernoulli" : "exact",
-    optimizer: { name: "adamw", beta1: 0.9, beta2: 0.95, eps: 1e-8 },
+    optimizer: { name: "adamw", beta1: 0.9, beta2: 0.95 },
     clip_norm: CLIPS[levels.clip],
     schedule: {
       warmup_steps: Number(levels.warmup.slice("warm-up ".length)),
@@ -188,6 +189,40 @@ function editGroups(plan: Plan, edits: Partial<Record<TensorGroup, Partial<PlanG
   return { ...plan, groups: plan.groups.map((g) => ({ ...g, ...edits[g.name] })) };
 }
 
+/** The plan at another width. */
+function resized(plan: Plan, d_model: number, d_ffn: number, d_head: number): Plan {
+  const size = (n: number): number =>
+    n === plan.shape.d_model ? d_model : n === plan.shape.d_ffn ? d_ffn : n;
+  return {
+    ...plan,
+    shape: { ...plan.shape, d_model, d_head, d_ffn },
+    groups: plan.groups.map((g) => ({ ...g, fan_in: size(g.fan_in), fan_out: size(g.fan_out) })),
+  };
+}
+
+/**
+ * The embedded trainer keeps of a matrix the existing weights alone, up to density ½; the one above is masked. Widths that fill no
+ * whole blocks, rows of tokens that fill no whole panel.
+ */
+const densities = (data: CaseData): Case[] =>
+  Object.entries({ "0.51": 0.51, "½": 1 / 2, "⅛": 1 / 8, "1/16": 1 / 16, "1/64": 1 / 64 }).map(
+    ([name, density], i) => {
+      const levels: Levels = {
+        ...baseline,
+        mask: i % 2 === 0 ? "exact" : "bernoulli",
+        decay: "constant decay",
+      };
+      const plan = resized(planOf(levels, data, density), 136, 200, 34);
+      // As the fan-in grows by two, deviations and rates shrink.
+      const groups = plan.groups.map((g) => ({
+        ...g,
+        init_std: g.init_std === null ? null : g.init_std / 2,
+        learning_rate: 0.5 * g.learning_rate,
+      }));
+      return { name: `density ${name}`, plan: { ...plan, groups, batch_size: 5 } };
+    },
+  );
+
 /** What no factor reaches. */
 function corners(data: CaseData): Case[] {
   const plan = planOf(baseline, data);
@@ -209,7 +244,8 @@ function corners(data: CaseData): Case[] {
       plan: {
         ...layernorm,
         shape: { ...layernorm.shape, norm_eps: 0.1 },
-        optimizer: { name: "adamw", beta1: 0.8, beta2: 0.9, eps: 1e-3 },
+        optimizer: { name: "adamw", beta1: 0.8, beta2: 0.9 },
+        groups: layernorm.groups.map((g) => ({ ...g, eps: 1e-3 })),
       },
     },
     {
@@ -217,7 +253,8 @@ function corners(data: CaseData): Case[] {
       plan: {
         ...plan,
         shape: { ...plan.shape, norm_eps: 0.1 },
-        optimizer: { name: "adamw", beta1: 0, beta2: 0.99, eps: 1e-2 },
+        optimizer: { name: "adamw", beta1: 0, beta2: 0.99 },
+        groups: plan.groups.map((g) => ({ ...g, eps: 1e-2 })),
       },
     },
     {
@@ -249,26 +286,18 @@ function corners(data: CaseData): Case[] {
 
 /** A model of the size of real sweeps. */
 const large = (data: CaseData): Case => {
-  const plan = planOf({ ...baseline, mask: "exact", decay: "constant decay" }, data);
-  const [d_model, d_ffn] = [256, 688];
-  const sized = plan.groups.map((g) => {
-    const size = (n: number): number => (n === 64 ? d_model : n === 80 ? d_ffn : n);
-    const init_std = g.init_std === null ? null : g.init_std / 2;
-    return {
-      ...g,
-      fan_in: size(g.fan_in),
-      fan_out: size(g.fan_out),
-      init_std,
-      learning_rate: 0.3 * g.learning_rate,
-    };
-  });
+  const plan = resized(planOf({ ...baseline, mask: "exact", decay: "constant decay" }, data), 256, 688, 64);
   return {
     name: "d 256, 4 layers, 256 tokens",
     plan: {
       ...plan,
-      shape: { ...plan.shape, layers: 4, d_model, d_head: 64, d_ffn, sequence_length: 256 },
+      shape: { ...plan.shape, layers: 4, sequence_length: 256 },
       forward: { ...plan.forward, attention_scale: 1 / 64 },
-      groups: sized,
+      groups: plan.groups.map((g) => ({
+        ...g,
+        init_std: g.init_std === null ? null : g.init_std / 2,
+        learning_rate: 0.3 * g.learning_rate,
+      })),
       batch_size: 8,
     },
   };
@@ -282,6 +311,7 @@ export function cases(data: CaseData, full: boolean): Case[] {
   const rows = new Map([baseline, ...single, ...coveringRows()].map((levels) => [describe(levels), levels]));
   return [
     ...[...rows].map(([name, levels]) => ({ name, plan: planOf(levels, data) })),
+    ...densities(data),
     ...corners(data),
     ...(full ? [large(data)] : []),
   ];

@@ -47,7 +47,7 @@ def normed_by(kind):
 
 
 def large_eps(kind):
-    return lambda plan: plan["optimizer"]["eps"] > 1e-4 and plan["shape"]["norm"] == kind
+    return lambda plan: plan["groups"][0]["eps"] > 1e-4 and plan["shape"]["norm"] == kind
 
 
 def scheduled(kind):
@@ -195,30 +195,35 @@ class OwnAdam(Reference):
             first.mul_(beta1).add_((1 - beta1) * gradients[name])
             second.mul_(beta2).add_((1 - beta2) * gradients[name].square())
             s = self.factors[t - 1]
-            step = s * group["learning_rate"] * self.direction(first, second, 1 - beta1**t, 1 - beta2**t)
+            step = s * group["learning_rate"] * self.direction(first, second, 1 - beta1**t, 1 - beta2**t, group["eps"])
             weight.data.mul_(1 - s * group["decay_per_step"]).sub_(step)
 
 
 class NoBiasCorrection(OwnAdam):
-    def direction(self, first, second, _c1, _c2):
-        return first / (second.sqrt() + self.plan["optimizer"]["eps"])
+    def direction(self, first, second, _c1, _c2, eps):
+        return first / (second.sqrt() + eps)
 
 
 class AdamEpsilonInsideTheRoot(OwnAdam):
-    def direction(self, first, second, c1, c2):
-        return first / c1 / (second / c2 + self.plan["optimizer"]["eps"]).sqrt()
+    def direction(self, first, second, c1, c2, eps):
+        return first / c1 / (second / c2 + eps).sqrt()
 
 
 class AdamEpsilonUncorrected(OwnAdam):
     """ε added to √v, and the bias corrected after it."""
 
-    def direction(self, first, second, c1, c2):
-        return first / c1 / (second.sqrt() + self.plan["optimizer"]["eps"]) * math.sqrt(c2)
+    def direction(self, first, second, c1, c2, eps):
+        return first / c1 / (second.sqrt() + eps) * math.sqrt(c2)
 
 
 def one_rate(plan):
     for group in plan["groups"]:
         group["learning_rate"] = plan["groups"][0]["learning_rate"]
+
+
+def one_eps(plan):
+    for group in plan["groups"]:
+        group["eps"] = plan["groups"][0]["eps"]
 
 
 def no_decay(plan):
@@ -250,6 +255,12 @@ MUTATIONS = [
     ("cosine for linear", scheduled("linear"), setting("schedule", "decay", "cosine")),
     ("falls to 0, not to final_fraction", scheduled("linear"), setting("schedule", "final_fraction", 0.0)),
     ("one learning rate for all groups", always, edited(one_rate)),
+    ("one ε for all groups", lambda plan: plan["groups"][0]["eps"] == 3e-4, edited(one_eps)),
+    (
+        "no residual multiplier",
+        lambda plan: plan["forward"]["residual_multiplier"] != 1,
+        setting("forward", "residual_multiplier", 1.0),
+    ),
     ("no decay", decays, edited(no_decay)),
     ("decay in the gradient", decays, CoupledDecay),
     ("decay off the schedule", decays, DecayOffSchedule),

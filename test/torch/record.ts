@@ -7,12 +7,12 @@ import { once } from "node:events";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import type { Plan } from "../../schema/plan.ts";
-import { type RunCommand, type TrainerEvent, trainerEventSchema } from "../../schema/protocol.ts";
-import { DataSource } from "../../workers/trainers/data.ts";
-import { firstGradients, traceTraining } from "../../workers/trainers/onnx/inspect.ts";
-import { writeSafetensors } from "../../workers/trainers/safetensors.ts";
-import { initialTensors, tensorSpecs } from "../../workers/trainers/tensors.ts";
+import type { Plan } from "../../schema/wire/plan.ts";
+import { type RunCommand, type TrainerEvent, trainerEventSchema } from "../../schema/wire/protocol.ts";
+import { DataSource } from "../../workers/trainers/common/data.ts";
+import { writeSafetensors } from "../../workers/trainers/common/safetensors.ts";
+import { initialTensors, tensorSpecs } from "../../workers/trainers/common/tensors.ts";
+import { firstGradients, traceTraining } from "../../workers/trainers/cpu/inspect.ts";
 import { writeData } from "../workers/trainers/support.ts";
 import { type Case, cases } from "./cases.ts";
 

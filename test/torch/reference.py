@@ -117,10 +117,11 @@ class Reference:
     def logits(self, inputs):
         forward = self.plan["forward"]
         x = forward["embedding_multiplier"] * F.embedding(inputs, self.weight("embedding"))
+        r = forward["residual_multiplier"]
         for layer in range(self.plan["shape"]["layers"]):
             block = f"blocks.{layer}."
-            x = x + self.attention(self.norm(x, f"{block}attention_norm"), block)
-            x = x + self.feed_forward(self.norm(x, f"{block}ffn_norm"), block)
+            x = x + r * self.attention(self.norm(x, f"{block}attention_norm"), block)
+            x = x + r * self.feed_forward(self.norm(x, f"{block}ffn_norm"), block)
         return forward["logits_multiplier"] * self.norm(x, "final_norm") @ self.unembedding().T
 
     def loss(self, inputs, targets):
@@ -135,10 +136,13 @@ class Reference:
         return loss.item(), dict(zip(self.weights, gradients))
 
     def make_optimizer(self):
-        groups = [{"params": [weight], "group": group_of(self.plan, name)} for name, weight in self.weights.items()]
+        groups = [
+            {"params": [weight], "group": group_of(self.plan, name), "eps": group_of(self.plan, name)["eps"]}
+            for name, weight in self.weights.items()
+        ]
         adam = self.plan["optimizer"]
         betas = (float(adam["beta1"]), float(adam["beta2"]))
-        return torch.optim.AdamW(groups, betas=betas, eps=adam["eps"])
+        return torch.optim.AdamW(groups, betas=betas)
 
     def clip_factor(self, norm):
         clip = self.plan["clip_norm"]

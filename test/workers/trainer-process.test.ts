@@ -3,9 +3,10 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { MAX_LINE_BYTES, type RunCommand } from "../../schema/protocol.ts";
-import { TrainerFailure, TrainerProcess } from "../../workers/trainer-process.ts";
-import { type Scratch, scratch } from "../support/scratch.ts";
+import { MAX_LINE_BYTES, type RunCommand } from "../../schema/wire/protocol.ts";
+import { TrainerFailure } from "../../workers/trainer-failure.ts";
+import { TrainerProcess } from "../../workers/trainer-process.ts";
+import { type Scratch, scratch, until } from "../support/scratch.ts";
 import { makePlan } from "./trainers/support.ts";
 
 const PROGRAM = fileURLToPath(new URL("../fixtures/trainers/misbehaving.mjs", import.meta.url));
@@ -22,10 +23,15 @@ const command = (directory: string): RunCommand => ({
 });
 
 /** Starts the trainer, asks it for a run, and ends it as a worker would. */
-async function failureOf(place: Scratch, line: string[], silenceMs = 30_000): Promise<TrainerFailure> {
+async function failureOf(
+  place: Scratch,
+  line: string[],
+  silenceMs = 30_000,
+  onRemark: (remark: string) => void = () => undefined,
+): Promise<TrainerFailure> {
   let trainer: TrainerProcess | undefined;
   try {
-    trainer = await TrainerProcess.start(line, { env: place.env, silenceMs });
+    trainer = await TrainerProcess.start(line, { env: place.env, silenceMs, onRemark });
     const end = await trainer.run(command(place.directory), () => undefined);
     throw new Error(`the run ended with ${JSON.stringify(end)}`);
   } catch (error) {
@@ -46,7 +52,7 @@ const misbehaving = (fault: string, ...more: string[]): string[] => [
 describe("a trainer that misbehaves", () => {
   it.each<[fault: string, code: string, message: RegExp, retryable: boolean]>([
     ["crash at start", "trainer-exited", /ended by exit code 3 before it was ready/, true],
-    ["another protocol", "trainer-protocol", /speaks protocol 2, this worker 1/, false],
+    ["another protocol", "trainer-protocol", /speaks protocol 3, this worker 1 and 2/, false],
     ["no greeting", "trainer-protocol", /first line was "step", not "ready"/, false],
     ["crash mid run", "trainer-exited", /ended by exit code 7 in the middle of its work/, true],
     ["killed mid run", "trainer-exited", /ended by signal SIGKILL/, true],
@@ -54,7 +60,13 @@ describe("a trainer that misbehaves", () => {
     ["half a line", "trainer-exited", /ended by exit code 0/, true],
     ["endless line", "trainer-protocol", new RegExp(`longer than ${MAX_LINE_BYTES} bytes`), true],
     ["bare NaN", "trainer-protocol", /line 2 of its output is not JSON: .*NaN/, true],
-    ["unknown event", "trainer-protocol", /no known event \(type: .*progress/, true],
+    ["step beyond the end", "trainer-protocol", /a "step" at step 999999999, of a run that has 12/, true],
+    ["finished before started", "trainer-protocol", /a "finished" before "started"/, true],
+    ["started twice", "trainer-protocol", /a second "started"/, true],
+    ["weights elsewhere", "trainer-protocol", /weights at a path that it was not told/, true],
+    ["flood of unknown events", "trainer-flood", /wrote 10000 events that say nothing new/, true],
+    ["flood of checkpoints", "trainer-flood", /wrote 10000 events that say nothing new/, true],
+    ["flood of evaluations", "trainer-protocol", /a "evaluation" at step 13, of a run that has 12/, true],
     ["missing field", "trainer-protocol", /no known event \(train_loss: /, true],
     ["impossible loss", "trainer-protocol", /no known event \(validation_loss: .*>0/, true],
     ["another run", "trainer-protocol", /an event of another run, r-of-somebody-else/, true],
@@ -109,6 +121,62 @@ describe("a trainer that misbehaves", () => {
       // A killed grandchild is reaped by init, a moment later.
       await expect.poll(() => isRunning(pid), { timeout: 10_000 }).toBe(false);
     }
+  });
+
+  it("leaves a child elsewhere that holds its output open: its own end is noticed all the same", async () => {
+    const place = scratch();
+    const pids = join(place.directory, "pids");
+    const failure = await failureOf(place, misbehaving("crash with a child elsewhere", pids));
+    const [, child] = JSON.parse(readFileSync(pids, "utf8")) as [number, number];
+    expect(isRunning(child)).toBe(true);
+    process.kill(child, "SIGKILL");
+    expect(failure.code).toBe("trainer-exited");
+    expect(failure.message).toContain("ended by exit code 7 in the middle of its work");
+  });
+
+  it("says more than this worker knows: further fields are left out, an unknown event is remarked on once", async () => {
+    const remarks: string[] = [];
+    const failure = await failureOf(scratch(), misbehaving("unknown events"), 30_000, (remark) =>
+      remarks.push(remark),
+    );
+    expect(failure.code).toBe("unsupported");
+    expect(remarks).toEqual([
+      'the trainer writes events of type "progress", which this worker does not know and passes over',
+    ]);
+  });
+
+  it.each(["flood of steps", "flood on stderr"])(
+    "%s: others go on beside it, and memory stays",
+    async (fault) => {
+      const place = scratch();
+      const before = process.memoryUsage().rss;
+      const flooding = await TrainerProcess.start(misbehaving(fault), { env: place.env, silenceMs: 30_000 });
+      let last = 0;
+      const plan = makePlan({ plan: { steps: 100_000_000 } });
+      const run = flooding.run({ ...command(place.directory), plan }, (event) => {
+        if (event.type === "step") last = event.step;
+      });
+      const ended = expect(run).rejects.toMatchObject({ code: "trainer-ended" });
+      for (let i = 0; i < 3; i++)
+        expect((await failureOf(place, misbehaving("failed for good"))).code).toBe("unsupported");
+      if (fault === "flood of steps") await until(() => expect(last).toBeGreaterThan(100_000));
+      await flooding.end(0);
+      await ended;
+      expect(process.memoryUsage().rss - before).toBeLessThan(300 * 2 ** 20);
+    },
+  );
+
+  it("does not start to answer: it is ended when nobody waits for it any more", async () => {
+    const place = scratch();
+    const over = new AbortController();
+    const starting = TrainerProcess.start(misbehaving("silent at start"), {
+      env: place.env,
+      silenceMs: 60_000,
+      signal: over.signal,
+    });
+    over.abort();
+    await expect(starting).rejects.toMatchObject({ code: "trainer-ended" });
+    await place.expectNoProcess();
   });
 });
 

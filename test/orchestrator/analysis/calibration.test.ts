@@ -23,10 +23,10 @@ function calibrate(setting: { rates: number; spacing: number; seeds: number; noi
     );
     if (o.flag !== "bracketed") continue;
     bracketed++;
-    if (o.log2_lr_low! <= truth.optimum && truth.optimum <= o.log2_lr_high!) covered++;
-    bias += o.log2_lr! - truth.optimum;
-    squares += (o.log2_lr! - truth.optimum) ** 2;
-    argminSquares += (o.grid_log2_lr! - truth.optimum) ** 2;
+    if (o.log2_tuned_low! <= truth.optimum && truth.optimum <= o.log2_tuned_high!) covered++;
+    bias += o.log2_tuned! - truth.optimum;
+    squares += (o.log2_tuned! - truth.optimum) ** 2;
+    argminSquares += (o.grid_log2_tuned! - truth.optimum) ** 2;
   }
   return {
     share: bracketed / DRAWS,

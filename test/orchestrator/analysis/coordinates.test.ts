@@ -7,7 +7,7 @@ import {
   type Slope,
   verdictOf,
 } from "../../../orchestrator/analysis/coordinates.ts";
-import { COORDINATE_MODULES, type CoordinateModule } from "../../../schema/coordinates.ts";
+import { COORDINATE_MODULES, type CoordinateModule } from "../../../schema/wire/coordinates.ts";
 
 const OPTIONS = { steps: 2, tolerance: 0.25 };
 

@@ -1,6 +1,6 @@
 /** Which curves a verdict compares. */
 import { expect, test } from "vitest";
-import { type Axis, groupsAlong } from "../../../orchestrator/analysis/groups.ts";
+import { type Axis, axesOf, groupsAlong } from "../../../orchestrator/analysis/groups.ts";
 
 /** Each group as its sparsity, width and layers per member, the base first. */
 function groups(axis: Axis, places: Record<string, unknown>[]) {
@@ -83,4 +83,33 @@ test("a value that each parameterization has for itself tells no groups apart", 
 test("a curve with nothing beside it is alone", () => {
   expect(groups("density", [{ width: 128 }, { width: 256 }])).toEqual([["0 128 2"], ["0 256 2"]]);
   expect(groups("width", [{ width: 128 }, { width: 256 }])).toEqual([["0 128 2", "0 256 2"]]);
+});
+
+test("every number that varies is an axis, after density, width and layers; what moves in step with another is not asked", () => {
+  const places = grid({
+    batch_size: [16, 8],
+    "settings.dropout": [0, 0.1],
+    activation: ["relu", "gelu"],
+  }).map((place) => ({
+    parameterization: "sp",
+    sparsity: 0,
+    width: 64,
+    layers: 2,
+    ...place,
+    steps: 800 / Number(place.batch_size),
+  }));
+  expect(axesOf(places)).toEqual(["density", "width", "layers", "steps", "batch_size", "settings.dropout"]);
+  // Four places (dropout, activation), from the fewest steps on; the batch moves with them.
+  expect(groups("steps", places)).toHaveLength(4);
+  expect(
+    groupsAlong(
+      "steps",
+      places.map((c) => ({ curve: JSON.stringify(c), coordinates: c })),
+    )[0],
+  ).toMatchObject({
+    tied: ["batch_size"],
+    members: [{ coordinates: { steps: 50 } }, { coordinates: { steps: 100 } }],
+  });
+  expect(groups("batch_size", places)).toEqual([]);
+  expect(groups("settings.dropout", places)).toHaveLength(4);
 });

@@ -7,7 +7,7 @@ export type Row = number | null | (number | null)[] | "missing";
 export function curveOf(rows: Record<string, Row>): CurveInput {
   return {
     points: Object.entries(rows).map(([x, row]) => ({
-      log2_lr: Number(x),
+      log2_tuned: Number(x),
       missing: row === "missing" ? 1 : 0,
       seeds:
         row === "missing"
@@ -21,15 +21,15 @@ export function curveOf(rows: Record<string, Row>): CurveInput {
 
 /** Losses from a function, the same for every seed up to a small fixed scatter that no seed level explains. */
 export function sampled(
-  log2_lrs: number[],
+  log2_values: number[],
   loss: (x: number) => number,
   seeds: number,
   scatter: number,
 ): CurveInput {
   // Signs in a fixed pattern: rows and columns do not add up to a level or a slope.
   return {
-    points: log2_lrs.map((x, k) => ({
-      log2_lr: x,
+    points: log2_values.map((x, k) => ({
+      log2_tuned: x,
       missing: 0,
       seeds: Array.from({ length: seeds }, (_, seed) => ({
         seed,
@@ -42,18 +42,19 @@ export function sampled(
 
 const EMPTY: Optimum = {
   flag: "too few points",
-  log2_lr: null,
-  log2_lr_low: null,
-  log2_lr_high: null,
-  log2_lr_low_90: null,
-  log2_lr_high_90: null,
+  log2_tuned: null,
+  log2_tuned_low: null,
+  log2_tuned_high: null,
+  log2_tuned_low_90: null,
+  log2_tuned_high_90: null,
+  places: [],
   loss: null,
   loss_low: null,
   loss_high: null,
   valley_low: null,
   valley_high: null,
   stability_edge: null,
-  grid_log2_lr: null,
+  grid_log2_tuned: null,
   grid_loss: null,
   seeds: 1,
   points: 0,
@@ -64,25 +65,25 @@ const EMPTY: Optimum = {
 export const bracketed = (x: number, low: number, high: number, loss = 2): Optimum => ({
   ...EMPTY,
   flag: "bracketed",
-  log2_lr: x,
-  log2_lr_low: low,
-  log2_lr_high: high,
-  log2_lr_low_90: x - 0.84 * (x - low),
-  log2_lr_high_90: x + 0.84 * (high - x),
+  log2_tuned: x,
+  log2_tuned_low: low,
+  log2_tuned_high: high,
+  log2_tuned_low_90: x - 0.84 * (x - low),
+  log2_tuned_high_90: x + 0.84 * (high - x),
   loss,
   loss_low: loss * 0.99,
   loss_high: loss * 1.01,
-  grid_log2_lr: x,
+  grid_log2_tuned: x,
   grid_loss: loss,
 });
 
 export const bounded = (flag: Optimum["flag"], low: number | null, high: number | null): Optimum => ({
   ...EMPTY,
   flag,
-  log2_lr_low: low,
-  log2_lr_high: high,
-  log2_lr_low_90: low,
-  log2_lr_high_90: high,
+  log2_tuned_low: low,
+  log2_tuned_high: high,
+  log2_tuned_low_90: low,
+  log2_tuned_high_90: high,
 });
 
 /** Where a cell stands; 256 wide and dense unless said otherwise. */

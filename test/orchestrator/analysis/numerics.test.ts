@@ -16,9 +16,9 @@ describe("seed levels", () => {
     // Additive by construction: rates 0, 0.02, 0.05; seeds −0.01, 0, +0.01; the last seed has no run at the last rate.
     const curve = readCurve({
       points: [
-        { log2_lr: 1, missing: 0, seeds: runs({ 1: -0.01, 2: 0, 3: 0.01 }) },
-        { log2_lr: 2, missing: 0, seeds: runs({ 1: 0.01, 2: 0.02, 3: 0.03 }) },
-        { log2_lr: 3, missing: 1, seeds: runs({ 1: 0.04, 2: 0.05 }) },
+        { log2_tuned: 1, missing: 0, seeds: runs({ 1: -0.01, 2: 0, 3: 0.01 }) },
+        { log2_tuned: 2, missing: 0, seeds: runs({ 1: 0.01, 2: 0.02, 3: 0.03 }) },
+        { log2_tuned: 3, missing: 1, seeds: runs({ 1: 0.04, 2: 0.05 }) },
       ],
     });
     expect(curve.stable[1]!.y - curve.stable[0]!.y).toBeCloseTo(0.02, 10);

@@ -13,9 +13,9 @@ describe("an estimate", () => {
     for (const x0 of [-7.5, -7.25, -7, -6.8]) {
       const o = fitOptimum(sampled(range(-10, -4), parabola(x0, 0.01), 3, 0.0005));
       expect(o.flag).toBe("bracketed");
-      expect(Math.abs(o.log2_lr! - x0)).toBeLessThan(0.08);
-      expect(o.log2_lr_low!).toBeLessThan(x0);
-      expect(o.log2_lr_high!).toBeGreaterThan(x0);
+      expect(Math.abs(o.log2_tuned! - x0)).toBeLessThan(0.08);
+      expect(o.log2_tuned_low!).toBeLessThan(x0);
+      expect(o.log2_tuned_high!).toBeGreaterThan(x0);
       expect(o.loss!).toBeCloseTo(3, 2);
     }
   });
@@ -24,19 +24,19 @@ describe("an estimate", () => {
     // Vertex of (−1, 0.9), (0, 0), (1, 1.1) per cent: (0.9 − 1.1)/(2·(0.9 + 1.1)) = −0.05.
     const o = fitOptimum(curveOf({ "-1": 1.009, 0: 1, 1: 1.011 }), { noise: KNOWN_NOISE });
     expect(o.flag).toBe("bracketed");
-    expect(o.log2_lr_low!).toBeLessThan(-0.05);
-    expect(o.log2_lr_high!).toBeGreaterThan(-0.05);
+    expect(o.log2_tuned_low!).toBeLessThan(-0.05);
+    expect(o.log2_tuned_high!).toBeGreaterThan(-0.05);
     // Three points cannot tell the skew: the interval says so.
-    expect(o.log2_lr_high! - o.log2_lr_low!).toBeGreaterThan(0.3);
+    expect(o.log2_tuned_high! - o.log2_tuned_low!).toBeGreaterThan(0.3);
   });
 
   it("does not mistake the steep right flank for a minimum farther left", () => {
     // Right side four times as steep: the parabola through everything has its vertex far left of −7.
     const lopsided = (x: number) => 3 * (1 + 0.01 * (x + 7) ** 2 * (x > -7 ? 4 : 1));
     const o = fitOptimum(sampled(range(-10, -5), lopsided, 3, 0.0005));
-    expect(Math.abs(o.log2_lr! + 7)).toBeLessThan(0.25);
-    expect(o.log2_lr_low!).toBeLessThan(-7);
-    expect(o.log2_lr_high!).toBeGreaterThan(-7);
+    expect(Math.abs(o.log2_tuned! + 7)).toBeLessThan(0.25);
+    expect(o.log2_tuned_low!).toBeLessThan(-7);
+    expect(o.log2_tuned_high!).toBeGreaterThan(-7);
   });
 
   it("is untouched by a level that differs from seed to seed", () => {
@@ -49,8 +49,8 @@ describe("an estimate", () => {
       })),
     };
     const [a, b] = [fitOptimum(plain), fitOptimum(shifted)];
-    expect(b.log2_lr!).toBeCloseTo(a.log2_lr!, 6);
-    expect(b.log2_lr_low!).toBeCloseTo(a.log2_lr_low!, 6);
+    expect(b.log2_tuned!).toBeCloseTo(a.log2_tuned!, 6);
+    expect(b.log2_tuned_low!).toBeCloseTo(a.log2_tuned_low!, 6);
     // The loss, though, is known less well.
     expect(b.loss_high! - b.loss_low!).toBeGreaterThan(2 * (a.loss_high! - a.loss_low!));
   });
@@ -58,8 +58,8 @@ describe("an estimate", () => {
   it("is less sure with one seed than with three", () => {
     const rates = range(-10, -4);
     const [one, three] = [1, 3].map((n) => fitOptimum(sampled(rates, parabola(-7, 0.01), n, 0.001)));
-    expect(one!.log2_lr_high! - one!.log2_lr_low!).toBeGreaterThan(
-      1.3 * (three!.log2_lr_high! - three!.log2_lr_low!),
+    expect(one!.log2_tuned_high! - one!.log2_tuned_low!).toBeGreaterThan(
+      1.3 * (three!.log2_tuned_high! - three!.log2_tuned_low!),
     );
   });
 
@@ -101,24 +101,24 @@ describe("a flag", () => {
   it("other than bracketed never comes with an estimate", () => {
     for (const [, rows, flag] of flags) {
       const o = fitOptimum(curveOf(rows));
-      expect([o.log2_lr, o.loss, o.valley_low].some((v) => v !== null)).toBe(flag === "bracketed");
+      expect([o.log2_tuned, o.loss, o.valley_low].some((v) => v !== null)).toBe(flag === "bracketed");
     }
   });
 
   it("at an edge bounds the optimum on the closed side only", () => {
     const low = fitOptimum(curveOf(flags[0]![1]));
-    expect(low.log2_lr_low).toBeNull();
-    expect(low.log2_lr_high!).toBeGreaterThan(1);
-    expect(low.log2_lr_high!).toBeLessThan(3);
+    expect(low.log2_tuned_low).toBeNull();
+    expect(low.log2_tuned_high!).toBeGreaterThan(1);
+    expect(low.log2_tuned_high!).toBeLessThan(3);
     const high = fitOptimum(curveOf(flags[1]![1]));
-    expect(high.log2_lr_high).toBeNull();
-    expect(high.log2_lr_low!).toBeLessThan(4);
-    expect(high.log2_lr_low!).toBeGreaterThan(2);
+    expect(high.log2_tuned_high).toBeNull();
+    expect(high.log2_tuned_low!).toBeLessThan(4);
+    expect(high.log2_tuned_low!).toBeGreaterThan(2);
   });
 
   it("beside divergence bounds the optimum by the diverging rate", () => {
     const o = fitOptimum(curveOf(flags[2]![1]));
-    expect(o.log2_lr_high).toBe(5);
+    expect(o.log2_tuned_high).toBe(5);
     expect(o.stability_edge).toBe(5);
   });
 
@@ -134,7 +134,7 @@ describe("a flag", () => {
       curveOf({ 1: [2.2, 2.21, 2.2], 2: [2.1, 2.11, 2.09], 3: [2, 2.01, 2], 4: [1.9, null, 1.9] }),
     );
     expect(o.stability_edge).toBe(4);
-    expect(o.grid_log2_lr).toBe(3);
+    expect(o.grid_log2_tuned).toBe(3);
     expect(o.flag).toBe("edge is divergence");
   });
 });
@@ -182,17 +182,18 @@ describe("the first look at small scale", () => {
     const o = fits["SP 0"]!;
     expect(o.flag).toBe("bracketed");
     // The three points about the best, as a parabola: −9 + (1.1% − 8.2%)/(2·(1.1% + 8.2%)) = −9.38.
-    expect(Math.abs(o.log2_lr! + 9.38)).toBeLessThan(0.2);
+    expect(Math.abs(o.log2_tuned! + 9.38)).toBeLessThan(0.2);
   });
 
   it("reads SP's last row as a bound", () => {
     expect(fits["SP .9375"]!.flag).toBe("at high edge");
-    expect(fits["SP .9375"]!.log2_lr_low!).toBeGreaterThan(-6);
+    expect(fits["SP .9375"]!.log2_tuned_low!).toBeGreaterThan(-6);
   });
 
   it("reads SP's middle row, with its two valleys, as known to no better than an octave", () => {
     const o = fits["SP .75"]!;
-    const width = (o.log2_lr_high ?? Number.POSITIVE_INFINITY) - (o.log2_lr_low ?? Number.NEGATIVE_INFINITY);
+    const width =
+      (o.log2_tuned_high ?? Number.POSITIVE_INFINITY) - (o.log2_tuned_low ?? Number.NEGATIVE_INFINITY);
     expect(width).toBeGreaterThan(1);
   });
 
@@ -200,8 +201,8 @@ describe("the first look at small scale", () => {
     for (const row of ["SμPar 0", "SμPar .75", "SμPar .9375"]) {
       const o = fits[row]!;
       expect(o.flag).toBe("bracketed");
-      expect(o.log2_lr!).toBeGreaterThan(-8.1);
-      expect(o.log2_lr!).toBeLessThan(-7.4);
+      expect(o.log2_tuned!).toBeGreaterThan(-8.1);
+      expect(o.log2_tuned!).toBeLessThan(-7.4);
     }
   });
 });
@@ -215,7 +216,7 @@ describe("a curve that contradicts itself", () => {
   });
 
   it("is refused: a rate twice, a seed twice", () => {
-    const point = { log2_lr: 1, missing: 0, seeds: [{ seed: 0, loss: 2, diverged: false }] };
+    const point = { log2_tuned: 1, missing: 0, seeds: [{ seed: 0, loss: 2, diverged: false }] };
     expect(() => fitOptimum({ points: [point, point] })).toThrowError(/rate 1: the rate is there twice/);
     const twice = { ...point, seeds: [point.seeds[0]!, point.seeds[0]!] };
     expect(() => fitOptimum({ points: [twice] })).toThrowError(/a seed is there twice/);

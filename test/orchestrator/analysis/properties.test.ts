@@ -23,11 +23,11 @@ const mapPoints = (c: CurveInput, f: (p: CurveInput["points"][number]) => CurveI
   points: c.points.map(f),
 });
 const NUMBERS = [
-  "log2_lr",
-  "log2_lr_low",
-  "log2_lr_high",
-  "log2_lr_low_90",
-  "log2_lr_high_90",
+  "log2_tuned",
+  "log2_tuned_low",
+  "log2_tuned_high",
+  "log2_tuned_low_90",
+  "log2_tuned_high_90",
   "valley_low",
   "valley_high",
 ] as const;
@@ -47,7 +47,7 @@ describe("for every curve", () => {
     fc.assert(
       fc.property(curves, fc.integer({ min: -64, max: 64 }), (curve, eighths) => {
         const shift = eighths / 8;
-        const moved = mapPoints(curve, (p) => ({ ...p, log2_lr: p.log2_lr + shift }));
+        const moved = mapPoints(curve, (p) => ({ ...p, log2_tuned: p.log2_tuned + shift }));
         expectSame(fitOptimum(curve), fitOptimum(moved), shift);
       }),
       RUNS,
@@ -86,9 +86,9 @@ describe("for every curve", () => {
   it("a planned rate beside the best without results makes it incomplete", () => {
     fc.assert(
       fc.property(curves, fc.constantFrom(-0.5, 0.5), (curve, offset) => {
-        const best = fitOptimum(curve).grid_log2_lr;
+        const best = fitOptimum(curve).grid_log2_tuned;
         fc.pre(best !== null);
-        const hole = { log2_lr: best! + offset, seeds: [], missing: 2 };
+        const hole = { log2_tuned: best! + offset, seeds: [], missing: 2 };
         expect(fitOptimum({ points: [...curve.points, hole] }).flag).toBe("incomplete");
       }),
       RUNS,
@@ -99,16 +99,16 @@ describe("for every curve", () => {
     fc.assert(
       fc.property(curves, (curve) => {
         const o = fitOptimum(curve);
-        expect(o.log2_lr !== null).toBe(o.flag === "bracketed");
+        expect(o.log2_tuned !== null).toBe(o.flag === "bracketed");
         if (o.flag !== "bracketed") return;
         const order = [
           gridOf(1, 1)[0]!,
-          o.log2_lr_low!,
-          o.log2_lr_low_90!,
-          o.log2_lr!,
-          o.log2_lr_high_90!,
-          o.log2_lr_high!,
-          curve.points.at(-1)!.log2_lr,
+          o.log2_tuned_low!,
+          o.log2_tuned_low_90!,
+          o.log2_tuned!,
+          o.log2_tuned_high_90!,
+          o.log2_tuned_high!,
+          curve.points.at(-1)!.log2_tuned,
         ];
         expect(order).toEqual([...order].sort((a, b) => a - b));
         expect(o.loss_low!).toBeLessThan(o.loss!);

@@ -1,8 +1,8 @@
 /** Every command as its user meets it: help with examples, one JSON value, exit codes, errors with a remedy. */
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { EXIT_CODES } from "../../../schema/errors.ts";
+import { EXIT_CODES } from "../../../schema/wire/errors.ts";
 import {
   freePort,
   Musweep,
@@ -33,17 +33,34 @@ const COMMANDS = [
     "worker",
     "status",
     "report",
+    "recommend",
+    "suggest",
+    "export",
+    "import",
+    "analyze",
+    "jobs",
+    "collect",
     "requeue",
     "cancel",
+    "note",
+    "archive",
+    "rm",
+    "prune",
+    "verify",
+    "backup",
     "sql",
   ],
-  ...["data prepare", "doctor"],
+  ...["data prepare", "trainer check", "doctor", "chaos"],
 ];
 
 describe("--help", () => {
-  it("lists every command, and the exit codes as they are", async () => {
+  it("lists these commands and no others, and the exit codes as they are", async () => {
     const { stdout } = await succeed(place, "--help");
-    for (const command of COMMANDS) expect(stdout).toMatch(new RegExp(`^  ${command.split(" ")[0]} `, "m"));
+    const section = stdout.slice(stdout.indexOf("Commands:"), stdout.indexOf("Start here:"));
+    const listed = [...section.matchAll(/^ {2}([a-z-]+) /gm)].map((match) => match[1]);
+    expect(listed.filter((name) => name !== "help").toSorted()).toEqual(
+      COMMANDS.map((command) => command.split(" ")[0]).toSorted(),
+    );
     for (const code of Object.values(EXIT_CODES)) expect(stdout).toMatch(new RegExp(`\\b${code} [a-z]`));
   });
 
@@ -57,7 +74,7 @@ describe("--help", () => {
 
 describe("--json prints one JSON value", () => {
   it.each<[string, string[], Record<string, unknown>]>([
-    ["init", ["made.yaml"], { file: "made.yaml" }],
+    ["init", ["made.yaml"], { file: "made.yaml", script: null }],
     ["validate", ["tiny.yaml"], { sweep: "tiny", valid: true, points: 3, cells: 3 }],
     ["plan", ["tiny.yaml", "--no-measure"], { sweep: "tiny", runs: 3, done: 3, to_train: 0, seconds: null }],
     ["submit", ["tiny.yaml"], { sweep: "tiny", points: 3, done: 3, new_runs: 0 }],
@@ -142,7 +159,12 @@ describe("exit codes and messages", () => {
     ["no such file", ["run", "none.yaml"], 2, /cannot read none\.yaml/],
     ["init over a file", ["init", "tiny.yaml"], 2, /tiny\.yaml exists already/],
     ["no such sweep", ["status", "tny"], 2, /Did you mean "tiny"\?/],
-    ["requeue without saying what", ["requeue", "tiny"], 2, /--failed or --missing/],
+    [
+      "requeue without saying what",
+      ["requeue", "tiny"],
+      2,
+      /--failed or --missing, --all, --engine NAME, --run ID/,
+    ],
     [
       "a server that is not there",
       ["submit", "tiny.yaml", "--server", "http://127.0.0.1:1"],
@@ -151,7 +173,12 @@ describe("exit codes and messages", () => {
     ],
     ["a Redis that is not there", ["worker", "--redis", "redis://127.0.0.1:1"], 3, /cannot be used/],
     ["a worker without serve", ["worker"], 3, /no Redis is running .*\n.*musweep serve/],
-    ["no database yet", ["report", "tiny", "--dir", "nowhere"], 3, /cannot open .*nowhere/],
+    [
+      "no database yet",
+      ["report", "tiny", "--dir", "nowhere"],
+      3,
+      /no sweeps here yet: there is no .*nowhere/,
+    ],
     ["serve for all without a token", ["serve", "--host", "0.0.0.0"], 2, /needs a token/],
   ])("%s", async (_what, args, code, message) => {
     const ended = await musweep(place, ...args);
@@ -172,9 +199,31 @@ describe("exit codes and messages", () => {
 
   it("a trainer that cannot be started: 1, with its name", async () => {
     const own = scratch();
-    const ended = await musweep(own, "run", writeSweep(own), "--trainer-command", "./no-such-trainer");
+    const ended = await musweep(own, "run", writeSweep(own), "--trainer", "musweep=./no-such-trainer");
     expect(ended.code).toBe(1);
     expect(ended.stdout).toContain("cannot start ./no-such-trainer");
+  });
+});
+
+describe("--trainer with a command", () => {
+  it("takes a quoted path, and plan measures that trainer, not the built-in one", async () => {
+    const own = scratch();
+    const folder = join(own.directory, "my trainers");
+    mkdirSync(folder);
+    const script = join(folder, "slow one.mjs");
+    writeFileSync(script, `import ${JSON.stringify(misbehavingTrainer("").split(" ")[1])};\n`);
+    const trainer = `musweep=${process.execPath} '${script}' failed-for-good`;
+    const ended = await musweep(own, "run", writeSweep(own, { sparsity: "[0]" }), "--trainer", trainer);
+    expect(ended.code).toBe(1);
+    expect(ended.stdout).toContain("This engine knows no ALiBi.");
+    const planned = await musweep(own, "plan", "tiny.yaml", "--trainer", trainer);
+    expect(planned.code).toBe(3);
+    expect(planned.stderr).toContain("This engine knows no ALiBi.");
+    const empty = await musweep(own, "plan", "tiny.yaml", "--trainer", "musweep=  ");
+    expect([empty.code, empty.stderr]).toEqual([
+      2,
+      expect.stringContaining("--trainer musweep=: its command is empty"),
+    ]);
   });
 });
 
@@ -221,13 +270,28 @@ describe("init", () => {
     const { stdout } = await succeed(own, "validate", "sweep.yaml");
     expect(stdout).toMatch(/^sweep\.yaml: valid\./);
   });
+
+  it("--from writes other beginnings, which are valid too", async () => {
+    const own = scratch();
+    for (const [from, file] of [
+      ["quickstart", "quickstart.yaml"],
+      ["paper", "lr-vs-sparsity.yaml"],
+      ["own-text", "text.yaml"],
+      ["own-model", "model.yaml"],
+    ] as const) {
+      await succeed(own, "init", file, "--from", from);
+      expect((await succeed(own, "validate", file)).stdout).toContain(`${file}: valid.`);
+    }
+    expect(readFileSync(join(own.directory, "text.yaml"), "utf8")).toContain("  file: my-text.txt");
+    expect(readFileSync(join(own.directory, "train.py"), "utf8")).toContain("musweep.main(train)");
+  });
 });
 
 describe("requeue", () => {
   it("--failed takes the failed, --missing the cancelled as well", async () => {
     const own = scratch();
     const file = writeSweep(own, { sparsity: "[0]" });
-    await musweep(own, "run", file, "--trainer-command", misbehavingTrainer("failed-for-good"));
+    await musweep(own, "run", file, "--trainer", misbehavingTrainer("failed-for-good"));
     const extended = readFileSync(join(own.directory, file), "utf8").replace("to: -5", "to: -3");
     writeFileSync(join(own.directory, file), extended);
     // 2 of the 5 have never been tried.
@@ -250,5 +314,35 @@ describe("requeue", () => {
     ]);
     await succeed(own, "requeue", "tiny", "--missing");
     expect(states()).toEqual([{ state: "pending", n: 5 }]);
+  });
+
+  it("trains again what has a result: one run, or an engine's; the old result stays with its attempt", async () => {
+    const own = scratch();
+    cpSync(place.directory, own.directory, { recursive: true });
+    const rows = () =>
+      sql<{ id: string; state: string; engine: string; validation_loss: number | null }>(
+        own,
+        "SELECT id, state, engine, validation_loss FROM runs WHERE id IN (SELECT run FROM run_results WHERE sweep = 'tiny') ORDER BY id",
+      );
+    const [first] = rows();
+    const requeue = async (...args: string[]) =>
+      JSON.parse((await succeed(own, "requeue", "tiny", ...args, "--json")).stdout) as object;
+    expect(await requeue("--run", first!.id)).toEqual({ sweep: "tiny", requeued: 1 });
+    expect(rows()[0]).toMatchObject({ state: "pending", validation_loss: null });
+    expect(
+      rows()
+        .slice(1)
+        .map(({ state }) => state),
+    ).toEqual(["finished", "finished"]);
+    expect(sql(own, `SELECT outcome, validation_loss FROM attempts WHERE run_id = '${first!.id}'`)).toEqual([
+      { outcome: "finished", validation_loss: first!.validation_loss },
+    ]);
+    expect(await requeue("--engine", "another")).toEqual({ sweep: "tiny", requeued: 0 });
+    expect(await requeue("--engine", first!.engine.split(" ")[0]!)).toEqual({ sweep: "tiny", requeued: 2 });
+    // Trained again by the same engine, everything is as it was.
+    await succeed(own, "run", "tiny.yaml");
+    expect(rows()[0]).toEqual(first);
+    expect(sql(own, "SELECT count(*) AS n FROM attempts WHERE outcome = 'finished'")).toEqual([{ n: 6 }]);
+    expect(await requeue("--all")).toEqual({ sweep: "tiny", requeued: 3 });
   });
 });

@@ -4,19 +4,18 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
+  type CoordinateAxis,
   type FlatVerdict,
   fitLine,
   type Line,
   verdictOf,
 } from "../../../orchestrator/analysis/coordinates.ts";
 import { prepareData } from "../../../orchestrator/data/prepare.ts";
-import { RULES, type Rules } from "../../../orchestrator/parameterization/rules.ts";
 import { expandPhase } from "../../../orchestrator/sweep/expand-sweep.ts";
 import { parseSweep } from "../../../orchestrator/sweep/parse-sweep.ts";
-import type { CoordinateModule } from "../../../schema/coordinates.ts";
-import type { Parameterization } from "../../../schema/hyperparameters.ts";
-import { traceCoordinates } from "../../../workers/trainers/onnx/inspect.ts";
-import { SessionCache } from "../../../workers/trainers/onnx/session_cache.ts";
+import { type Parameterization, RULES, type Rules } from "../../../schema/sweep/rules.ts";
+import { traceCoordinates } from "../../../workers/trainers/cpu/inspect.ts";
+import { modelCells } from "../../support/model-cells.ts";
 import { scratch } from "../../support/scratch.ts";
 
 const place = scratch(afterAll);
@@ -35,33 +34,31 @@ beforeAll(async () => {
 const checkText = (section: string): string => `name: check
 data: { corpus: moby-dick }
 model: { width: 128, layers: 1, d_head: 16, ffn: { ratio: 2 }, sequence_length: 64 }
-base: { width: 64, init_std: 0.1, alpha_input: 8, alpha_output: 1 }
+base: { width: 64, layers: 2, init_std: 0.1, alpha_input: 8, alpha_output: 1 }
 coordinate_check: { steps: ${STEPS}, seeds: 6, batch_size: 8, ${section} }
 `;
 
 interface Checked {
   verdict: FlatVerdict;
   /** Modules with a slope that is not flat. */
-  off: Set<CoordinateModule>;
+  off: Set<string>;
 }
 
 /** Trains every network of a check here, with the rules as they are at this moment. */
 async function check(
   parameterization: Parameterization,
-  axis: "width" | "density",
+  axis: CoordinateAxis,
   section: string,
 ): Promise<Checked> {
   const sweep = parseSweep(checkText(`parameterization: ${parameterization}, ${section}`), "check.yaml");
   const runs: Line["runs"][number][] = [];
-  const sessions = new SessionCache(1);
-  for (const { coordinates: c, plan } of expandPhase(sweep.phases[0], data).cells())
+  for (const { coordinates: c, plan } of modelCells(expandPhase(sweep.phases[0], data).cells()))
     runs.push({
       seed: c.seed,
-      x: Math.log2(axis === "width" ? c.width : 1 - c.sparsity),
+      x: Math.log2(axis === "density" ? 1 - c.sparsity : c[axis]),
       outcome: "measured",
-      sizes: await traceCoordinates(plan, place.directory, sessions),
+      sizes: await traceCoordinates(plan, place.directory),
     });
-  sessions.clear();
   const slopes = fitLine(
     { axis, heads_grow: section.includes("heads"), runs },
     { steps: STEPS, tolerance: TOLERANCE },
@@ -70,16 +67,23 @@ async function check(
   return { verdict: verdictOf(slopes), off: new Set(off) };
 }
 
-/** The same with one rule of μP replaced. */
-async function broken(rule: Partial<Rules>, section: string): Promise<Checked> {
-  const { mup } = RULES;
-  RULES.mup = { ...mup, ...rule };
+/** The same with one rule of a parameterization replaced. */
+async function brokenAlong(
+  axis: CoordinateAxis,
+  parameterization: Parameterization,
+  rule: Partial<Rules>,
+  section: string,
+): Promise<Checked> {
+  const sound = RULES[parameterization];
+  RULES[parameterization] = { ...sound, ...rule };
   try {
-    return await check("mup", "width", section);
+    return await check(parameterization, axis, section);
   } finally {
-    RULES.mup = mup;
+    RULES[parameterization] = sound;
   }
 }
+const broken = (rule: Partial<Rules>, section: string): Promise<Checked> =>
+  brokenAlong("width", "mup", rule, section);
 
 const DENSITIES = "density: [1, 0.125]";
 const WIDTHS = "width: [32, 256]";
@@ -127,5 +131,20 @@ describe("along width", () => {
   it("attention by 1/√d_head is caught where heads grow", async () => {
     const { off } = await broken({ attention_scale: (m) => 1 / Math.sqrt(m.d_head) }, WIDTHS_HEADS);
     expect(off).toEqual(new Set(["attention_scores"]));
+  });
+});
+
+describe("along depth", () => {
+  const DEPTHS = "width: 64, layers: [2, 16]";
+
+  it("CompleteP keeps every activation, with SμPar's correction too; μP does not", async () => {
+    for (const parameterization of ["completep", "supar-completep"] as const)
+      expect(await check(parameterization, "layers", DEPTHS)).toEqual({ verdict: "flat", off: new Set() });
+    expect((await check("mup", "layers", DEPTHS)).verdict).toBe("not flat");
+  });
+
+  it("a residual stream without its multiplier is caught", async () => {
+    const { off } = await brokenAlong("layers", "completep", { residual_multiplier: () => 1 }, DEPTHS);
+    expect(off.size).toBeGreaterThan(0);
   });
 });

@@ -1,7 +1,7 @@
 /** The dashboard without a socket: what a mistake answers, what is compressed, that the queues cannot be written. */
 import { gunzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
-import { gridText, submitText } from "../../support/database.ts";
+import { gridText, sqliteOf, submitText } from "../../support/database.ts";
 import { browser, openApp, startApp } from "./start-app.ts";
 
 const yaml = { "content-type": "application/yaml" };
@@ -16,7 +16,7 @@ describe("a submission", () => {
     // training is on line 4, sparsity on line 8 of the text.
     expect(message).toMatch(/:4:\d+: /);
     expect(message).toMatch(/:8:\d+: /);
-    expect(db.sqlite.prepare("SELECT count(*) AS n FROM sweeps").get()).toEqual({ n: 0 });
+    expect(sqliteOf(db).prepare("SELECT count(*) AS n FROM sweeps").get()).toEqual({ n: 0 });
   });
 
   it("as a web page's form could send it is refused", async () => {
@@ -97,9 +97,11 @@ describe("/queues", () => {
     submitText(db, gridText({ rates: "[0.01]" }));
     await dispatcher.tick();
     await queue.add("stranger", { run: "<b>", command: "rm" } as never);
-    const answer = await app.request("/queues/api/queues?activeQueue=musweep-cpu&page=1&jobsPerPage=10");
+    const answer = await app.request(
+      "/queues/api/queues?activeQueue=musweep-for-musweep&page=1&jobsPerPage=10",
+    );
     const { queues } = (await answer.json()) as { queues: { jobs: { externalUrl: { href: string } }[] }[] };
-    const run = db.sqlite.prepare("SELECT id FROM runs").pluck().get() as string;
+    const run = sqliteOf(db).prepare("SELECT id FROM runs").pluck().get() as string;
     expect(queues[0]!.jobs.map((job) => job.externalUrl.href).sort()).toEqual(["/", `/runs/${run}`]);
   });
 
@@ -108,7 +110,7 @@ describe("/queues", () => {
     submitText(db, gridText());
     await dispatcher.tick();
     const [job] = await queue.getJobs(["waiting"]);
-    const base = "/queues/api/queues/musweep-cpu";
+    const base = "/queues/api/queues/musweep-for-musweep";
     for (const path of ["/pause", "/empty", "/obliterate", `/${job!.id}/clean`, "/clean/wait", "/promote"])
       expect([path, (await app.request(`${base}${path}`, { method: "PUT" })).ok]).toEqual([path, false]);
     expect(await queue.getWaitingCount()).toBe(3);

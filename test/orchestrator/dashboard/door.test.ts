@@ -1,6 +1,6 @@
 /** Who may come in, what a browser is told to refuse, and that no other site can act in a visitor's name. */
-import { describe, expect, it } from "vitest";
-import { gridText } from "../../support/database.ts";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { gridText, sqliteOf } from "../../support/database.ts";
 import { browser, form, openApp } from "./start-app.ts";
 
 const basic = (password: string) => ({
@@ -29,7 +29,7 @@ describe("with a token", () => {
       expect((await app.request("/", { headers })).status).toBe(401);
     const post = { method: "POST", body: gridText(), headers: yaml };
     expect((await app.request("/api/sweeps", post)).status).toBe(401);
-    expect(db.sqlite.prepare("SELECT count(*) AS n FROM sweeps").get()).toEqual({ n: 0 });
+    expect(sqliteOf(db).prepare("SELECT count(*) AS n FROM sweeps").get()).toEqual({ n: 0 });
     expect((await app.request("/healthz")).status).toBe(200);
     const login = await app.request("/login");
     expect(login.status).toBe(200);
@@ -76,7 +76,7 @@ describe("with a token", () => {
     expect((await openApp("other").app.request("/", { headers: { ...browser, cookie } })).status).toBe(303);
 
     const out = await app.request("/logout", form({}, { cookie }));
-    expect(out.headers.get("set-cookie")).toMatch(/^musweep_session=; Max-Age=0/);
+    expect(out.headers.get("set-cookie")).toMatch(/^musweep_session_[0-9a-f]{8}=; Max-Age=0/);
   });
 
   it("a login leads to pages of this server only", async () => {
@@ -100,16 +100,93 @@ describe("with a token", () => {
     expect((await app.request("/api/sweeps", { headers: bearer("secret") })).status).toBe(429);
     expect((await app.request("/login", form({ token: "secret" }))).status).toBe(429);
   });
+
+  it("that cannot be guessed locks nobody out: all users of a machine have one address", async () => {
+    const token = "0123456789abcdef0123456789abcdef";
+    const { app } = openApp(token);
+    for (let i = 0; i < 20; i++)
+      expect((await app.request("/api/sweeps", { headers: bearer(`wrong-${i}`) })).status).toBe(401);
+    expect((await app.request("/api/sweeps", { headers: bearer(token) })).status).toBe(200);
+    expect((await app.request("/login", form({ token }))).status).toBe(303);
+  });
 });
 
-describe("without a token", () => {
-  it("only this machine's own names are answered", async () => {
-    const { app } = openApp();
-    for (const host of ["127.0.0.1:4242", "localhost:4242", "[::1]:4242"])
-      expect((await app.request(`http://${host}/`)).status).toBe(200);
-    for (const host of ["evil.example:4242", "127.0.0.1.evil.example"])
-      expect((await app.request(`http://${host}/`)).status).toBe(403);
+describe("without the token", () => {
+  it("nobody is answered, by whatever name he has found this machine", async () => {
+    const { app } = openApp("secret");
+    for (const host of ["127.0.0.1:4242", "localhost:4242", "[::1]:4242", "evil.example:4242"])
+      for (const path of ["/", "/sql", "/metrics", "/queues/", "/api/sweeps"])
+        expect((await app.request(`http://${host}${path}`)).status).toBe(401);
   });
+
+  it("nothing of a body is read, and no more than a token's length of the login's", async () => {
+    const { app } = openApp("secret");
+    let pulled = 0;
+    const endless = () =>
+      new ReadableStream({
+        pull(controller) {
+          pulled += 1024;
+          controller.enqueue(new TextEncoder().encode("x".repeat(1024)));
+        },
+      });
+    const send = async (path: string, headers: Record<string, string>) => {
+      const init = { method: "POST", headers, body: endless(), duplex: "half" } as RequestInit;
+      return (await app.request(path, init)).status;
+    };
+    const own = { origin: "http://localhost", "content-type": "application/x-www-form-urlencoded" };
+    for (const path of ["/sql", "/sql/csv", "/submit", "/submit/edit", "/sweeps", "/sweeps/x/requeue"])
+      expect([path, await send(path, own)]).toEqual([path, 401]);
+    expect(await send("/api/sweeps", yaml)).toBe(401);
+    expect(pulled).toBeLessThan(50_000);
+    expect(await send("/login", own)).toBe(413);
+    expect(await send("/login", { ...own, "content-length": "700000000" })).toBe(413);
+    expect(pulled).toBeLessThan(100_000);
+  });
+});
+
+describe("a link that logs in", () => {
+  const open = (app: ReturnType<typeof openApp>["app"], ticket: string, init: RequestInit = {}) =>
+    app.request(`/login?ticket=${ticket}&next=%2Fsweeps%2Fx`, { headers: browser, ...init });
+
+  it("does so once, and leaves nothing of itself in the address", async () => {
+    const { app, tickets } = openApp("secret");
+    const ticket = tickets.issue();
+    // What looks at links before people do uses none up.
+    expect((await open(app, ticket, { method: "HEAD" })).status).toBe(401);
+    const response = await open(app, ticket);
+    expect([response.status, response.headers.get("location")]).toEqual([303, "/sweeps/x"]);
+    const cookie = cookieOf(response);
+    expect((await app.request("/", { headers: { ...browser, cookie } })).status).toBe(200);
+
+    const again = await open(app, ticket);
+    expect([again.status, again.headers.get("set-cookie")]).toEqual([401, null]);
+    expect(await again.text()).toContain("was used already");
+    // Who is in already is led on.
+    const inside = await open(app, ticket, { headers: { ...browser, cookie } });
+    expect([inside.status, inside.headers.get("location")]).toEqual([303, "/sweeps/x"]);
+    expect((await open(app, "guessed")).status).toBe(401);
+  });
+
+  it("is worth nothing any more after an hour, or after a hundred others", async () => {
+    const { app, tickets } = openApp("secret");
+    const first = tickets.issue();
+    for (let i = 0; i < 100; i++) tickets.issue();
+    expect((await open(app, first)).status).toBe(401);
+    const old = tickets.issue();
+    vi.useFakeTimers({ now: Date.now() + 3_600_001, toFake: ["Date"] });
+    onTestFinished(() => void vi.useRealTimers());
+    expect((await open(app, old)).status).toBe(401);
+  });
+});
+
+it("each musweep of a machine has a cookie of its own, so that logging into one logs out of none", async () => {
+  const [one, other] = [openApp("one"), openApp("other")];
+  const names = await Promise.all(
+    [one, other].map(async ({ app, tickets }) =>
+      cookieOf(await app.request(`/login?ticket=${tickets.issue()}`)).replace(/=.*/, ""),
+    ),
+  );
+  expect(new Set(names).size).toBe(2);
 });
 
 describe("a form of another site", () => {
@@ -118,7 +195,7 @@ describe("a form of another site", () => {
   it("changes nothing, with or without the visitor's cookie", async () => {
     const { app, db } = openApp("secret");
     const cookie = cookieOf(await app.request("/login", form({ token: "secret" })));
-    for (const path of ["/login", "/logout", "/queues/api/queues/musweep-cpu/pause"])
+    for (const path of ["/login", "/logout", "/queues/api/queues/musweep-for-musweep/pause"])
       expect([path, (await app.request(path, form({}, { ...elsewhere, cookie }))).status]).toEqual([
         path,
         403,
@@ -128,7 +205,7 @@ describe("a form of another site", () => {
       const response = await app.request("/api/sweeps", { method: "POST", body: gridText(), headers });
       expect([type, response.ok]).toEqual([type, false]);
     }
-    expect(db.sqlite.prepare("SELECT count(*) AS n FROM sweeps").get()).toEqual({ n: 0 });
+    expect(sqliteOf(db).prepare("SELECT count(*) AS n FROM sweeps").get()).toEqual({ n: 0 });
   });
 });
 

@@ -3,9 +3,9 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import { packageRoot } from "../../../schema/package.ts";
-import { HEARTBEAT_KEPT_MS, type Heartbeat, WORKERS_KEY, workerKey } from "../../../schema/queue.ts";
-import { gridText, submitText, train } from "../../support/database.ts";
+import { packageRoot } from "../../../schema/wire/package.ts";
+import { HEARTBEAT_KEPT_MS, type Heartbeat, WORKERS_KEY, workerKey } from "../../../schema/wire/worker.ts";
+import { gridText, sqliteOf, submitText, train } from "../../support/database.ts";
 import { openApp, startApp } from "./start-app.ts";
 
 interface Sample {
@@ -58,15 +58,16 @@ const heartbeat: Heartbeat = {
   worker: 'w"1\\',
   host: "host\nname",
   pid: 7,
-  capability: "cpu",
+  needs: ["musweep"],
   slots: 3,
-  engine: "onnx",
+  engine: "musweep",
   version: "0.1.0",
   started_at: 0,
   running: [
-    { run: "r1", step: 1, steps: 9, tokens_per_second: 1500 },
-    { run: "r2", step: 1, steps: 9, tokens_per_second: 500 },
+    { run: `r${"1".repeat(20)}`, step: 1, steps: 9, tokens_per_second: 1500 },
+    { run: `r${"2".repeat(20)}`, step: 1, steps: 9, tokens_per_second: 500 },
   ],
+  unable: [],
 };
 
 describe("/metrics", () => {
@@ -74,7 +75,7 @@ describe("/metrics", () => {
     const { app, db, redis, dispatcher } = await startApp();
     const { runs } = submitText(db, gridText());
     expect(runs).toBe(3);
-    train(db, db.sqlite.prepare("SELECT id FROM runs LIMIT 1").pluck().get() as string, null);
+    train(db, sqliteOf(db).prepare("SELECT id FROM runs LIMIT 1").pluck().get() as string, null);
     await dispatcher.tick();
     for (const [worker, age] of [
       [heartbeat, 0],
@@ -94,8 +95,8 @@ describe("/metrics", () => {
       failed: 0,
       cancelled: 0,
     });
-    expect(sample(samples, "musweep_queue_jobs", { queue: "musweep-cpu", state: "waiting" })).toBe(2);
-    const live = { worker: 'w\\"1\\\\', host: "host\\nname", capability: "cpu" };
+    expect(sample(samples, "musweep_queue_jobs", { queue: "musweep-for-musweep", state: "waiting" })).toBe(2);
+    const live = { worker: 'w\\"1\\\\', host: "host\\nname" };
     expect(sample(samples, "musweep_worker_slots", live)).toBe(3);
     expect(sample(samples, "musweep_worker_slots_busy", live)).toBe(2);
     expect(sample(samples, "musweep_worker_tokens_per_second", live)).toBe(2000);
@@ -105,8 +106,17 @@ describe("/metrics", () => {
     expect(sample(samples, "musweep_redis_up")).toBe(1);
     expect(sample(samples, "process_resident_memory_bytes")).toBeGreaterThan(0);
 
-    await redis.del(workerKey("silent"));
-    expect(sample(await read(app), "musweep_worker_slots", { worker: "silent" })).toBeUndefined();
+    expect(sample(samples, "musweep_workers_unreadable")).toBe(0);
+
+    await redis.set(
+      workerKey("silent"),
+      JSON.stringify({ ...heartbeat, slots: 1e12 }),
+      "PX",
+      HEARTBEAT_KEPT_MS,
+    );
+    const later = await read(app);
+    expect(sample(later, "musweep_worker_slots", { worker: "silent" })).toBeUndefined();
+    expect(sample(later, "musweep_workers_unreadable")).toBe(1);
   });
 
   it("without Redis still answers, says so, and leaves out what it cannot know", async () => {

@@ -30,15 +30,15 @@ describe("a run's page", () => {
     applyAll(db, [second.claimed(), second.started(5), second.checkpoint(10), second.metrics(20, 3, 3.25)]);
     const page = await text(app, `/runs/${run}`);
     for (const shown of [
-      "SμPar d64 s0 lr 2^-8 seed 1",
+      "SμPar d64 L1 s0 lr 2^-8 seed 1",
       "running",
       "step 20 of 20",
       "&lt;b&gt;no luck&lt;/b&gt;",
       "trainer-exited",
       "End of the log of attempt 1",
       "attempt 2 went on after step 5",
-      "/checkpoints/10",
-      "onnx 1.0, cpu",
+      `/checkpoints/${run}/10`,
+      "musweep-cpu 1.0, cpu",
       "in the sweep file&#39;s grid",
       "attention_query",
       "0123456789abcdef",
@@ -95,7 +95,7 @@ describe("the comparison", () => {
       ]);
     }
     const page = await text(app, `/compare?run=${runs[0]}&run=${runs[1]}`);
-    expect(page).toContain("All of them: SμPar d64 s0 seed 1");
+    expect(page).toContain("All of them: SμPar d64 L1 s0 seed 1");
     expect(page).toContain(">lr 2^-7</a>");
     expect(page).toContain("<code>learning_rate</code>");
     expect(page).toContain("0.007813");

@@ -1,6 +1,7 @@
 /** Submitting by the page: mistakes at their lines, the plan before anything is queued, and the text is never lost. */
 import { describe, expect, it } from "vitest";
-import { gridText } from "../../support/database.ts";
+import { gridText, sqliteOf } from "../../support/database.ts";
+import { HOSTILE_SWEEPS } from "../../support/hostile-sweeps.ts";
 import { form, openApp } from "./start-app.ts";
 
 const BROKEN = gridText({ name: "mine" })
@@ -8,7 +9,7 @@ const BROKEN = gridText({ name: "mine" })
   .replace("sparsity: [0]", "sparsty: [0] # </textarea><b>bold</b>");
 
 const sweepCount = (db: ReturnType<typeof openApp>["db"]) =>
-  db.sqlite.prepare<[], { n: number }>("SELECT count(*) AS n FROM sweeps").get()!.n;
+  sqliteOf(db).prepare<[], { n: number }>("SELECT count(*) AS n FROM sweeps").get()!.n;
 
 /** The text that the page's form would send again. */
 const keptText = (page: string): string =>
@@ -49,10 +50,42 @@ describe("a file with mistakes", () => {
     const { app } = openApp();
     const text = gridText().replace("corpus: moby-dick", "file: not-there.txt");
     const response = await app.request("/submit", form({ text }));
-    expect(response.status).toBe(503);
+    expect(response.status).toBe(422);
     const page = await response.text();
     expect(page).toContain("not-there.txt");
     expect(keptText(page)).toBe(text);
+  });
+
+  it("with thousands of them shows a hundred, and says how many more there are", async () => {
+    const { app } = openApp();
+    const response = await app.request("/submit", form({ text: HOSTILE_SWEEPS["20,000 unknown keys"] }));
+    expect(response.status).toBe(422);
+    const page = await response.text();
+    expect(page).toContain("<h1>20000 mistakes</h1>");
+    expect(page.match(/data-goto/g)).toHaveLength(100);
+    expect(page).toContain("and 19,900 more mistakes");
+  });
+
+  it("that is made to hang is answered, and others are meanwhile", async () => {
+    const { app, db } = openApp();
+    let turns = 0;
+    const beat = setInterval(() => turns++, 5);
+    const hostile = ["four axes of 1,000", "a source of 900,000 curves", "50,000 wrong items"] as const;
+    const responses = await Promise.all(
+      hostile.flatMap((name) => [
+        app.request("/submit", form({ text: HOSTILE_SWEEPS[name] })),
+        app.request("/api/sweeps", {
+          method: "POST",
+          headers: { "content-type": "application/yaml" },
+          body: HOSTILE_SWEEPS[name],
+        }),
+      ]),
+    );
+    clearInterval(beat);
+    expect(responses.map((response) => response.status)).toEqual(responses.map(() => 422));
+    // Each reading took a second or so in a process beside this one.
+    expect(turns).toBeGreaterThan(50);
+    expect(sweepCount(db)).toBe(0);
   });
 
   it("too large is told so", async () => {
@@ -67,8 +100,8 @@ describe("a sound file", () => {
   it("counts what failed before apart from what would be trained", async () => {
     const { app, db } = openApp();
     await app.request("/sweeps", form({ text: gridText() }));
-    db.sqlite.prepare("UPDATE runs SET state = 'failed' WHERE ordinal = 1").run();
-    db.sqlite.prepare("UPDATE runs SET state = 'running' WHERE ordinal = 2").run();
+    sqliteOf(db).prepare("UPDATE runs SET state = 'failed' WHERE ordinal = 1").run();
+    sqliteOf(db).prepare("UPDATE runs SET state = 'running' WHERE ordinal = 2").run();
     const page = await (await app.request("/submit", form({ text: gridText() }))).text();
     expect(page).toMatch(
       /<dt>to train<\/dt><dd><strong>2<\/strong>.*none is done already; 1 failed: requeue/,
@@ -76,11 +109,19 @@ describe("a sound file", () => {
     expect(page).toContain("Queue 2 runs");
   });
 
+  it("is planned with what is odd about it", async () => {
+    const { app } = openApp();
+    const text = gridText({ name: "mine" }).replace(/learning_rate: .*/, "learning_rate: [0.25, 0.2500001]");
+    const page = await (await app.request("/submit", form({ text }))).text();
+    expect(page).toContain("<h1>Plan of mine</h1>");
+    expect(page).toContain("0.2500001 is nearly 0.25 (2^-2)");
+  });
+
   it("is planned, then queued when confirmed, and leads to its page", async () => {
     const { app, db } = openApp();
     // Something trains: this machine's speed is not measured now.
     await app.request("/sweeps", form({ text: gridText({ name: "busy" }) }));
-    db.sqlite.prepare("UPDATE runs SET state = 'running'").run();
+    sqliteOf(db).prepare("UPDATE runs SET state = 'running'").run();
     // SμPar and μP are one training at sparsity 0.
     const text = gridText({
       name: "mine",
@@ -97,7 +138,7 @@ describe("a sound file", () => {
     expect(sweepCount(db)).toBe(1);
     const confirmed = await app.request("/sweeps", form({ text: keptText(page) }));
     expect([confirmed.status, confirmed.headers.get("location")]).toEqual([303, "/sweeps/mine"]);
-    expect(db.sqlite.prepare("SELECT file FROM sweeps WHERE name = 'mine'").get()).toEqual({ file: text });
+    expect(sqliteOf(db).prepare("SELECT file FROM sweeps WHERE name = 'mine'").get()).toEqual({ file: text });
     expect((await app.request("/sweeps/mine")).status).toBe(200);
 
     const again = await (await app.request("/submit?sweep=mine")).text();

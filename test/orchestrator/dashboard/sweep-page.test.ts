@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Database, openDatabase } from "../../../orchestrator/database/open.ts";
 import { advancePhases } from "../../../orchestrator/phases/advance.ts";
 import { ROOT } from "../../../scripts/setup.mjs";
-import { Attempt, applyAll, cellsOf, gridText, submitText, train } from "../../support/database.ts";
+import { Attempt, applyAll, cellsOf, gridText, sqliteOf, submitText, train } from "../../support/database.ts";
 import { scratch } from "../../support/scratch.ts";
 import { mixedDatabase } from "../report/figures/fixture.ts";
 import { browser, form, openApp } from "./start-app.ts";
@@ -26,7 +26,7 @@ afterAll(async () => {
 });
 
 const states = (db: Database) =>
-  db.sqlite.prepare("SELECT state, count(*) AS n FROM runs GROUP BY state ORDER BY state").all();
+  sqliteOf(db).prepare("SELECT state, count(*) AS n FROM runs GROUP BY state ORDER BY state").all();
 
 async function page(app: ReturnType<typeof openApp>["app"], path: string): Promise<string> {
   const response = await app.request(path, { headers: browser });
@@ -40,7 +40,7 @@ describe("the map of the grid", () => {
     const text = await page(app, "/sweeps/mixed");
     const links = [...text.matchAll(/<a href="\/runs\/([^"]+)" class="([^"]+)" title="([^"]+)"/g)];
     expect(links.length).toBe(126);
-    const points = db.sqlite
+    const points = sqliteOf(db)
       .prepare<[], { run: string; outcome: string; val_loss: number | null }>(
         "SELECT run, outcome, val_loss FROM run_results WHERE sweep = 'mixed'",
       )
@@ -77,7 +77,7 @@ describe("filters", () => {
     expect(JSON.parse([...curves][0]!)).toMatchObject({ parameterization: "supar", sparsity: 0.75 });
     const runs = [...text.matchAll(/<th scope="row" class="heading"><a href="\/runs\/[^"]+">([^<]+)</g)];
     expect(runs.length).toBe(14);
-    expect(runs.every((m) => m[1]!.startsWith("SμPar d128 s0.75 "))).toBe(true);
+    expect(runs.every((m) => m[1]!.startsWith("SμPar d128 L2 s0.75 "))).toBe(true);
   });
 });
 
@@ -89,17 +89,96 @@ describe("the list of runs", () => {
     const next = (text: string) => /<a href="([^"]+)" rel="next"/.exec(text)?.[1]?.replaceAll("&amp;", "&");
     const previous = (text: string) =>
       /<a href="([^"]+)" rel="prev"/.exec(text)?.[1]?.replaceAll("&amp;", "&");
-    const first = await page(app, "/sweeps/mixed");
-    const second = await page(app, next(first)!);
-    const third = await page(app, next(second)!);
-    expect(next(third)).toBeUndefined();
-    const all = [first, second, third].map(titles);
-    expect(all.map((t) => t.length)).toEqual([50, 50, 26]);
+    const pages = [await page(app, "/sweeps/mixed")];
+    for (let address = next(pages[0]!); address !== undefined; address = next(pages.at(-1)!))
+      pages.push(await page(app, address));
+    const all = pages.map(titles);
+    expect(all.map((t) => t.length)).toEqual([25, 25, 25, 25, 25, 1]);
     expect(new Set(all.flat()).size).toBe(126);
-    expect(titles(await page(app, previous(third)!))).toEqual(all[1]);
-    const back = await page(app, previous(second)!);
+    expect(titles(await page(app, previous(pages[2]!)!))).toEqual(all[1]);
+    const back = await page(app, previous(pages[1]!)!);
     expect(titles(back)).toEqual(all[0]);
     expect(previous(back)).toBeUndefined();
+  });
+
+  it("is ordered and filtered by the database, and what is checked there is compared", async () => {
+    const { app, db } = mixed;
+    const runsOf = (text: string) =>
+      [...text.matchAll(/type="checkbox" name="run" value="([^"]+)"/g)].map((m) => m[1]!);
+    const expected = sqliteOf(db)
+      .prepare<[], { run: string }>(
+        `SELECT run FROM run_results WHERE sweep = 'mixed' AND log2_lr >= -5 AND val_loss IS NOT NULL
+         ORDER BY val_loss DESC LIMIT 25`,
+      )
+      .all()
+      .map(({ run }) => run);
+    const choice = "where=learning_rate&compared=at-least&to=2^-5";
+    const text = await page(app, `/sweeps/mixed?sort=validation_loss&order=descending&${choice}`);
+    // What has no loss comes last.
+    expect(runsOf(text).slice(0, expected.length)).toEqual(expected);
+    expect(text).toMatch(/aria-sort="descending"><a href="[^"]+">validation loss/);
+    const compared = await page(app, `/compare?run=${expected[0]}&run=${expected[1]}`);
+    expect(compared).toContain(expected[1]);
+    // An axis that there is not orders and filters nothing.
+    const odd = await page(app, `/sweeps/mixed?sort=%22%27&where=seed%22&to=1`);
+    expect(runsOf(odd)).toHaveLength(25);
+  });
+});
+
+describe("a random search", () => {
+  it("has its pictures, with a point for each run that leads to it, and no grid", async () => {
+    const { app, db } = openApp();
+    submitText(
+      db,
+      `name: search
+data: { corpus: moby-dick }
+model: { width: 64, layers: 1, d_head: 32, sequence_length: 32 }
+training: { steps: 20, batch_size: 2 }
+base: { width: 64 }
+axes:
+  parameterization: [supar]
+  random:
+    n: 12
+    seed: 1
+    distributions:
+      learning_rate: { log_uniform: { from: 0.001, to: 0.1 } }
+      init_std: { log_uniform: { from: 0.02, to: 0.2 } }
+`,
+    );
+    const runs = sqliteOf(db)
+      .prepare<[], { run: string; log2_lr: number }>("SELECT run, log2_lr FROM run_results")
+      .all();
+    for (const { run, log2_lr } of runs) train(db, run, 3 + 0.1 * (log2_lr + 6) ** 2);
+    const text = await page(app, "/sweeps/search");
+    expect(text).not.toContain("Nothing fits");
+    expect(text).not.toContain('id="grid"');
+    // The loss is a parabola in log LR, and its order nearly one.
+    expect(Number(/learning rate: (\d+)% alone/.exec(text)![1])).toBeGreaterThan(80);
+    // Two panels, each for wide and narrow screens.
+    for (const { run } of runs)
+      expect(text.split(`<a href="/runs/${run}" tabindex="-1">`)).toHaveLength(1 + 2 * 2);
+    const beside = await page(app, "/compare/sweeps?sweep=search");
+    expect(beside).toContain('<a href="/sweeps/search">');
+    expect((await app.request("/compare/sweeps?sweep=nobody", { headers: browser })).status).toBe(404);
+  });
+});
+
+describe("two sweeps", () => {
+  it("stand side by side, curve by curve", async () => {
+    const { app, db } = openApp();
+    for (const name of ["one", "two"]) {
+      const yaml = gridText({ rates: "{ log2: { from: -8, to: -4 } }" }).replace(
+        /^name: .*/m,
+        `name: ${name}`,
+      );
+      submitText(db, yaml);
+      for (const { run } of cellsOf(yaml)) train(db, run, 3);
+    }
+    const text = await page(app, "/compare/sweeps?sweep=one&sweep=two");
+    const curves = sqliteOf(db)
+      .prepare<[], { n: number }>("SELECT count(*) AS n FROM optima WHERE sweep = 'one'")
+      .get()!.n;
+    expect([...text.matchAll(/<th scope="row" class="heading">/g)]).toHaveLength(curves);
   });
 });
 
@@ -144,8 +223,12 @@ describe("files", () => {
       "curves.csv",
       "optima.csv",
       "transfer.csv",
+      "exponents.csv",
+      "level.csv",
       "curves.svg",
       "optimum-by-sparsity.svg",
+      "curves.png",
+      "optimum-by-sparsity.png",
       "sweep.yaml",
     ]);
     for (const [, path, name] of links) {
@@ -154,13 +237,52 @@ describe("files", () => {
       expect(response.headers.get("content-disposition")).toBe(`attachment; filename="mixed-${name}"`);
     }
     const optima = await (await app.request("/sweeps/mixed/files/optima.csv")).text();
-    const stored = db.sqlite.prepare("SELECT count(*) AS n FROM optima").get();
+    const stored = sqliteOf(db).prepare("SELECT count(*) AS n FROM optima").get();
     expect({ n: (parse(optima, { columns: true }) as unknown[]).length }).toEqual(stored);
     expect((await app.request("/sweeps/mixed/files/..%2Fmusweep.db")).status).toBe(404);
   });
 });
 
 describe("actions", () => {
+  it("note, archive, bring back and delete, each by a form that asks before", async () => {
+    const { app, db } = openApp();
+    submitText(db, gridText({ rates: "[0.01]" }));
+    submitText(db, gridText({ name: "other", rates: "[0.01, 0.02]" }));
+    const [first] = cellsOf(gridText({ rates: "[0.01, 0.02]" }));
+    const post = async (path: string, fields: Record<string, string>) => {
+      const response = await app.request(path, form(fields));
+      return [response.status, response.headers.get("location")];
+    };
+    const list = (path: string) =>
+      page(app, path).then((text) => [...text.matchAll(/<h2><a [^>]*>([^<]*)</g)].map((m) => m[1]));
+    expect(await post("/sweeps/grid/note", { note: "  <b>warm-up</b> too short " })).toEqual([
+      303,
+      "/sweeps/grid",
+    ]);
+    expect(await page(app, "/sweeps/grid")).toContain("<p>&lt;b&gt;warm-up&lt;/b&gt; too short</p>");
+    expect(await page(app, "/")).toContain("&lt;b&gt;warm-up&lt;/b&gt; too short");
+    expect((await post("/sweeps/grid/note", { note: "x".repeat(2001) }))[0]).toBe(422);
+    expect(await post("/sweeps/grid/note", { note: "" })).toEqual([303, "/sweeps/grid"]);
+    expect(await page(app, "/")).not.toContain("warm-up");
+    // Not before it is trained.
+    expect((await post("/sweeps/grid/archive", {}))[0]).toBe(422);
+    train(db, first!.run, 3);
+    advancePhases(db);
+    expect(await page(app, "/sweeps/grid")).toContain("Archive the sweep");
+    expect(await post("/sweeps/grid/archive", {})).toEqual([303, "/sweeps/grid"]);
+    expect(await list("/")).toEqual(["other"]);
+    expect(await list("/?archived")).toEqual(["grid"]);
+    expect(await page(app, "/sweeps/grid")).toContain("Bring it back");
+    expect(await post("/sweeps/grid/archive", { which: "undo" })).toEqual([303, "/sweeps/grid"]);
+    expect(await list("/")).toEqual(["other", "grid"]);
+    // Of its runs, one is wanted by the other one too.
+    expect(await post("/sweeps/other/delete", {})).toEqual([303, "/?notice=deleted-1"]);
+    expect(await page(app, "/?notice=deleted-1")).toContain("deleted, with 1 run that no other one wants");
+    expect(await list("/")).toEqual(["grid"]);
+    expect(sqliteOf(db).prepare("SELECT id FROM runs").pluck().all()).toEqual([first!.run]);
+    expect((await app.request("/sweeps/other", { headers: browser })).status).toBe(404);
+  });
+
   it("requeue what failed, cancel the rest, requeue what is missing", async () => {
     const { app, db } = openApp();
     submitText(db, gridText({ rates: "[0.01, 0.02, 0.04]" }));

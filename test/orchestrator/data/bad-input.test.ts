@@ -5,7 +5,7 @@ import { gzipSync } from "node:zlib";
 import { expect, it } from "vitest";
 import { prepareData } from "../../../orchestrator/data/prepare.ts";
 import type { DataSpec } from "../../../orchestrator/data/spec.ts";
-import { MusweepError } from "../../../schema/errors.ts";
+import { MusweepError } from "../../../schema/wire/errors.ts";
 import { numberedLines, scratch, ZSTD_FIXTURE } from "./helpers.ts";
 
 /** What preparing `spec` throws; the cache must be left without a data set. */

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
-import { DATA_FILES, type DataMeta } from "../../../schema/data.ts";
+import { DATA_FILES, type DataMeta } from "../../../schema/wire/data.ts";
 
 export async function scratch(): Promise<string> {
   const directory = await mkdtemp(path.join(tmpdir(), "musweep-data-"));

@@ -137,20 +137,26 @@ describe("documents", () => {
     expect(train[2]).toContain("Call me Ishmael");
   });
 
-  it("come from the field of a .jsonl file; blank lines and a missing last newline do no harm", async () => {
-    const cache = await scratch();
-    const file = path.join(cache, "a.jsonl");
-    const lines = ["one", "two", "three", "four"].map((word) => JSON.stringify({ id: 1, body: `${word} é` }));
-    await writeFile(file, lines.join("\r\n\n"));
-    const meta = await prepareData(
-      { file, field: "body", tokenizer: "bytes", validation_fraction: 0.3 },
-      { cacheDirectory: cache },
-    );
-    expect(Buffer.from(await readSplit(cache, meta, "train")).toString("utf8")).toBe(
-      "one é\0three é\0four é\0",
-    );
-    expect(Buffer.from(await readSplit(cache, meta, "validation")).toString("utf8")).toBe("two é\0");
-  });
+  it.each(["a.jsonl", "a.ndjson", "a.json.gz"])(
+    "come from the field of %s; blank lines and a missing last newline do no harm",
+    async (name) => {
+      const cache = await scratch();
+      const file = path.join(cache, name);
+      const lines = ["one", "two", "three", "four"].map((word) =>
+        JSON.stringify({ id: 1, body: `${word} é` }),
+      );
+      const text = lines.join("\r\n\n");
+      await writeFile(file, name.endsWith(".gz") ? gzipSync(text) : text);
+      const meta = await prepareData(
+        { file, field: "body", tokenizer: "bytes", validation_fraction: 0.3 },
+        { cacheDirectory: cache },
+      );
+      expect(Buffer.from(await readSplit(cache, meta, "train")).toString("utf8")).toBe(
+        "one é\0three é\0four é\0",
+      );
+      expect(Buffer.from(await readSplit(cache, meta, "validation")).toString("utf8")).toBe("two é\0");
+    },
+  );
 });
 
 describe("token files", () => {
@@ -287,6 +293,45 @@ describe("the cache", () => {
     expect(new Set(hashes).size).toBe(3);
   });
 
+  it("is found when its text is gone, which is said; without either, the text is missed", async () => {
+    const cache = await scratch();
+    const file = path.join(cache, "a.txt");
+    await writeFile(file, numberedLines(2000));
+    const meta = await prepareData(text(file), { cacheDirectory: cache });
+    await rm(file);
+    const said: string[] = [];
+    const onGone = (message: string) => void said.push(message);
+    expect(await prepareData(text(file), { cacheDirectory: cache, onGone })).toEqual(meta);
+    expect(said).toEqual([`Data file not found: ${file}`]);
+    // Nothing was ever prepared with these settings, and nothing is left of what was prepared with the others.
+    await expect(prepareData(text(file, "gpt2"), { cacheDirectory: cache })).rejects.toMatchObject({
+      code: "data-missing",
+    });
+    await rm(path.join(cache, meta.hash), { recursive: true });
+    await expect(prepareData(text(file), { cacheDirectory: cache })).rejects.toMatchObject({
+      code: "data-missing",
+    });
+    // Another text in its place is another data set.
+    await writeFile(file, numberedLines(3000));
+    expect((await prepareData(text(file), { cacheDirectory: cache })).hash).not.toBe(meta.hash);
+  });
+
+  it("is built anew where one bit of it has flipped, when it is to be verified", async () => {
+    const cache = await scratch();
+    const file = path.join(cache, "a.txt");
+    await writeFile(file, numberedLines(2000));
+    const meta = await prepareData(text(file), { cacheDirectory: cache });
+    for (const split of ["train.bin", "validation.bin"]) {
+      const place = path.join(cache, meta.hash, split);
+      const sound = await readFile(place);
+      const damaged = Buffer.from(sound);
+      damaged[100]! ^= 1;
+      await writeFile(place, damaged);
+      expect(await prepareData(text(file), { cacheDirectory: cache, verify: true })).toEqual(meta);
+      expect(await readFile(place)).toEqual(sound);
+    }
+  });
+
   it("builds a damaged data set anew", async () => {
     const cache = await scratch();
     const file = path.join(cache, "a.txt");
@@ -309,7 +354,7 @@ describe("the cache", () => {
       Array.from({ length: 6 }, () => prepareData(text(file), { cacheDirectory: directory })),
     );
     expect(new Set(all.map((meta) => meta.hash)).size).toBe(1);
-    expect((await readdir(directory)).sort()).toEqual([all[0]!.hash, "index"].sort());
+    expect((await readdir(directory)).sort()).toEqual([all[0]!.hash, "index", "sources"].sort());
   });
 
   it("shows nothing half-written after an abort", async () => {
@@ -324,7 +369,8 @@ describe("the cache", () => {
       onProgress: ({ read_bytes }) => read_bytes > 1_500_000 && controller.abort(new Error("stop")),
     });
     await expect(prepared).rejects.toThrow("stop");
-    expect(await readdir(directory)).toEqual([]);
+    // The source's hash alone is remembered.
+    expect(await readdir(directory)).toEqual(["sources"]);
   });
 
   it("clears away what a killed process left, and then prepares the same data set", async () => {
@@ -342,10 +388,11 @@ describe("the cache", () => {
     await once(child, "message");
     child.kill("SIGKILL");
     await once(child, "exit");
-    const left = await readdir(directory);
-    expect(left).toEqual([expect.stringMatching(/^\.preparing-/)]);
+    // The source's hash is remembered too.
+    const left = async () => (await readdir(directory)).filter((name) => name !== "sources");
+    expect(await left()).toEqual([expect.stringMatching(/^\.preparing-/)]);
     const meta = await prepareData(text(file), { cacheDirectory: directory });
-    expect((await readdir(directory)).sort()).toEqual([meta.hash, "index"].sort());
+    expect((await left()).sort()).toEqual([meta.hash, "index"].sort());
   });
 
   it("that cannot be written says so, and what to do", async () => {

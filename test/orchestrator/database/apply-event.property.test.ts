@@ -2,8 +2,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Database } from "../../../orchestrator/database/open.ts";
-import type { WorkerEvent } from "../../../schema/queue.ts";
-import { Attempt, applyAll, freshDatabase, gridText, submitText } from "../../support/database.ts";
+import type { WorkerEvent } from "../../../schema/wire/events.ts";
+import { Attempt, applyAll, freshDatabase, gridText, sqliteOf, submitText } from "../../support/database.ts";
 
 const ENDINGS = ["finished", "diverged", "failed", "failed for good", "released", "none"] as const;
 type Ending = (typeof ENDINGS)[number];
@@ -15,7 +15,7 @@ function storyOf(run: string, number: number, steps: number, ending: Ending) {
   const rest = [attempt.started()];
   for (let step = 1; step <= steps; step++) rest.push(attempt.metrics(step, number + step / 100));
   if (ending === "finished") rest.push(attempt.finished(number));
-  if (ending === "diverged") rest.push(attempt.diverged(number));
+  if (ending === "diverged") rest.push(attempt.diverged(number - 1000));
   if (ending === "failed") rest.push(attempt.failed(false));
   if (ending === "failed for good") rest.push(attempt.failed(true));
   if (ending === "released") rest.push(attempt.released("shutdown"));
@@ -48,14 +48,15 @@ function repeated(events: WorkerEvent[], choose: Iterator<number>): WorkerEvent[
 
 /** Puts the run back to the moment before its first attempt. */
 function reset(db: Database): void {
-  db.sqlite.exec(`DELETE FROM metrics; DELETE FROM attempts;
+  sqliteOf(db).exec(`DELETE FROM metrics; DELETE FROM attempts;
     UPDATE runs SET state = 'queued', on_queue = 1, dispatch = 1, attempt = 0, step = 0, train_loss = NULL,
       validation_loss = NULL, last_finite_loss = NULL, divergence = NULL, tokens = NULL, flops = NULL, seconds = NULL,
-      parameters = NULL, nonzero_parameters = NULL, host = NULL, engine = NULL, error = NULL, updated_at = 0`);
+      parameters = NULL, nonzero_parameters = NULL, host = NULL, engine = NULL, error = NULL, updated_at = 0,
+      kept_step = 0, setbacks = 0`);
 }
 
 const dump = (db: Database) =>
-  ["runs", "attempts", "metrics"].map((table) => db.sqlite.prepare(`SELECT * FROM ${table}`).all());
+  ["runs", "attempts", "metrics"].map((table) => sqliteOf(db).prepare(`SELECT * FROM ${table}`).all());
 
 interface RunRow {
   state: string;
@@ -68,8 +69,8 @@ interface RunRow {
 function oneRun(): { db: Database; run: string; read: () => RunRow } {
   const db = freshDatabase();
   submitText(db, gridText({ rates: "[0.01]" }));
-  const { id: run } = db.sqlite.prepare("SELECT id FROM runs").get() as { id: string };
-  return { db, run, read: () => db.sqlite.prepare("SELECT * FROM runs").get() as RunRow };
+  const { id: run } = sqliteOf(db).prepare("SELECT id FROM runs").get() as { id: string };
+  return { db, run, read: () => sqliteOf(db).prepare("SELECT * FROM runs").get() as RunRow };
 }
 
 describe("any interleaving of the events of several attempts", () => {
@@ -112,7 +113,7 @@ describe("any interleaving of the events of several attempts", () => {
           ),
         );
         const { state, attempt, validation_loss } = read();
-        const attempts = db.sqlite
+        const attempts = sqliteOf(db)
           .prepare("SELECT attempt, outcome FROM attempts ORDER BY attempt")
           .all() as { attempt: number; outcome: string | null }[];
         expect(attempt).toBe(attempts.at(-1)?.attempt);
@@ -121,7 +122,7 @@ describe("any interleaving of the events of several attempts", () => {
         if (state === "finished") expect(validation_loss).toBe(attempt);
         // Every attempt that another one took over from has ended.
         for (const earlier of attempts.slice(0, -1)) expect(earlier.outcome).not.toBeNull();
-        for (const point of db.sqlite.prepare("SELECT step, attempt, train_loss FROM metrics").all() as {
+        for (const point of sqliteOf(db).prepare("SELECT step, attempt, train_loss FROM metrics").all() as {
           step: number;
           attempt: number;
           train_loss: number;
@@ -152,14 +153,14 @@ describe("any interleaving of the events of several attempts", () => {
         const state = {
           finished: "finished",
           diverged: "diverged",
-          failed: "queued",
+          failed: "pending",
           "failed for good": "failed",
           released: "pending",
           none: "running",
         }[told.at(-1)!.ending];
         expect([row.state, row.attempt]).toEqual([state, last]);
         expect(row.validation_loss).toBe(state === "finished" ? last : null);
-        if (state === "diverged") expect(row.step).toBe(last);
+        if (state === "diverged") expect(row.step).toBe(last - 1000);
       }),
       { numRuns: 150 },
     );

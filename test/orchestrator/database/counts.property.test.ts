@@ -1,10 +1,12 @@
 /** The counts that the database keeps of every sweep, against counting everything anew, whatever happens in between. */
+
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import type { Database } from "../../../orchestrator/database/open.ts";
 import { sweepProgress } from "../../../orchestrator/database/progress.ts";
 import { cancelSweep, requeueRuns } from "../../../orchestrator/database/stop-and-requeue.ts";
-import { Attempt, applyAll, freshDatabase, gridText, submitText } from "../../support/database.ts";
+import { LOST_STATES } from "../../../schema/database/states.ts";
+import { Attempt, applyAll, freshDatabase, gridText, sqliteOf, submitText } from "../../support/database.ts";
 
 const NAMES = ["one", "two"] as const;
 const name = fc.constantFrom(...NAMES);
@@ -36,7 +38,7 @@ let attempts = 1000;
 function perform(db: Database, did: Action): void {
   if (did.kind === "submit") submitText(db, gridText(did));
   else if (did.kind === "attempt") {
-    const runs = db.sqlite.prepare<[], string>("SELECT id FROM runs ORDER BY id").pluck().all();
+    const runs = sqliteOf(db).prepare<[], string>("SELECT id FROM runs ORDER BY id").pluck().all();
     if (runs.length === 0) return;
     const tried = new Attempt(runs[did.run % runs.length]!, ++attempts);
     const events = [tried.claimed(), tried.started(), tried.metrics(7, 3)];
@@ -47,7 +49,7 @@ function perform(db: Database, did: Action): void {
     applyAll(db, events);
   } else if (sweepProgress(db, [did.name]).length > 0) {
     if (did.kind === "cancel") cancelSweep(db, did.name);
-    else requeueRuns(db, did.name, "missing");
+    else requeueRuns(db, did.name, { states: LOST_STATES });
   }
 }
 
@@ -79,8 +81,8 @@ it("are right after every submission, resubmission, attempt, cancellation and re
       const db = freshDatabase();
       for (const did of actions) {
         perform(db, did);
-        const counted = db.sqlite.prepare<[], Counts>(COUNTED).all();
-        const kept = db.sqlite.prepare<[], Counts>(KEPT).all();
+        const counted = sqliteOf(db).prepare<[], Counts>(COUNTED).all();
+        const kept = sqliteOf(db).prepare<[], Counts>(KEPT).all();
         const whole = ({ name, state, runs, points }: Counts) => ({ name, state, runs, points });
         expect(kept.map(whole)).toEqual(counted.map(whole));
         for (const [i, { planned }] of kept.entries())

@@ -1,16 +1,17 @@
 /** Fits made ahead of the transaction that stores them: they change nothing but how long it takes. */
 import { expect, it } from "vitest";
-import { eventApplier } from "../../../orchestrator/database/apply-event.ts";
+import { applyEvent, foresee } from "../../../orchestrator/database/apply-event.ts";
 import type { Database } from "../../../orchestrator/database/open.ts";
-import { fitAhead } from "../../../orchestrator/database/optima.ts";
-import { atOnce } from "../../../orchestrator/turns.ts";
-import type { WorkerEvent } from "../../../schema/queue.ts";
+import { type Fits, fitAhead, refreshRuns } from "../../../orchestrator/database/optima.ts";
+import type { WorkerEvent } from "../../../schema/wire/events.ts";
 import {
   Attempt,
   applyAll,
+  atOnce,
   cellsOf,
   freshDatabase,
   gridText,
+  sqliteOf,
   submitText,
   train,
 } from "../../support/database.ts";
@@ -28,71 +29,79 @@ const lossOf = (i: number): number => {
 };
 const ends = (i: number): WorkerEvent[] => {
   const attempt = new Attempt(cells[i]!.run, 1001);
-  return [attempt.claimed(), attempt.finished(lossOf(i))];
+  return [attempt.claimed(), attempt.started(), attempt.finished(lossOf(i))];
 };
 
 /** The first seed has ended everywhere, the second nowhere: with its next result the noise of all curves is known. */
 function halfTrained(): Database {
   const db = freshDatabase();
   submitText(db, text);
+  sqliteOf(db).exec("UPDATE runs SET dispatch = 1");
   for (const [i, cell] of cells.entries()) if (cell.coordinates.seed === 1) train(db, cell.run, lossOf(i));
   return db;
 }
 
 const derived = (db: Database) =>
   ["curve_optima", "curve_transfer", "verdicts", "phase_exponents"].map((table) =>
-    db.sqlite.prepare(`SELECT * FROM ${table} ORDER BY 1, 2, 3`).all(),
+    sqliteOf(db).prepare(`SELECT * FROM ${table} ORDER BY 1, 2, 3`).all(),
   );
 
 const everything = (db: Database) =>
-  db.sqlite
+  sqliteOf(db)
     .prepare<[], string>("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
     .pluck()
     .all()
-    .map((table) => db.sqlite.prepare(`SELECT * FROM ${table}`).all());
-
-/** As the collector tries a batch of events. */
-function trying(db: Database, events: readonly WorkerEvent[]): () => string[] {
-  const applier = eventApplier(db.sqlite);
-  return () => {
-    for (const event of events) expect(applier.apply(event)).toBe("applied");
-    return events.map((event) => event.run);
-  };
-}
+    .map((table) => sqliteOf(db).prepare(`SELECT * FROM ${table}`).all());
 
 const firstOfSecondSeed = cells.findIndex((cell) => cell.coordinates.seed === 2);
 const batch = [0, 1, 2].flatMap((i) => ends(firstOfSecondSeed + i));
 
-it("foresees every curve that a result touches, and leaves the database as it was", () => {
+/** As the collector stores a batch. */
+function store(db: Database, events: readonly WorkerEvent[], fits: Fits): void {
+  db.transaction(() => {
+    for (const event of events) applyEvent(db, event);
+    refreshRuns(
+      db,
+      events.map((event) => event.run),
+      fits,
+    );
+  });
+}
+
+it("makes a fit of every curve that a result touches, and writes nothing", () => {
   const db = halfTrained();
   const before = everything(db);
-  const fits = [...fitAhead(db.sqlite, trying(db, batch))];
-  expect(fits).toHaveLength(CURVES);
-  expect(db.sqlite.inTransaction).toBe(false);
+  expect(atOnce(fitAhead(db, foresee(batch))).size).toBe(CURVES);
   expect(everything(db)).toEqual(before);
+});
+
+it("makes the fits that are stored then: none is made twice", () => {
+  const db = halfTrained();
+  const fits = atOnce(fitAhead(db, foresee(batch)));
+  const marked = new Map([...fits].map(([basis, optimum]) => [basis, { ...optimum, valley_low: -99 }]));
+  store(db, batch, marked);
+  const stored = sqliteOf(db).prepare("SELECT valley_low FROM curve_optima").pluck().all();
+  expect(stored).toEqual(Array(CURVES).fill(-99));
 });
 
 it("ends with what is stored without it, whatever is stored between its turns", () => {
   const [with_, without] = [halfTrained(), halfTrained()];
   const late = ends(firstOfSecondSeed + 3);
-  const work = fitAhead(with_.sqlite, trying(with_, batch));
+  const work = fitAhead(with_, foresee(batch));
   expect(work.next().done).toBe(false);
   applyAll(with_, late);
-  atOnce(work);
-  applyAll(with_, batch);
+  store(with_, batch, atOnce(work));
   applyAll(without, late);
   applyAll(without, batch);
   expect(derived(with_)).toEqual(derived(without));
 });
 
-it("undoes what it tried when that fails", () => {
-  const db = halfTrained();
-  const before = everything(db);
-  const work = fitAhead(db.sqlite, () => {
-    trying(db, batch)();
-    throw new Error("no further");
-  });
-  expect(() => work.next()).toThrow("no further");
-  expect(db.sqlite.inTransaction).toBe(false);
-  expect(everything(db)).toEqual(before);
+it("ends with what is stored without it, when events do not count that were foreseen to", () => {
+  const [with_, without] = [halfTrained(), halfTrained()];
+  const run = cells[firstOfSecondSeed]!.run;
+  const superseded = new Attempt(run, 1001);
+  const events = [superseded.claimed(), new Attempt(run, 1002).claimed(), superseded.finished(9)];
+  store(with_, events, atOnce(fitAhead(with_, foresee(events))));
+  applyAll(without, events);
+  expect(derived(with_)).toEqual(derived(without));
 });

@@ -1,14 +1,15 @@
 /** What submitting does to runs and grid points: what is new, what is shared, what is left over. */
 import { describe, expect, it } from "vitest";
 import type { Database } from "../../../orchestrator/database/open.ts";
-import { cancelUnwanted } from "../../../orchestrator/database/submit.ts";
-import { atOnce } from "../../../orchestrator/turns.ts";
+import { cancelSweep } from "../../../orchestrator/database/stop-and-requeue.ts";
 import {
   Attempt,
   applyAll,
+  atOnce,
   cellsOf,
   freshDatabase,
   gridText,
+  sqliteOf,
   storingText,
   submitText,
   train,
@@ -18,7 +19,7 @@ const rates = (...exponents: number[]) => `[${exponents.map((e) => 2 ** e).join(
 const states = (db: Database) =>
   Object.fromEntries(
     (
-      db.sqlite.prepare("SELECT state, count(*) AS n FROM runs GROUP BY state").all() as {
+      sqliteOf(db).prepare("SELECT state, count(*) AS n FROM runs GROUP BY state").all() as {
         state: string;
         n: number;
       }[]
@@ -26,14 +27,10 @@ const states = (db: Database) =>
   );
 const pointsOf = (db: Database, sweep: string) =>
   (
-    db.sqlite.prepare("SELECT log2_lr FROM run_results WHERE sweep = ? ORDER BY log2_lr").all(sweep) as {
+    sqliteOf(db).prepare("SELECT log2_lr FROM run_results WHERE sweep = ? ORDER BY log2_lr").all(sweep) as {
       log2_lr: number;
     }[]
   ).map((row) => row.log2_lr);
-const cancel = (db: Database, sweep: string) => {
-  db.sqlite.prepare("UPDATE sweeps SET state = 'cancelled' WHERE name = ?").run(sweep);
-  return cancelUnwanted(db.sqlite, 0);
-};
 
 describe("submitting", () => {
   it("the same file again brings nothing", () => {
@@ -48,12 +45,13 @@ describe("submitting", () => {
       new_runs: 3,
       done: 0,
       failed: 0,
+      engines: [],
       waiting: [],
     });
     for (const { run } of cellsOf(text)) train(db, run, 3);
     expect(submitText(db, text)).toMatchObject({ added: 0, removed: 0, new_runs: 0, done: 3 });
     expect(states(db)).toEqual({ finished: 3 });
-    expect(db.sqlite.prepare("SELECT revision FROM sweeps").get()).toEqual({ revision: 1 });
+    expect(sqliteOf(db).prepare("SELECT revision FROM sweeps").get()).toEqual({ revision: 1 });
   });
 
   it("an extended grid adds what is new alone", () => {
@@ -65,7 +63,7 @@ describe("submitting", () => {
     expect(submitText(db, extended)).toMatchObject({ points: 4, added: 2, removed: 0, new_runs: 2, done: 2 });
     expect(states(db)).toEqual({ finished: 2, pending: 2 });
     expect(pointsOf(db, "grid")).toEqual([-9, -8, -7, -6]);
-    expect(db.sqlite.prepare("SELECT revision, file FROM sweeps").get()).toEqual({
+    expect(sqliteOf(db).prepare("SELECT revision, file FROM sweeps").get()).toEqual({
       revision: 2,
       file: extended,
     });
@@ -99,9 +97,9 @@ describe("submitting", () => {
     for (const { run } of cellsOf(short)) train(db, run, 3);
     expect(submitText(db, long)).toMatchObject({ points: 3, new_runs: 3, done: 0 });
     expect(states(db)).toEqual({ finished: 3, pending: 3 });
-    expect(db.sqlite.prepare("SELECT count(*) AS n FROM run_results").get()).toEqual({ n: 3 });
+    expect(sqliteOf(db).prepare("SELECT count(*) AS n FROM run_results").get()).toEqual({ n: 3 });
     expect(submitText(db, short)).toMatchObject({ new_runs: 0, done: 3 });
-    expect(db.sqlite.prepare("SELECT outcome, count(*) AS n FROM run_results GROUP BY 1").all()).toEqual([
+    expect(sqliteOf(db).prepare("SELECT outcome, count(*) AS n FROM run_results GROUP BY 1").all()).toEqual([
       { outcome: "finished", n: 3 },
     ]);
   });
@@ -112,11 +110,11 @@ describe("submitting", () => {
     submitText(db, text);
     const attempt = new Attempt(cellsOf(text)[0]!.run, 1001);
     applyAll(db, [attempt.claimed(), attempt.failed(true)]);
-    expect(cancel(db, "grid")).toBe(2);
+    expect(cancelSweep(db, "grid")).toBe(2);
     expect(states(db)).toEqual({ failed: 1, cancelled: 2 });
     expect(submitText(db, text)).toMatchObject({ runs: 3, done: 0, failed: 1 });
     expect(states(db)).toEqual({ failed: 1, pending: 2 });
-    expect(db.sqlite.prepare("SELECT state FROM sweeps").get()).toEqual({ state: "active" });
+    expect(sqliteOf(db).prepare("SELECT state FROM sweeps").get()).toEqual({ state: "active" });
   });
 });
 
@@ -129,7 +127,7 @@ describe("a large grid, stored in turns with other work", () => {
       seeds: "{ count: 4 }",
     });
   const count = (db: Database, table: string) =>
-    db.sqlite.prepare<[], number>(`SELECT count(*) FROM ${table}`).pluck().get();
+    sqliteOf(db).prepare<[], number>(`SELECT count(*) FROM ${table}`).pluck().get();
 
   it("is nowhere until all of it is there, and results of others are stored meanwhile", () => {
     const db = freshDatabase();
@@ -153,7 +151,7 @@ describe("a large grid, stored in turns with other work", () => {
     const plain = freshDatabase();
     submitText(plain, many("two"));
     const stored = (of: Database, sweep: string) =>
-      of.sqlite
+      sqliteOf(of)
         .prepare(
           `SELECT c.run_id, c.position, c.curve, c.coordinates, c.tuned_value, r.ordinal, r.planned_flops, p.plan
            FROM cells c JOIN runs r ON r.id = c.run_id JOIN plans p ON p.run_id = r.id
@@ -183,9 +181,9 @@ describe("a run that several points ask for", () => {
       new_runs: 1,
     });
     expect(states(db)).toEqual({ pending: 3 });
-    expect(cancel(db, "one")).toBe(1);
+    expect(cancelSweep(db, "one")).toBe(1);
     expect(states(db)).toEqual({ pending: 2, cancelled: 1 });
-    expect(cancel(db, "two")).toBe(2);
+    expect(cancelSweep(db, "two")).toBe(2);
     expect(states(db)).toEqual({ cancelled: 3 });
   });
 
@@ -196,7 +194,7 @@ describe("a run that several points ask for", () => {
     submitText(db, gridText({ name: "two", rates: rates(-7, -6) }));
     train(db, cellsOf(text)[0]!.run, 2.5);
     expect(
-      db.sqlite
+      sqliteOf(db)
         .prepare("SELECT sweep, val_loss FROM run_results WHERE outcome = 'finished' ORDER BY 1")
         .all(),
     ).toEqual([
@@ -215,7 +213,7 @@ describe("a run that several points ask for", () => {
       runs: 9,
       new_runs: 9,
     });
-    const shared = db.sqlite
+    const shared = sqliteOf(db)
       .prepare(
         `SELECT a.sparsity FROM run_results a JOIN run_results b ON a.run = b.run
          WHERE a.parameterization = 'mup' AND b.parameterization = 'supar'`,

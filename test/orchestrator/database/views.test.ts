@@ -9,11 +9,12 @@ import {
   cellsOf,
   freshDatabase,
   gridText,
+  sqliteOf,
   submitText,
   train,
 } from "../../support/database.ts";
 
-const all = (db: Database, sql: string) => db.sqlite.prepare(sql).all() as Record<string, unknown>[];
+const all = (db: Database, sql: string) => sqliteOf(db).prepare(sql).all() as Record<string, unknown>[];
 
 /** Trains every cell by what `loss` says: a number, null for a divergence, undefined for not at all. */
 function trainGrid(
@@ -94,7 +95,7 @@ describe("run_results", () => {
         train_loss: 2.6,
         tokens: 2560,
         host: "a-host",
-        engine: "onnx 1.0",
+        engine: "musweep-cpu 1.0",
         attempts: 2,
         run: first!.run,
       },
@@ -165,8 +166,8 @@ describe("optima", () => {
     const stored = () => DERIVED.map((table) => all(db, `SELECT * FROM ${table} ORDER BY 1, 2, 3`));
     /** What is derived, made from nothing but the results. */
     const afresh = () => {
-      for (const table of DERIVED) db.sqlite.exec(`DELETE FROM ${table}`);
-      for (const { id } of all(db, "SELECT id FROM phases")) refreshPhase(db.sqlite, id as number);
+      for (const table of DERIVED) sqliteOf(db).exec(`DELETE FROM ${table}`);
+      for (const { id } of all(db, "SELECT id FROM phases")) refreshPhase(db, id as number);
       return stored();
     };
     const agree = () => {
@@ -176,17 +177,18 @@ describe("optima", () => {
       for (const { name } of sweeps) {
         const { rows, transfer, exponents, level } = readAnswer(db, name);
         for (const [view, answered] of Object.entries({ transfer, exponents, level })) {
-          const inSql = db.sqlite.prepare(`SELECT * FROM ${view} WHERE sweep = ?`).all(name);
+          const inSql = sqliteOf(db).prepare(`SELECT * FROM ${view} WHERE sweep = ?`).all(name);
           expect(answered).toHaveLength(inSql.length);
           expect(answered).toEqual(expect.arrayContaining(inSql));
         }
-        const sql = db.sqlite.prepare("SELECT * FROM optima WHERE sweep = ?").all(name) as {
+        const sql = sqliteOf(db).prepare("SELECT * FROM optima WHERE sweep = ?").all(name) as {
           curve: string;
         }[];
         expect(sql.length).toBe(rows.length);
         for (const row of rows)
           expect(sql.find((o) => o.curve === row.curve)).toMatchObject({
             ...row.optimum,
+            places: JSON.stringify(row.optimum.places),
             parameterization: row.parameterization,
             sparsity: row.sparsity,
           });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { describePlan } from "../../../orchestrator/parameterization/describe-plan.ts";
 import { resolvePlan } from "../../../orchestrator/parameterization/resolve-plan.ts";
+import { resolvedPlanText } from "../../../orchestrator/report/resolved-plan-text.ts";
 import { data, settingsOf } from "./settings-of-a-run.ts";
 
 const settings = settingsOf({
@@ -28,6 +29,7 @@ describe("the resolved table", () => {
       log2_learning_rate: -5,
       multiplier: 8,
       decay_per_step: 0.1 * 2 ** -5,
+      eps: 1e-8,
     });
     expect(resolved.rows.find((r) => r.group === "final_norm")).toMatchObject({
       shape: "512",
@@ -50,12 +52,12 @@ describe("the resolved table", () => {
   });
 
   it("prints as an aligned table with the forward multipliers", () => {
-    const lines = resolved.text.split("\n");
+    const lines = resolvedPlanText(resolved).split("\n");
     expect(lines[0]).toMatch(
-      /^tensor group +fan-in × fan-out +density +WPN +init std +peak LR +log2 +LR × +decay\/step$/,
+      /^tensor group +fan-in × fan-out +density +WPN +init std +peak LR +log2 +LR × +decay\/step +ε$/,
     );
     expect(lines.find((l) => l.startsWith("ffn_down"))).toMatch(
-      /^ffn_down +2048 × 512 +0\.0625 +128 +0\.2451 +0\.03125 +-5\.00 +8 +0\.003125$/,
+      /^ffn_down +2048 × 512 +0\.0625 +128 +0\.2451 +0\.03125 +-5\.00 +8 +0\.003125 +1e-8$/,
     );
     expect(lines.at(-1)).toBe("embedding output × 9.171   attention logits × 0.01563   logits × 0.5476");
     const columns = lines.slice(0, -2).map((l) => l.length);

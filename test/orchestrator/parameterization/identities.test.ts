@@ -3,8 +3,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { resolvePlan } from "../../../orchestrator/parameterization/resolve-plan.ts";
 import type { Settings } from "../../../orchestrator/parameterization/settings.ts";
-import { PARAMETERIZATIONS } from "../../../schema/hyperparameters.ts";
-import { runIdOf } from "../../../schema/plan.ts";
+import { PARAMETERIZATIONS } from "../../../schema/sweep/rules.ts";
+import { runIdOf } from "../../../schema/wire/plan.ts";
 import { data, groupOf, HIDDEN, settingsOf } from "./settings-of-a-run.ts";
 
 const plan = (changes: Partial<Settings>) => resolvePlan(settingsOf(changes), data);
@@ -44,10 +44,46 @@ describe("identities", () => {
   });
 
   it("at density 1 both ablations are μP as well", () => {
-    const ids = PARAMETERIZATIONS.filter((p) => p !== "sp").map((parameterization) =>
+    const ids = (["mup", "supar", "supar-init-only", "supar-lr-only"] as const).map((parameterization) =>
       runIdOf(plan({ parameterization, width: 512, ffn_width: 2048 })),
     );
     expect(new Set(ids).size).toBe(1);
+  });
+
+  it("at the proxy's depth CompleteP is μP up to ε and hidden decay, at its width too it is μP", () => {
+    fc.assert(
+      fc.property(shapes, (shape) => {
+        const same = {
+          ...shape,
+          base_layers: shape.layers,
+          scale_residual_outputs: false,
+          tied_embeddings: true,
+        };
+        const [completep, mup] = (["completep", "mup"] as const).map((parameterization) =>
+          plan({ ...same, parameterization }),
+        );
+        const without = ({ groups, ...rest }: NonNullable<typeof mup>) => ({
+          ...rest,
+          groups: groups.map(({ eps: _, decay_per_step: __, ...group }) => group),
+        });
+        expect(without(completep!)).toEqual(without(mup!));
+        const proxy = { ...same, base_width: shape.width, base_ffn_width: shape.ffn_width };
+        expect(plan({ ...proxy, parameterization: "completep" })).toEqual(
+          plan({ ...proxy, parameterization: "mup" }),
+        );
+      }),
+    );
+  });
+
+  it("at density 1 SμPar × CompleteP is CompleteP: the very same run", () => {
+    fc.assert(
+      fc.property(shapes, (shape) => {
+        const dense = { ...shape, sparsity: 0, base_density: 1 };
+        expect(runIdOf(plan({ ...dense, parameterization: "supar-completep" }))).toBe(
+          runIdOf(plan({ ...dense, parameterization: "completep" })),
+        );
+      }),
+    );
   });
 
   it("at the proxy's own shape SμPar is SP, up to the attention scale and the alphas", () => {
@@ -137,9 +173,14 @@ describe("at random shapes", () => {
       fc.property(shapes, fc.constantFrom(...PARAMETERIZATIONS), (shape, parameterization) => {
         for (const group of plan({ ...shape, parameterization }).groups) {
           if (group.init_std === null) expect(group.decay_per_step).toBe(0);
-          else if (shape.decay_mode === "constant")
-            close(group.decay_per_step / group.learning_rate, shape.weight_decay);
-          else close(group.decay_per_step / shape.learning_rate, shape.weight_decay);
+          else if (shape.decay_mode === "constant") {
+            // CompleteP's λ of hidden matrices grows with their width multiplier.
+            const scaled =
+              parameterization.endsWith("completep") && HIDDEN.some((name) => name === group.name);
+            const base = group.name === "ffn_down" ? shape.base_ffn_width : shape.base_width;
+            const lambda = shape.weight_decay * (scaled ? group.fan_in / base : 1);
+            close(group.decay_per_step / group.learning_rate, lambda);
+          } else close(group.decay_per_step / shape.learning_rate, shape.weight_decay);
         }
       }),
     );

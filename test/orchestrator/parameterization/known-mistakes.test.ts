@@ -4,11 +4,10 @@
  */
 import { describe, expect, it } from "vitest";
 import { resolvePlan } from "../../../orchestrator/parameterization/resolve-plan.ts";
-import { hiddenRateDivisor } from "../../../orchestrator/parameterization/rules.ts";
-import type { Settings } from "../../../orchestrator/parameterization/settings.ts";
-import { MusweepError } from "../../../schema/errors.ts";
-import { PARAMETERIZATIONS } from "../../../schema/hyperparameters.ts";
-import { planSchema, runIdOf } from "../../../schema/plan.ts";
+import { SETTINGS_CHECKS, type Settings } from "../../../orchestrator/parameterization/settings.ts";
+import { hiddenRateDivisor, PARAMETERIZATIONS } from "../../../schema/sweep/rules.ts";
+import { MusweepError } from "../../../schema/wire/errors.ts";
+import { planSchema, runIdOf } from "../../../schema/wire/plan.ts";
 import { data, groupOf, HIDDEN, settingsOf } from "./settings-of-a-run.ts";
 
 const plan = (changes: Partial<Settings>) => resolvePlan(settingsOf(changes), data);
@@ -75,7 +74,7 @@ describe("mistakes that a plan rules out", () => {
   });
 });
 
-describe("settings that do not fit together are refused, whoever asks for the plan", () => {
+describe("settings that do not fit together are found", () => {
   it.each([
     [{ width: 250 }, /width 250 is not divisible by d_head 64; the nearest that is: 256/],
     [
@@ -85,13 +84,13 @@ describe("settings that do not fit together are refused, whoever asks for the pl
     [{ width: 2048, ffn_width: 512, sparsity: 0.999 }, /feed-forward down matrix.*ffn_width 512/],
     [{ base_width: null }, /base\.width is missing; supar/],
     [{ base_ffn_width: null }, /base\.ffn_width is missing; supar/],
+    [{ parameterization: "completep", base_layers: null }, /base\.layers is missing; completep/],
     [{ micro_batch_size: 5 }, /batch_size 16 is not divisible by micro_batch_size 5/],
     [{ warmup_steps: 300 }, /warm-up takes 300 steps, but the run has 300/],
     [{ weight_decay: 0.1 }, /weight_decay 0\.1 needs a decay_mode/],
   ] as [Partial<Settings>, RegExp][])("%o", (changes, message) => {
-    const error = thrownBy(() => plan(changes));
-    expect(error).toMatchObject({ code: "settings", kind: "usage" });
-    expect(error.message).toMatch(message);
+    const mistakes = SETTINGS_CHECKS.flatMap(({ find }) => find(settingsOf(changes)) ?? []);
+    expect(mistakes.map((mistake) => mistake.message)).toEqual([expect.stringMatching(message)]);
   });
 
   it("SP needs no base", () => {

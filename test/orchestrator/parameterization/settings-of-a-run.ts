@@ -1,10 +1,13 @@
 /** A run's settings for tests: a small dense model of the proxy's own shape, changed where a test says so. */
 import type { Settings } from "../../../orchestrator/parameterization/settings.ts";
-import type { Plan, PlanGroup, TensorGroup } from "../../../schema/plan.ts";
+import type { Plan, PlanGroup, TensorGroup } from "../../../schema/wire/plan.ts";
 
 export const data = { hash: "0123456789abcdef", vocab_size: 256 };
 
 export const settingsOf = (changes: Partial<Settings> = {}): Settings => ({
+  trainer: "musweep",
+  revision: "1",
+  precision: "float32",
   parameterization: "supar",
   width: 256,
   sparsity: 0,
@@ -24,6 +27,7 @@ export const settingsOf = (changes: Partial<Settings> = {}): Settings => ({
   alpha_output: 1.0951835,
   base_width: 256,
   base_ffn_width: 1024,
+  base_layers: 2,
   base_density: 1,
   scale_residual_outputs: false,
   optimizer: "adamw",

@@ -4,8 +4,8 @@
 import { describe, expect, it } from "vitest";
 import { resolvePlan } from "../../../orchestrator/parameterization/resolve-plan.ts";
 import type { Settings } from "../../../orchestrator/parameterization/settings.ts";
-import { PARAMETERIZATIONS } from "../../../schema/hyperparameters.ts";
-import { planSchema } from "../../../schema/plan.ts";
+import { PARAMETERIZATIONS } from "../../../schema/sweep/rules.ts";
+import { planSchema } from "../../../schema/wire/plan.ts";
 import { data, groupOf, HIDDEN, NORMS, settingsOf } from "./settings-of-a-run.ts";
 
 /** Feed-forward width four times the model's, in the proxy too, so that every matrix has one width multiplier. */
@@ -47,6 +47,9 @@ describe("at width 1024 and density 1/16 of a base of width 256", () => {
     ["supar", 1 / 2, 1 / 4],
     ["supar-init-only", 1 / 2, 4],
     ["supar-lr-only", 2, 1 / 4],
+    ["sp-embedding", 1, 1],
+    ["completep", 2, 4],
+    ["supar-completep", 1 / 2, 1 / 4],
   ] as const)("%s divides σ by %d and η by %d", (parameterization, stdDivisor, rateDivisor) => {
     const plan = planAt(1024, 1 / 16, { parameterization });
     for (const name of HIDDEN) {
@@ -59,6 +62,7 @@ describe("at width 1024 and density 1/16 of a base of width 256", () => {
     for (const parameterization of ["mup", "supar", "supar-init-only", "supar-lr-only"] as const)
       expect(planAt(1024, 1 / 16, { parameterization }).forward).toEqual({
         embedding_multiplier: 9.1705,
+        residual_multiplier: 1,
         attention_scale: 1 / 64,
         logits_multiplier: 1.0951835 / 4,
       });
@@ -67,12 +71,13 @@ describe("at width 1024 and density 1/16 of a base of width 256", () => {
   it("SP's forward pass has no multipliers but 1/√d_head", () => {
     expect(planAt(1024, 1 / 16, { parameterization: "sp" }).forward).toEqual({
       embedding_multiplier: 1,
+      residual_multiplier: 1,
       attention_scale: 0.125,
       logits_multiplier: 1,
     });
   });
 
-  it.each(PARAMETERIZATIONS)(
+  it.each(PARAMETERIZATIONS.filter((p) => p !== "sp-embedding"))(
     "%s leaves embedding, unembedding and norms at σ and η, dense",
     (parameterization) => {
       const plan = planAt(1024, 1 / 16, { parameterization, tied_embeddings: false });
@@ -106,8 +111,93 @@ describe("each layer has its own width multiplier", () => {
   });
 });
 
+describe("sp-embedding at width 1024, four times its base", () => {
+  const at = (parameterization: Settings["parameterization"]) =>
+    planAt(1024, 1 / 16, {
+      parameterization,
+      weight_decay: 0.1,
+      decay_mode: "constant",
+      tied_embeddings: false,
+    });
+
+  it("is SP but for the embedding's learning rate, and the decay that follows it", () => {
+    const plan = at("sp-embedding");
+    expect(groupOf(plan, "embedding")).toMatchObject({
+      init_std: 0.08665602,
+      learning_rate: 4 * 1.62e-2,
+      decay_per_step: 0.1 * 4 * 1.62e-2,
+    });
+    const rest = (p: typeof plan) => ({ ...p, groups: p.groups.filter((g) => g.name !== "embedding") });
+    expect(rest(plan)).toEqual(rest(at("sp")));
+  });
+});
+
+describe("CompleteP at width 1024 and 8 layers of a base of 256 and 2", () => {
+  // m_d = 4, m_L = 4, α = 1 (arXiv 2505.01618): blocks × 1/4, ε in blocks / 16, of the embedding / 4, hidden λ × 4.
+  const completep = (changes: Partial<Settings> = {}) =>
+    planAt(1024, 1, {
+      parameterization: "completep",
+      layers: 8,
+      weight_decay: 0.1,
+      decay_mode: "constant",
+      tied_embeddings: false,
+      scale_residual_outputs: true,
+      ...changes,
+    });
+
+  it("has the numbers of its table", () => {
+    const plan = completep();
+    expect(plan.forward).toEqual({
+      embedding_multiplier: 9.1705,
+      residual_multiplier: 1 / 4,
+      attention_scale: 1 / 64,
+      logits_multiplier: 1.0951835 / 4,
+    });
+    for (const name of HIDDEN)
+      expect(groupOf(plan, name)).toMatchObject({
+        init_std: 0.08665602 / 2,
+        learning_rate: 1.62e-2 / 4,
+        decay_per_step: 0.1 * 1.62e-2,
+        eps: 1e-8 / 16,
+      });
+    for (const name of ["embedding", "unembedding"] as const)
+      expect(groupOf(plan, name)).toMatchObject({
+        init_std: 0.08665602,
+        learning_rate: 1.62e-2,
+        decay_per_step: 0.1 * 1.62e-2,
+        eps: 1e-8 / 4,
+      });
+    for (const name of ["attention_norm", "ffn_norm"] as const)
+      expect(groupOf(plan, name)).toMatchObject({
+        learning_rate: 1.62e-2,
+        decay_per_step: 0,
+        eps: 1e-8 / 16,
+      });
+    expect(groupOf(plan, "final_norm")).toMatchObject({ learning_rate: 1.62e-2, eps: 1e-8 });
+  });
+
+  it("with SμPar divides hidden variance and rates by the density multiplier too, and nothing else", () => {
+    const dense = completep({ sparsity: 15 / 16 });
+    const both = completep({ sparsity: 15 / 16, parameterization: "supar-completep" });
+    expect({ ...both, groups: null }).toEqual({ ...dense, groups: null });
+    for (const group of dense.groups) {
+      const hidden = HIDDEN.some((name) => name === group.name);
+      expect(groupOf(both, group.name)).toEqual(
+        hidden
+          ? {
+              ...group,
+              init_std: 4 * group.init_std!,
+              learning_rate: 16 * group.learning_rate,
+              decay_per_step: 16 * group.decay_per_step,
+            }
+          : group,
+      );
+    }
+  });
+});
+
 describe("the residual-output option", () => {
-  it.each(PARAMETERIZATIONS)(
+  it.each(PARAMETERIZATIONS.filter((p) => !p.endsWith("completep")))(
     "%s divides two matrices by √(2·layers), and nothing else",
     (parameterization) => {
       const without = planAt(512, 0.25, { parameterization, layers: 8 });
@@ -119,6 +209,13 @@ describe("the residual-output option", () => {
       }
     },
   );
+
+  it.each(["completep", "supar-completep"] as const)("%s never divides", (parameterization) => {
+    const [without, asked] = [false, true].map((scale_residual_outputs) =>
+      planAt(512, 0.25, { parameterization, layers: 8, scale_residual_outputs }),
+    );
+    expect(asked).toEqual(without);
+  });
 });
 
 describe("weight decay per step", () => {

@@ -5,7 +5,7 @@ import { progressOf } from "../../../orchestrator/database/progress.ts";
 import { advancePhases } from "../../../orchestrator/phases/advance.ts";
 import { readAnswer } from "../../../orchestrator/report/answer.ts";
 import { answerText } from "../../../orchestrator/report/answer-text.ts";
-import { Attempt, applyAll, freshDatabase, submitText, train } from "../../support/database.ts";
+import { Attempt, applyAll, freshDatabase, sqliteOf, submitText, train } from "../../support/database.ts";
 
 const HEAD = `name: two
 data: { corpus: moby-dick }
@@ -42,9 +42,9 @@ interface Row {
   reason: string;
 }
 const rowsOf = (db: Database, phase?: string): Row[] =>
-  (db.sqlite.prepare("SELECT * FROM run_results ORDER BY phase, width, log2_lr, seed").all() as Row[]).filter(
-    (row) => phase === undefined || row.phase === phase,
-  );
+  (
+    sqliteOf(db).prepare("SELECT * FROM run_results ORDER BY phase, width, log2_lr, seed").all() as Row[]
+  ).filter((row) => phase === undefined || row.phase === phase);
 const states = (db: Database) =>
   Object.fromEntries(progressOf(db, "two").phases.map((p) => [p.name, p.state]));
 
@@ -76,7 +76,7 @@ describe("a phase that takes a learning rate", () => {
     advancePhases(db);
     expect(states(db)).toEqual({ proxy: "complete", target: "active" });
 
-    const { log2_lr } = db.sqlite
+    const { log2_lr } = sqliteOf(db)
       .prepare("SELECT log2_lr FROM optima WHERE phase = 'proxy' AND sparsity = 0")
       .get() as { log2_lr: number };
     expect(Math.abs(log2_lr + 7)).toBeLessThan(0.15);
@@ -111,12 +111,12 @@ describe("a phase that takes a learning rate", () => {
     const both = text().replaceAll("[supar]", "[sp, supar]");
     submitText(db, both);
     const isSp = new Set(
-      (db.sqlite.prepare("SELECT run FROM run_results WHERE parameterization = 'sp'").all() as Row[]).map(
+      (sqliteOf(db).prepare("SELECT run FROM run_results WHERE parameterization = 'sp'").all() as Row[]).map(
         (row) => row.run,
       ),
     );
     trainAll(db, (row) => valley(isSp.has(row.run) ? -8 : -6)(row));
-    const middle = db.sqlite
+    const middle = sqliteOf(db)
       .prepare(
         "SELECT parameterization AS p, avg(log2_lr) AS x FROM run_results WHERE phase = 'target' GROUP BY 1 ORDER BY 1",
       )
@@ -143,7 +143,7 @@ describe("a phase that takes a learning rate", () => {
     const db = freshDatabase();
     submitText(db, text());
     for (const row of rowsOf(db)) train(db, row.run, valley(-7)(row));
-    db.sqlite.prepare("UPDATE sweeps SET state = 'cancelled'").run();
+    sqliteOf(db).prepare("UPDATE sweeps SET state = 'cancelled'").run();
     advancePhases(db);
     expect(states(db)).toEqual({ proxy: "active", target: "waiting" });
     submitText(db, text());
@@ -211,9 +211,9 @@ describe("a source that is not bracketed", () => {
       state: "stopped",
       reason: expect.stringContaining("incomplete"),
     });
-    db.sqlite.prepare("UPDATE runs SET state = 'pending' WHERE id = ?").run(broken!.run);
+    sqliteOf(db).prepare("UPDATE runs SET state = 'pending' WHERE id = ?").run(broken!.run);
     const again = new Attempt(broken!.run, 2001);
-    applyAll(db, [again.claimed(), again.finished(valley(-7)(broken!))]);
+    applyAll(db, [again.claimed(), again.started(), again.finished(valley(-7)(broken!))]);
     advancePhases(db);
     expect(states(db).target).toBe("active");
   });
@@ -263,14 +263,14 @@ describe("a random search", () => {
       if (rank === 5) return row.seed === 1 ? 2.1 : 3.1;
       return 4;
     });
-    const best = db.sqlite
+    const best = sqliteOf(db)
       .prepare(
         `SELECT json_extract(coordinates, '$.init_std') AS init_std,
                 json_extract(coordinates, '$.alpha_output') AS alpha_output
          FROM run_results WHERE phase = 'search' AND learning_rate = ?`,
       )
       .get(rates[4]) as object;
-    const target = db.sqlite
+    const target = sqliteOf(db)
       .prepare(
         `SELECT parameterization, learning_rate, json_extract(coordinates, '$.init_std') AS init_std,
                 json_extract(coordinates, '$.alpha_output') AS alpha_output
@@ -321,7 +321,7 @@ extend: { max: ${max} }
       [-4, 1, "extend: optimum at the high edge of 2^-9 to 2^-5"],
       [-4, 2, "extend: optimum at the high edge of 2^-9 to 2^-5"],
     ]);
-    expect(db.sqlite.prepare("SELECT flag FROM optima").get()).toEqual({ flag: "bracketed" });
+    expect(sqliteOf(db).prepare("SELECT flag FROM optima").get()).toEqual({ flag: "bracketed" });
   });
 
   it("stops at max, and the optimum stays a bound", () => {
@@ -329,7 +329,7 @@ extend: { max: ${max} }
     submitText(db, grid(2));
     for (let round = 0; round < 5; round++) trainAll(db, valley(-1));
     expect(rowsOf(db).map((row) => row.log2_lr)).toEqual([-9, -9, -8, -8, -7, -7, -6, -6, -5, -5]);
-    expect(db.sqlite.prepare("SELECT flag FROM optima").get()).toEqual({ flag: "at high edge" });
+    expect(sqliteOf(db).prepare("SELECT flag FROM optima").get()).toEqual({ flag: "at high edge" });
     expect(states(db)).toEqual({ grid: "complete" });
   });
 
@@ -339,7 +339,7 @@ extend: { max: ${max} }
     for (let round = 0; round < 5; round++)
       trainAll(db, (row) => (row.log2_lr > -6.5 ? null : valley(-5)(row)));
     expect(rowsOf(db).map((row) => row.log2_lr)).toEqual([-9, -9, -8, -8, -7, -7, -6, -6]);
-    expect(db.sqlite.prepare("SELECT flag FROM optima").get()).toEqual({ flag: "edge is divergence" });
+    expect(sqliteOf(db).prepare("SELECT flag FROM optima").get()).toEqual({ flag: "edge is divergence" });
   });
 
   it("keeps what it added when the same file is submitted again, in the middle and at the end; adds nothing twice", () => {
@@ -382,11 +382,12 @@ extend: { max: ${max} }
 });
 
 describe("refine", () => {
-  const grid = (budget: number) => `${HEAD}axes:
+  const grid = (budget: number, criterion = "octaves") => `${HEAD}axes:
   parameterization: [supar]
   sparsity: [0, 0.5]
   learning_rate: { log2: { from: -9, to: -5 } }
 refine: { budget: ${budget} }
+criterion: ${criterion}
 `;
   /** Two flat valleys half an octave apart: the verdict cannot be decided from one seed. */
   const apart = (row: Row) => 3 + 0.05 * (row.log2_lr - (row.sparsity === 0 ? -7 : -6.5)) ** 2;
@@ -413,6 +414,20 @@ refine: { budget: ${budget} }
     submitText(db, grid(20));
     trainAll(db, (row) => valley(row.sparsity === 0 ? -8 : -6)(row));
     expect(readAnswer(db, "two").verdicts[0]!.verdict.verdict).toBe("drifts");
+    expect(states(db)).toEqual({ grid: "complete" });
+    expect(rowsOf(db)).toHaveLength(10);
+  });
+
+  it("adds nothing where what decides is decided, whatever the other criterion says", () => {
+    const db = freshDatabase();
+    submitText(db, grid(20, "cost"));
+    trainAll(db, apart);
+    expect(readAnswer(db, "two").verdicts[0]!.verdict).toMatchObject({
+      criterion: "cost",
+      verdict: "transfers",
+      drift_verdict: "inconclusive",
+      cost_verdict: "costs at most",
+    });
     expect(states(db)).toEqual({ grid: "complete" });
     expect(rowsOf(db)).toHaveLength(10);
   });

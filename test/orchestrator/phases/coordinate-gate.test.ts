@@ -5,8 +5,8 @@ import { progressOf } from "../../../orchestrator/database/progress.ts";
 import { advancePhases } from "../../../orchestrator/phases/advance.ts";
 import { readAnswer } from "../../../orchestrator/report/answer.ts";
 import { answerText } from "../../../orchestrator/report/answer-text.ts";
-import { COORDINATE_MODULES, type ModuleSize } from "../../../schema/coordinates.ts";
-import { Attempt, applyAll, freshDatabase, submitText } from "../../support/database.ts";
+import { COORDINATE_MODULES, type ModuleSize } from "../../../schema/wire/coordinates.ts";
+import { Attempt, applyAll, freshDatabase, sqliteOf, submitText } from "../../support/database.ts";
 
 const text = (check = "", parameterization = "[sp, supar]"): string => `name: gated
 data: { corpus: moby-dick }
@@ -26,7 +26,7 @@ interface Row {
   density: number;
   outcome: string;
 }
-const rowsOf = (db: Database): Row[] => db.sqlite.prepare("SELECT * FROM run_results").all() as Row[];
+const rowsOf = (db: Database): Row[] => sqliteOf(db).prepare("SELECT * FROM run_results").all() as Row[];
 const states = (db: Database) =>
   Object.fromEntries(progressOf(db, "gated").phases.map((p) => [p.name, p.state]));
 const reasonOf = (db: Database) => progressOf(db, "gated").phases.find((p) => p.name === "grid")!.reason;
@@ -72,7 +72,7 @@ describe("a phase whose coordinate check is required", () => {
     expect(states(db)).toEqual({ "grid.coordinate-check": "complete", grid: "active" });
     expect(progressOf(db, "gated")).toMatchObject({ points: 12 });
 
-    const slopes = db.sqlite
+    const slopes = sqliteOf(db)
       .prepare(
         `SELECT parameterization, claimed, min(slope) AS low, max(slope) AS high, group_concat(DISTINCT verdict) AS verdicts
          FROM coordinate_slopes WHERE axis = 'density' GROUP BY 1, 2 ORDER BY 1`,
@@ -82,7 +82,7 @@ describe("a phase whose coordinate check is required", () => {
       { parameterization: "sp", claimed: 0, low: 1, high: 1, verdicts: "not flat" },
       { parameterization: "supar", claimed: 1, low: 0, high: 0, verdicts: "flat" },
     ]);
-    const rows = db.sqlite.prepare("SELECT * FROM coordinates WHERE parameterization = 'sp'").all();
+    const rows = sqliteOf(db).prepare("SELECT * FROM coordinates WHERE parameterization = 'sp'").all();
     expect(rows).toHaveLength(2 * 2 * 2 * COORDINATE_MODULES.length);
     expect(rows.find((row) => (row as { module: string }).module === "logits")).toMatchObject({
       sweep: "gated",
@@ -129,7 +129,7 @@ describe("a phase whose coordinate check is required", () => {
     submitText(db, text().replace("required: true", "required: false"));
     advancePhases(db);
     expect(states(db)).toEqual({ grid: "active" });
-    expect(db.sqlite.prepare("SELECT count(*) AS n FROM coordinate_fits").get()).toEqual({ n: 0 });
+    expect(sqliteOf(db).prepare("SELECT count(*) AS n FROM coordinate_fits").get()).toEqual({ n: 0 });
   });
 
   it("is in the answer with its slopes, and on no curve", () => {
@@ -150,7 +150,7 @@ describe("a phase whose coordinate check is required", () => {
     submitText(db, text());
     measure(db, inTheory);
     const count = () =>
-      (db.sqlite.prepare("SELECT count(*) AS n FROM coordinate_slopes").get() as { n: number }).n;
+      (sqliteOf(db).prepare("SELECT count(*) AS n FROM coordinate_slopes").get() as { n: number }).n;
     expect(count()).toBeGreaterThan(0);
     submitText(db, text("layers: [1, 2]"));
     advancePhases(db);

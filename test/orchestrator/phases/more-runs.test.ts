@@ -19,13 +19,13 @@ function planned(
     .map(Number)
     .sort((a, b) => a - b);
   const curve = {
-    points: exponents.map((log2_lr) => ({
-      log2_lr,
+    points: exponents.map((log2_tuned) => ({
+      log2_tuned,
       missing: 0,
       seeds: seeds.map((seed) => ({
         seed,
-        loss: losses[log2_lr]!,
-        diverged: losses[log2_lr] === null,
+        loss: losses[log2_tuned]!,
+        diverged: losses[log2_tuned] === null,
       })),
     })),
   };
@@ -55,6 +55,13 @@ describe("extend", () => {
       points: [{ tuned_value: 2 ** -4, seed: 1 }],
       reason: "extend: optimum at the high edge of 2^-10 to 2^-6",
     });
+  });
+
+  it("is never spent between two ways to write one rate", () => {
+    const edge = planned({ [-8]: 2, [-7]: 2.5, [-6]: 3.2 });
+    const twins = { ...edge, rates: [0.0039062, 2 ** -8, 2 ** -7, 2 ** -6] };
+    // A neighbour at 2^-8 · 0.9999 would be an octave that is none.
+    expect(extendCurve(twins)!.points[0]!.tuned_value).toBeCloseTo(2 ** -9, 5);
   });
 
   it("adds nothing into divergence, nor where the wall is the edge", () => {
@@ -103,6 +110,12 @@ describe("refine, one curve", () => {
     });
   });
 
+  it("adds another seed where two places may be the optimum", () => {
+    const two = planned({ [-8]: 2.05, [-7]: 2, [-6]: 2.05, [-5]: 2.001 }, { optimum: { flag: "ambiguous" } });
+    expect(refineCurve(two)?.reason).toBe("refine: another seed, two places may be the optimum");
+    expect(refineCurve(two)?.points.map((p) => p.seed)).toEqual([2, 2, 2, 2]);
+  });
+
   it("leaves alone what is bracketed, and edges, which are for extend", () => {
     expect(refineCurve(planned({ [-9]: 3.8, [-8]: 2.45, [-7]: 2, [-6]: 2.45, [-5]: 3.8 }))).toBeNull();
     expect(refineCurve(planned({ [-8]: 2, [-7]: 2.5, [-6]: 3.2 }))).toBeNull();
@@ -124,7 +137,12 @@ describe("refine, an undecided verdict", () => {
   });
 
   it("else a rate in the widest gap in which the optimum may lie, the nearest of equal ones", () => {
-    const interval = { flag: "bracketed" as const, log2_lr: -6.6, log2_lr_low: -7.2, log2_lr_high: -6.2 };
+    const interval = {
+      flag: "bracketed" as const,
+      log2_tuned: -6.6,
+      log2_tuned_low: -7.2,
+      log2_tuned_high: -6.2,
+    };
     const more = refineVerdict(planned(losses, { optimum: interval }), { more_seeds: null });
     // The gaps −8 to −7 and −7 to −6 reach into the interval; the centre of the second is nearer to −6.6.
     expect(more?.points.map((p) => Math.log2(p.tuned_value))).toEqual([-6.5]);
@@ -133,7 +151,12 @@ describe("refine, an undecided verdict", () => {
 
   it("a seed after all when the rates are as close as they may come", () => {
     const close = { [-7.8]: 2.4, [-7.4]: 2.02, [-7]: 2, [-6.6]: 2.03, [-6.2]: 2.4 };
-    const optimum = { flag: "bracketed" as const, log2_lr: -7.1, log2_lr_low: -7.3, log2_lr_high: -6.8 };
+    const optimum = {
+      flag: "bracketed" as const,
+      log2_tuned: -7.1,
+      log2_tuned_low: -7.3,
+      log2_tuned_high: -6.8,
+    };
     const more = refineVerdict(planned(close, { optimum }), { more_seeds: null });
     expect(more?.reason).toBe("refine: another seed, the verdict is undecided");
     expect(more?.points.map((p) => p.seed)).toEqual([2, 2, 2]);

@@ -6,7 +6,7 @@ import { readAnswer } from "../../../orchestrator/report/answer.ts";
 import { answerText } from "../../../orchestrator/report/answer-text.ts";
 import { readFigureData } from "../../../orchestrator/report/figures/data.ts";
 import { htmlReport } from "../../../orchestrator/report/figures/html.ts";
-import { freshDatabase, submitText, train } from "../../support/database.ts";
+import { freshDatabase, sqliteOf, submitText, train } from "../../support/database.ts";
 
 const HEAD = `name: inits
 data: { corpus: moby-dick }
@@ -28,7 +28,7 @@ interface Row {
   curve: string;
 }
 const rowsOf = (db: Database): Row[] =>
-  db.sqlite
+  sqliteOf(db)
     .prepare(
       "SELECT *, json_extract(coordinates, '$.init_std') AS init_std FROM run_results ORDER BY init_std",
     )
@@ -50,7 +50,7 @@ it("makes curves over the initial standard deviation, whose optimum has interval
   trainAll(db);
   expect(new Set(rowsOf(db).map((r) => r.curve)).size).toBe(4);
   expect(
-    db.sqlite
+    sqliteOf(db)
       .prepare("SELECT tuned, flag, log2_lr, points, seeds, round(log2_tuned) AS x FROM optima ORDER BY 6")
       .all(),
   ).toEqual(
@@ -65,13 +65,15 @@ it("makes curves over the initial standard deviation, whose optimum has interval
   );
   const answer = readAnswer(db, "inits");
   expect(answer.verdicts.map((v) => [v.title, v.verdict.verdict])).toEqual([
-    ["μP", "drifts"],
+    ["μP", "costs"],
     ["SμPar", "transfers"],
   ]);
   const text = answerText(answer);
   expect(text).toMatch(/^Optimal base init_std per sparsity/m);
   expect(text).toMatch(/^param\. +width +sparsity +log2 init_std\*/m);
-  expect(text).toMatch(/^μP: drifts \+1\.0 octaves at sparsity 0\.75/m);
+  expect(text).toMatch(
+    /^μP: does not transfer by cost: .*; the optimum drifts \+1\.0 octaves at sparsity 0\.75/m,
+  );
   const page = htmlReport(readFigureData(db, "inits"));
   expect(page).toContain("Does the optimal init_std transfer?");
   expect(page).toContain("log₂ base init_std");

@@ -1,21 +1,27 @@
 /** The dispatcher between a real SQLite and a real Redis; a BullMQ worker of the test's own takes the jobs. */
-import { UnrecoverableError } from "bullmq";
+import { Queue, UnrecoverableError } from "bullmq";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { cancelUnwanted } from "../../../orchestrator/database/submit.ts";
-import { CANCEL_CHANNEL, DISPATCH_KEY, dispatchSchema } from "../../../schema/queue.ts";
-import { connectRedis } from "../../../schema/redis.ts";
-import { cellsOf, gridText, submitText } from "../../support/database.ts";
+import { cancelSweep } from "../../../orchestrator/database/stop-and-requeue.ts";
+import { unmetNeeds } from "../../../orchestrator/report/unmet-needs.ts";
+import {
+  CANCEL_CHANNEL,
+  DISPATCH_KEY,
+  dispatchSchema,
+  queueName,
+  refusal,
+} from "../../../schema/wire/job.ts";
+import { connectRedis } from "../../../schema/wire/redis.ts";
+import { cellsOf, gridText, sqliteOf, submitText } from "../../support/database.ts";
 import { type Orchestrator, send, startOrchestrator, takeJob } from "../../support/orchestrator.ts";
 import { until } from "../../support/scratch.ts";
 
 const states = ({ db }: Orchestrator) =>
-  db.sqlite.prepare("SELECT state, on_queue, dispatch FROM runs ORDER BY ordinal").all();
+  sqliteOf(db).prepare("SELECT state, on_queue, dispatch FROM runs ORDER BY ordinal").all();
 const waiting = async ({ queue }: Orchestrator) =>
   (await queue.getJobs(["waiting"], 0, -1, true)).map((job) => job.name);
-const cancelSweep = ({ db }: Orchestrator) => {
-  db.sqlite.exec("UPDATE sweeps SET state = 'cancelled'");
-  cancelUnwanted(db.sqlite, Date.now());
-};
+
+/** Jobs that wait while no worker is there. */
+const FULL = 32;
 
 describe("the dispatcher", () => {
   it("puts pending runs on the queue in training order, titled, with their plans beside them", async () => {
@@ -24,16 +30,69 @@ describe("the dispatcher", () => {
     submitText(o.db, text);
     await o.dispatcher.tick();
     expect(await waiting(o)).toEqual([
-      "SμPar d64 s0.5 lr 2^-8 seed 1",
-      "SμPar d64 s0.5 lr 2^-7 seed 1",
-      "SμPar d64 s0.5 lr 2^-6 seed 1",
+      "SμPar d64 L1 s0.5 lr 2^-8 seed 1",
+      "SμPar d64 L1 s0.5 lr 2^-7 seed 1",
+      "SμPar d64 L1 s0.5 lr 2^-6 seed 1",
     ]);
     expect(states(o)).toEqual(Array(3).fill({ state: "queued", on_queue: 1, dispatch: 1 }));
     const [cell] = cellsOf(text);
     const stored = dispatchSchema.parse(JSON.parse((await o.redis.hget(DISPATCH_KEY, `${cell!.run}-1`))!));
-    expect(JSON.parse(stored.plan)).toEqual(cell!.plan);
+    expect(stored.plan).toEqual(cell!.plan);
     await o.dispatcher.tick();
     expect((await waiting(o)).length).toBe(3);
+  });
+
+  it("puts each run on the queue of what it needs, and moves it when the file says otherwise", async () => {
+    const o = await startOrchestrator();
+    const on = async (need: string) => {
+      const queue = new Queue(queueName(need), { connection: o.redis });
+      onTestFinished(() => queue.close());
+      return (await queue.getJobs(["waiting"])).map((job) => job.data.run).sort();
+    };
+    const all = (text: string) =>
+      cellsOf(text)
+        .map(({ run }) => run)
+        .sort();
+    const text = gridText();
+    submitText(o.db, `device: cuda\n${text}`);
+    await o.dispatcher.tick();
+    expect(await on("musweep@cuda")).toEqual(all(text));
+    expect(await on("musweep")).toEqual([]);
+    const nobody = new Set<string>();
+    expect(unmetNeeds(o.db, nobody)).toEqual([
+      { sweep: "grid", need: "musweep@cuda", runs: 3, command: "musweep worker --trainer torch" },
+    ]);
+
+    // One is being trained: it stays where it is.
+    const { job, attempt } = await takeJob(o, { need: "musweep@cuda" });
+    await send(o.redis, attempt.claimed());
+    await o.collector.caughtUp();
+    expect(submitText(o.db, text)).toMatchObject({ new_runs: 0, added: 0, removed: 0 });
+    await o.dispatcher.tick();
+    await o.dispatcher.tick();
+    const others = all(text).filter((run) => run !== job.data.run);
+    expect(await on("musweep@cuda")).toEqual([]);
+    expect(await on("musweep")).toEqual(others);
+    expect(
+      states(o)
+        .map((row) => (row as { state: string }).state)
+        .sort(),
+    ).toEqual(["queued", "queued", "running"]);
+    await send(o.redis, attempt.started(), attempt.finished(2));
+    await o.collector.caughtUp();
+    expect(unmetNeeds(o.db, nobody)).toEqual([
+      { sweep: "grid", need: "musweep", runs: 2, command: "musweep worker" },
+    ]);
+  });
+
+  it("keeps twice as many waiting where a look finds none left", async () => {
+    const o = await startOrchestrator();
+    submitText(o.db, gridText({ rates: "[0.01]", seeds: "{ count: 400 }" }));
+    for (const full of [FULL, 2 * FULL, 4 * FULL]) {
+      await until(async () => expect(await o.queue.getWaitingCount()).toBe(full));
+      // As workers do that are faster than the next look.
+      await o.queue.drain();
+    }
   });
 
   it("puts runs that have a checkpoint before all others, in training order, even onto a full queue", async () => {
@@ -41,7 +100,7 @@ describe("the dispatcher", () => {
     submitText(o.db, gridText({ rates: "[0.01, 0.02]", seeds: "{ count: 1100 }" }));
     await until(async () => {
       await o.dispatcher.tick();
-      expect(await o.queue.getWaitingCount()).toBe(2000);
+      expect(await o.queue.getWaitingCount()).toBe(FULL);
     });
     const first = await takeJob(o);
     const second = await takeJob(o);
@@ -57,7 +116,7 @@ describe("the dispatcher", () => {
     for (const { job } of [first, second]) await job.moveToCompleted(null, job.token!, false);
     await o.dispatcher.tick();
     expect((await waiting(o)).slice(0, 2)).toEqual([first.job.name, second.job.name]);
-    expect(await o.queue.getWaitingCount()).toBeGreaterThanOrEqual(2000);
+    expect(await o.queue.getWaitingCount()).toBeGreaterThanOrEqual(FULL);
   });
 
   it("after Redis lost everything, queues again what has no result, and only that", async () => {
@@ -79,13 +138,21 @@ describe("the dispatcher", () => {
     expect((await waiting(o)).length).toBe(2);
     // The worker that went on regardless is heard until another attempt claims the run, and then no more.
     const next = await takeJob(o);
-    await send(o.redis, next.attempt.claimed(), lost.attempt.finished(1), next.attempt.finished(2));
+    await send(
+      o.redis,
+      next.attempt.claimed(),
+      next.attempt.started(),
+      lost.attempt.finished(1),
+      next.attempt.finished(2),
+    );
     await o.collector.caughtUp();
     const run = lost.job.data.run;
-    expect(o.db.sqlite.prepare("SELECT attempt, validation_loss FROM runs WHERE id = ?").get(run)).toEqual({
-      attempt: 2001,
-      validation_loss: 2,
-    });
+    expect(sqliteOf(o.db).prepare("SELECT attempt, validation_loss FROM runs WHERE id = ?").get(run)).toEqual(
+      {
+        attempt: 2001,
+        validation_loss: 2,
+      },
+    );
   });
 
   it("believes a result that is in the stream before it queues a run again whose job is gone", async () => {
@@ -93,30 +160,47 @@ describe("the dispatcher", () => {
     submitText(o.db, gridText({ rates: "[0.01]" }));
     await o.dispatcher.tick();
     const { job, attempt } = await takeJob(o);
-    await send(o.redis, attempt.claimed(), attempt.finished(3));
+    await send(o.redis, attempt.claimed(), attempt.started(), attempt.finished(3));
     await job.moveToCompleted(null, job.token!, false);
     await job.remove();
     await o.dispatcher.tick();
     expect(states(o)).toEqual([{ state: "finished", on_queue: 0, dispatch: 1 }]);
   });
 
-  it("calls a run failed that BullMQ gave up without a worker's word", async () => {
+  it("tries a run again that BullMQ gave up without a worker's word, and gives it up after three attempts without progress", async () => {
+    const o = await startOrchestrator();
+    submitText(o.db, gridText({ rates: "[0.01]" }));
+    const loseOne = async () => {
+      await o.dispatcher.tick();
+      const { job, attempt } = await takeJob(o);
+      await send(o.redis, attempt.claimed());
+      const stalled = new UnrecoverableError("job stalled more than allowable limit");
+      await job.moveToFailed(stalled, job.token!, false);
+      await o.dispatcher.tick();
+    };
+    await loseOne();
+    expect(states(o)).toEqual([{ state: "queued", on_queue: 1, dispatch: 2 }]);
+    await loseOne();
+    await loseOne();
+    expect(states(o)).toEqual([{ state: "failed", on_queue: 0, dispatch: 3 }]);
+    const lost = { outcome: "lost", error: "job stalled more than allowable limit" };
+    expect(sqliteOf(o.db).prepare("SELECT outcome, error FROM attempts").all()).toEqual([lost, lost, lost]);
+    expect(sqliteOf(o.db).prepare("SELECT error FROM runs").get()).toEqual({
+      error:
+        "job stalled more than allowable limit (given up: 3 attempts in a row got no further than step 0)",
+    });
+  });
+
+  it("fails a run at once whose plan no worker can read, and says what is wrong with it", async () => {
     const o = await startOrchestrator();
     submitText(o.db, gridText({ rates: "[0.01]" }));
     await o.dispatcher.tick();
-    const { job, attempt } = await takeJob(o);
-    await send(o.redis, attempt.claimed());
-    await job.moveToFailed(
-      new UnrecoverableError("job stalled more than allowable limit"),
-      job.token!,
-      false,
-    );
+    const { job } = await takeJob(o);
+    const why = refusal("the plan of it cannot be read: Unexpected end of JSON input");
+    await job.moveToFailed(new UnrecoverableError(why), job.token!, false);
     await o.dispatcher.tick();
     expect(states(o)).toEqual([{ state: "failed", on_queue: 0, dispatch: 1 }]);
-    expect(o.db.sqlite.prepare("SELECT outcome, error FROM attempts").get()).toEqual({
-      outcome: "lost",
-      error: expect.stringContaining("every worker that took this run was lost"),
-    });
+    expect(sqliteOf(o.db).prepare("SELECT error FROM runs").get()).toEqual({ error: why });
   });
 
   it("takes cancelled runs off the queue, and asks for the one that a worker holds until it lets go", async () => {
@@ -131,7 +215,7 @@ describe("the dispatcher", () => {
     onTestFinished(() => listener.disconnect());
     listener.on("message", (_channel: string, run: string) => asked.push(run));
     await listener.subscribe(CANCEL_CHANNEL);
-    cancelSweep(o);
+    cancelSweep(o.db, "grid");
     await o.dispatcher.tick();
     expect(await waiting(o)).toEqual([]);
     await until(() => expect(new Set(asked)).toEqual(new Set([job.data.run])));
@@ -151,7 +235,7 @@ describe("the dispatcher", () => {
     await send(o.redis, attempt.claimed(), attempt.started());
     await o.collector.caughtUp();
     // Both before the dispatcher looks: it never sees the run cancelled.
-    cancelSweep(o);
+    cancelSweep(o.db, "grid");
     submitText(o.db, text);
     await o.dispatcher.tick();
     expect(await waiting(o)).toEqual([]);
@@ -171,13 +255,13 @@ describe("the dispatcher", () => {
     const { job, attempt } = await takeJob(o);
     await send(o.redis, attempt.claimed(), attempt.started());
     await o.collector.caughtUp();
-    cancelSweep(o);
+    cancelSweep(o.db, "grid");
     // Its trainer broke before it could be stopped: not what a cancelled run takes as its end.
     await send(o.redis, attempt.failed(true));
     await job.moveToFailed(new Error("out of luck"), job.token!, false);
     await o.dispatcher.tick();
     expect(states(o)).toEqual([{ state: "cancelled", on_queue: 0, dispatch: 1 }]);
-    expect(o.db.sqlite.prepare("SELECT outcome, error FROM attempts").all()).toEqual([
+    expect(sqliteOf(o.db).prepare("SELECT outcome, error FROM attempts").all()).toEqual([
       { outcome: "failed", error: "out of luck" },
     ]);
   });

@@ -1,5 +1,5 @@
 /** The private Redis and a named one, with real servers: who can find it, what survives, what ends with whom. */
-import { type ChildProcess, fork, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, fork, spawn } from "node:child_process";
 import { once } from "node:events";
 import { access, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -11,8 +11,8 @@ import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { ensureServer } from "../../../orchestrator/redis/install-server.ts";
 import { findRedis, type OpenRedis, openRedis } from "../../../orchestrator/redis/open-redis.ts";
 import { probe } from "../../../orchestrator/redis/probe.ts";
-import { MusweepError } from "../../../schema/errors.ts";
-import { connectRedis } from "../../../schema/redis.ts";
+import { MusweepError } from "../../../schema/wire/errors.ts";
+import { connectRedis } from "../../../schema/wire/redis.ts";
 
 async function scratch(): Promise<string> {
   const directory = await mkdtemp(path.join(tmpdir(), "musweep-redis-test-"));
@@ -49,6 +49,12 @@ const isRunning = (pid: number): boolean => {
     return false;
   }
 };
+
+const childrenOf = (pid: number): number[] =>
+  execFileSync("ps", ["-o", "pid=", "--ppid", `${pid}`], { encoding: "utf8" })
+    .trim()
+    .split(/\s+/)
+    .map(Number);
 
 const thrownBy = async (promise: Promise<unknown>): Promise<MusweepError> => {
   const error: unknown = await promise.then(
@@ -203,6 +209,39 @@ describe("the end of the process that owns it", () => {
     await until(() => expect(isRunning(pid)).toBe(false));
     const redis = await open(directory);
     expect(await connect(redis.url).get("key")).toBe("kept");
+  });
+
+  it("and of all that would end the server with it, leaves one that the next owner shuts down over its socket", async () => {
+    const directory = await scratch();
+    const { child, url } = await holder(directory);
+    await connect(url).set("key", "kept");
+    const pid = await serverPid(url);
+    // The shell that waits for the server and the one that watches the owner: whose parents are the owner and that shell.
+    const supervisor = childrenOf(child.pid!)[0]!;
+    const watchers = childrenOf(supervisor).filter((other) => other !== pid);
+    for (const other of [supervisor, ...watchers.flatMap((w) => [w, ...childrenOf(w)])])
+      process.kill(other, "SIGKILL");
+    child.kill("SIGKILL");
+    await once(child, "exit");
+    expect(isRunning(pid)).toBe(true);
+    const redis = await open(directory);
+    expect(await serverPid(redis.url)).not.toBe(pid);
+    expect(await connect(redis.url).get("key")).toBe("kept");
+  });
+
+  it("is not hidden by a process that has its id by now", async () => {
+    const directory = await scratch();
+    const { child, url } = await holder(directory);
+    child.kill("SIGKILL");
+    await once(child, "exit");
+    // What the owner left, said to be of an id that this test's own process has; the server still answers, or is gone.
+    const file = path.join(directory, "endpoint.json");
+    const endpoint = JSON.parse(await readFile(file, "utf8")) as { started: string };
+    expect(endpoint.started).toMatch(/^\d+$/);
+    await writeFile(file, JSON.stringify({ ...endpoint, pid: process.pid }));
+    const redis = await open(directory);
+    expect(redis.url).toBe(url);
+    expect(await connect(redis.url).ping()).toBe("PONG");
   });
 
   it("may be followed at once by a new owner, which waits for the old server to end", async () => {

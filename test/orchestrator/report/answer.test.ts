@@ -20,7 +20,7 @@ test("in an iso-parameter sweep drift and verdict go from the densest row to the
     - { width: 96, sparsity: 0.5 }
     - { width: 128, sparsity: 0.75 }`);
   expect(answer.verdicts.map((v) => [v.title, v.at.width, v.verdict.verdict])).toEqual([
-    ["μP", undefined, "drifts"],
+    ["μP", undefined, "costs"],
     ["SμPar", undefined, "transfers"],
   ]);
   expect(answer.rows.map((r) => [r.title, r.width, r.sparsity, r.drift === null])).toEqual(
@@ -33,9 +33,13 @@ test("in an iso-parameter sweep drift and verdict go from the densest row to the
   const text = answerText(answer);
   expect(text).toMatch(/^param\. +width +sparsity +log2 LR\*/m);
   expect(text).toMatch(/^μP +64 +0 .* base$/m);
-  expect(text).toMatch(/^μP +128 +0\.75 .* \+[12]\.\d\d +\d\.\d%$/m);
-  expect(text).toMatch(/^SμPar: transfers across sparsity 0 to 0\.75/m);
-  expect(text).toMatch(/^μP: drifts \+/m);
+  expect(text).toMatch(/^μP +128 +0\.75 .* \+[12]\.\d\d +\d\.\d% \(≤ \d\.\d\d%\)$/m);
+  expect(text).toMatch(
+    /^SμPar: transfers by cost across sparsity 0 to 0\.75 \(width 64 to 128\): the dense optimum costs at most 0\.\d\d% of the loss/m,
+  );
+  expect(text).toMatch(
+    /^μP: does not transfer by cost: the dense optimum costs at least \d\.\d% of the loss at sparsity 0\.75, width 128/m,
+  );
 });
 
 test("where widths vary by themselves a verdict says at which width it holds", () => {

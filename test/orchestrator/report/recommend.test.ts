@@ -1,8 +1,13 @@
 /** What is recommended for another width and sparsity, against the multipliers worked by hand. */
-import { expect, it } from "vitest";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, it, onTestFinished } from "vitest";
 import { recommend } from "../../../orchestrator/report/recommend.ts";
-import { pytorchSnippet } from "../../../orchestrator/report/recommend-text.ts";
-import { freshDatabase, submitText, train } from "../../support/database.ts";
+import { pytorchSnippet, recommendationText } from "../../../orchestrator/report/recommend-text.ts";
+import { freshDatabase, sqliteOf, submitText, train } from "../../support/database.ts";
+import { describeWithTorch, torchPython } from "../../support/torch-python.ts";
 
 const SWEEP = `name: proxy
 data: { corpus: moby-dick }
@@ -20,7 +25,7 @@ axes:
 function trained(text = SWEEP, worst = 0) {
   const db = freshDatabase();
   submitText(db, text);
-  const rows = db.sqlite
+  const rows = sqliteOf(db)
     .prepare<[], { run: string; log2_lr: number; parameterization: string; seed: number }>(
       "SELECT * FROM run_results",
     )
@@ -62,4 +67,54 @@ it("refuses what the sweep cannot answer", () => {
   expect(() => recommend(db, "proxy", { width: 100, sparsity: 0 })).toThrow(/d_head/);
   const edge = trained(SWEEP.replace("from: -9, to: -3", "from: -6, to: -3"));
   expect(() => recommend(edge, "proxy", { width: 512, sparsity: 0 })).toThrow(/no estimated optimum/);
+});
+
+it("has a target's own shape and length, and says what it takes from the sweep", () => {
+  const own = { layers: 3, d_head: 32, ffn_width: 160, vocab_size: 1000, steps: 50, batch_size: 2 };
+  const r = recommend(trained(), "proxy", { width: 64, sparsity: 0.5, ...own });
+  // 64 · (1,000 tied + 3 layers of 4 · 64 + 3 · 160 and two gains, and the last gain).
+  expect(r.parameters).toBe(64 * (1000 + 3 * (4 * 64 + 3 * 160 + 2) + 1));
+  expect(r.plan).toMatchObject({ shape: { d_head: 32 }, steps: 50, batch_size: 2 });
+  expect(r.taken.filter(({ option }) => option !== null)).toEqual([]);
+  const { taken } = recommend(trained(), "proxy", { width: 64, sparsity: 0.5, d_head: 32 });
+  const named = taken.filter(({ option }) => option !== null);
+  expect(named.map(({ name, option }) => `${name} ${option}`)).toEqual([
+    "layers --layers",
+    "ffn_width --ffn-width",
+    "vocab_size --vocab",
+    "steps --steps",
+    "batch_size --batch",
+  ]);
+  expect(recommendationText(r)).toContain("3 runs at the target's size");
+  expect(r.validation[1]).toBe(r.learning_rate);
+});
+
+describeWithTorch("the program that it prints", () => {
+  it("runs, draws what it says, and keeps the mask", { timeout: 120_000 }, () => {
+    const directory = mkdtempSync(join(tmpdir(), "musweep-recommend-"));
+    onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+    const r = recommend(trained(), "proxy", { width: 256, sparsity: 0.75, layers: 1, steps: 10 });
+    writeFileSync(join(directory, "model.py"), pytorchSnippet(r)!);
+    const python = (...args: string[]): string =>
+      execFileSync(torchPython, args, { cwd: directory, encoding: "utf8" });
+    expect(python("model.py")).toMatch(/^step 1: loss \d+\.\d+\nstep 2: loss \d/);
+    // The first step is one of a warm-up of one, the last is the schedule's last.
+    const program = `
+import torch
+from model import *
+model = Model()
+optimizer = configure(model)
+query = model.blocks[0].query.weight
+kept = query != 0
+model(torch.zeros(1, 8, dtype=torch.long)).sum().backward()
+optimizer.step()
+rates = {id(p): g["lr"] for g in optimizer.param_groups for p in g["params"]}
+print(int(kept.sum()), float(query.detach()[kept].std()), bool((query[~kept] == 0).all()), rates[id(query)], factor(0), factor(STEPS - 1))`;
+    const [kept, std, masked, rate, first, last] = python("-c", program).trim().split(" ");
+    const query = r.resolved.rows.find((row) => row.group === "attention_query")!;
+    expect([kept, masked, first]).toEqual([String(256 * 64), "True", "1.0"]);
+    expect(Number(std) / query.init_std!).toBeCloseTo(1, 1);
+    expect(Number(rate) / query.learning_rate).toBeCloseTo(1, 4);
+    expect(Number(last)).toBeCloseTo(0.1, 12);
+  });
 });

@@ -1,12 +1,14 @@
 /** What a coordinate check trains, and what is said of a section that asks for something else. */
 import { describe, expect, it } from "vitest";
 import { expandPhase } from "../../../orchestrator/sweep/expand-sweep.ts";
-import { parseSweep } from "../../../orchestrator/sweep/parse-sweep.ts";
-import type { Phase } from "../../../schema/sweep.ts";
+import { parseSweepFile } from "../../../orchestrator/sweep/parse-sweep.ts";
+import type { Phase } from "../../../schema/sweep/sweep.ts";
+import { modelCells } from "../../support/model-cells.ts";
 
 const DATA = { hash: "0123456789abcdef", vocab_size: 256 };
-const cells = (phase: Phase) => [...expandPhase(phase, DATA).cells()];
-const read = (text: string, settings?: Record<string, unknown>) => parseSweep(text, "check.yaml", settings);
+const cells = (phase: Phase) => modelCells(expandPhase(phase, DATA).cells());
+const read = (text: string, settings?: Record<string, unknown>) =>
+  parseSweepFile(text, "check.yaml", settings).sweep;
 
 const HEAD = `name: checked
 data: { corpus: moby-dick }

@@ -1,21 +1,23 @@
 /** From a sweep file to its runs. */
+
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { type Cell, curveOf, expandPhase } from "../../../orchestrator/sweep/expand-sweep.ts";
+import { curveOf, expandPhase } from "../../../orchestrator/sweep/expand-sweep.ts";
 import { parseSweep } from "../../../orchestrator/sweep/parse-sweep.ts";
 import { SWEEP_TEMPLATE } from "../../../orchestrator/sweep/template.ts";
 import { titleOf } from "../../../orchestrator/sweep/title.ts";
-import { planSchema, runIdOf } from "../../../schema/plan.ts";
+import { canonicalJson, planSchema, runIdOf } from "../../../schema/wire/plan.ts";
+import { modelCells } from "../../support/model-cells.ts";
 import { smallSweep } from "./small-sweep.ts";
 
 const data = { hash: "0123456789abcdef", vocab_size: 256 };
 const expand = (sections: Parameters<typeof smallSweep>[0]) =>
   expandPhase(smallSweep(sections).phases[0], data);
-const cellsOf = (sections: Parameters<typeof smallSweep>[0]): Cell[] => [...expand(sections).cells()];
-const only = (sections: Parameters<typeof smallSweep>[0]): Cell => {
+const cellsOf = (sections: Parameters<typeof smallSweep>[0]) => modelCells(expand(sections).cells());
+const only = (sections: Parameters<typeof smallSweep>[0]) => {
   const cells = cellsOf(sections);
   expect(cells).toHaveLength(1);
-  return cells[0] as Cell;
+  return cells[0]!;
 };
 const one = (axes: string) => `axes: {parameterization: supar, ${axes}}`;
 
@@ -103,7 +105,7 @@ describe("duplicates", () => {
   - {parameterization: supar, sparsity: [0.9, 0.75]}`,
     });
     expect(expansion.counts()).toEqual({ points: 4, duplicates: 2, cells: 2 });
-    const [tenth] = [...expansion.cells()];
+    const [tenth] = modelCells(expansion.cells());
     expect(tenth?.coordinates.sparsity).toBe(0.9);
     expect(tenth?.plan.groups.find((g) => g.name === "ffn_up")?.density).toBe(0.1);
   });
@@ -234,7 +236,7 @@ describe("what a run resolves to", () => {
   it("every other hyperparameter reaches the plan from its axis", () => {
     const plan = only({
       axes: one(
-        "d_head: 32, ffn_width: 96, sequence_length: 64, norm: layernorm, norm_eps: 1e-6, positions: none, tied_embeddings: false, mask: bernoulli, layers: 3, width: 96, sparsity: 0.5, seed: [9], steps: 50, batch_size: 4, schedule: cosine, final_fraction: 0, beta1: 0.8, beta2: 0.9, eps: 1e-9, clip_norm: null, weight_decay: 0.1, decay_mode: independent, alpha_input: 3, alpha_output: 2, base_width: 48, learning_rate: 0.5",
+        "d_head: 32, ffn_width: 96, sequence_length: 64, norm: layernorm, norm_eps: 1e-6, positions: none, tied_embeddings: false, mask: bernoulli, layers: 3, width: 96, sparsity: 0.5, seed: [9], steps: 50, batch_size: 4, schedule: cosine, final_fraction: 0, beta1: 0.8, beta2: 0.9, eps: 1e-9, precision: bfloat16, clip_norm: null, weight_decay: 0.1, decay_mode: independent, alpha_input: 3, alpha_output: 2, base_width: 48, learning_rate: 0.5",
       ),
       base: "base: {width: 256, ffn_width: 48}",
     }).plan;
@@ -251,9 +253,15 @@ describe("what a run resolves to", () => {
         positions: "none",
         tied_embeddings: false,
       },
-      forward: { embedding_multiplier: 3, attention_scale: 1 / 32, logits_multiplier: 1 },
+      forward: {
+        embedding_multiplier: 3,
+        residual_multiplier: 1,
+        attention_scale: 1 / 32,
+        logits_multiplier: 1,
+      },
       mask: "bernoulli",
-      optimizer: { name: "adamw", beta1: 0.8, beta2: 0.9, eps: 1e-9 },
+      precision: "bfloat16",
+      optimizer: { name: "adamw", beta1: 0.8, beta2: 0.9 },
       clip_norm: null,
       schedule: { warmup_steps: 5, decay: "cosine", final_fraction: 0 },
       steps: 50,
@@ -263,8 +271,25 @@ describe("what a run resolves to", () => {
     expect(plan.groups.find((g) => g.name === "ffn_down")).toMatchObject({
       learning_rate: 0.5,
       decay_per_step: 0.05,
+      eps: 1e-9,
       density: 0.5,
     });
+  });
+
+  it("depth multipliers count from base.layers, or from its axis", () => {
+    const deep = (base: string, axes = "") =>
+      only({
+        axes: `axes: {parameterization: completep, layers: 12, learning_rate: 0.5${axes}}`,
+        base: `base: {width: 64, ${base}}`,
+      }).plan.forward.residual_multiplier;
+    expect(deep("layers: 3")).toBe(1 / 4);
+    expect(deep("layers: 3", ", base_layers: 6")).toBe(1 / 2);
+  });
+
+  it("the trainer and its revision are part of what a run is", () => {
+    const plan = (more: string) => only({ axes: `${more}\naxes: {parameterization: sp}` }).plan;
+    expect(plan("")).toMatchObject({ version: 2, trainer: { name: "musweep", revision: "1" } });
+    expect(plan("trainer: mine\nrevision: 2b").trainer).toEqual({ name: "mine", revision: "2b" });
   });
 
   it("the order and the spelling of the file change no run id", () => {
@@ -284,46 +309,57 @@ describe("what a run resolves to", () => {
 });
 
 describe("titles", () => {
+  it("tell all runs of a sweep apart, whatever varies", () => {
+    const axes =
+      "axes: {parameterization: [sp, mup], layers: [1, 3], width: [32, 64], batch_size: [2, 4], learning_rate: [0.1, 0.2], seed: [1, 2]}";
+    const titles = cellsOf({ axes }).map((cell) => titleOf(cell.coordinates));
+    expect(titles).toHaveLength(64);
+    expect(new Set(titles).size).toBe(64);
+  });
+
   it("read as people say them", () => {
     const title = (axes: string) => titleOf(only({ axes: `axes: {${axes}}` }).coordinates);
     expect(
       title(
         "parameterization: supar, width: 128, sparsity: 0.9375, learning_rate: {log2: {from: -8, to: -8}}",
       ),
-    ).toBe("SμPar d128 s0.9375 lr 2^-8 seed 1");
+    ).toBe("SμPar d128 L2 s0.9375 lr 2^-8 seed 1");
     expect(
       title("parameterization: supar-init-only, learning_rate: 1.62e-2, clip_norm: null, seed: [4]"),
-    ).toBe("SμPar (init only) d64 s0 clip_norm null lr 2^-5.95 seed 4");
-    expect(
-      titleOf(only({ axes: "axes: {parameterization: mup, layers: 12}" }).coordinates, { layers: true }),
-    ).toBe("μP d64 L12 s0 lr 2^-6.64 seed 1");
+    ).toBe("SμPar (init only) d64 L2 s0 clip_norm null lr 2^-5.95 seed 4");
+    expect(titleOf(only({ axes: "axes: {parameterization: mup, layers: 12}" }).coordinates)).toBe(
+      "μP d64 L12 s0 lr 2^-6.64 seed 1",
+    );
   });
 });
 
-describe("a hundred thousand runs", () => {
-  it("are counted without resolving them, and stream", () => {
-    const expansion = expand({
-      axes: `axes:
-  - {parameterization: [sp, supar], sparsity: [0, 0.5, 0.75, 0.875], learning_rate: {log2: {from: -12, to: 0, step: 0.125}}, seed: {count: 200}}
-  - {parameterization: [supar], sparsity: [0, 0.5, 0.75, 0.875], learning_rate: {log2: {from: -12, to: 0, step: 0.25}}, seed: {count: 200}}`,
-    });
-    expect(expansion.counts()).toEqual({ points: 194_400, duplicates: 39_200, cells: 155_200 });
-    let walked = 0;
-    for (const cell of expansion.cells()) {
-      walked++;
-      if (walked === 1000) {
-        expect(cell.coordinates.seed).toBe(2);
-        break;
-      }
-    }
-    expect(walked).toBe(1000);
+describe("overlapping grids", () => {
+  const expansion = expand({
+    axes: `axes:
+  - {parameterization: [sp, supar], sparsity: [0, 0.5], learning_rate: {log2: {from: -12, to: 0, step: 0.5}}, seed: {count: 6}}
+  - {parameterization: [supar], sparsity: [0, 0.5, 0.75], learning_rate: {log2: {from: -12, to: 0, step: 0.25}}, seed: {count: 6}}`,
+  });
+  // 2·2·25·6 = 600 and 1·3·49·6 = 882 points, of which supar at two sparsities, 25 rates and 6 seeds, 300, are in both.
+  const counts = { points: 1482, duplicates: 300, cells: 1182 };
+
+  it("are counted as they are walked, every point once", () => {
+    expect(expansion.counts()).toEqual(counts);
+    const places = [...expansion.cells()].map((cell) => canonicalJson(cell.coordinates));
+    expect(places).toHaveLength(counts.cells);
+    expect(new Set(places).size).toBe(counts.cells);
+  });
+
+  it("come one by one: the first cell is there before the last is made", () => {
+    const cells = expansion.cells();
+    expect(cells.next().value).toMatchObject({ coordinates: { seed: 1, parameterization: "sp" } });
+    expect(cells.return(undefined)).toEqual({ done: true, value: undefined });
   });
 });
 
 describe("sweep files that ship", () => {
   const expandFile = (text: string, name: string) => {
     const expansion = expandPhase(parseSweep(text, name).phases[0], data);
-    return { expansion, cells: [...expansion.cells()] };
+    return { expansion, cells: modelCells(expansion.cells()) };
   };
 
   it("the template is valid and needs no change to run", () => {

@@ -1,7 +1,9 @@
 /** Phases in a sweep file: what they inherit, and every mistake in them at its own place. */
 import { describe, expect, it } from "vitest";
 import { expandPhase } from "../../../orchestrator/sweep/expand-sweep.ts";
+import { needsOfPhase } from "../../../orchestrator/sweep/needs-of-phase.ts";
 import { parseSweep } from "../../../orchestrator/sweep/parse-sweep.ts";
+import { DATA } from "../../support/database.ts";
 import { errorOf, marked } from "./small-sweep.ts";
 
 const HEAD = `name: small
@@ -23,6 +25,46 @@ function expectProblems(text: string, messages: RegExp[]): void {
 }
 
 describe("a phase", () => {
+  it("is trained where it says, else where the file says; where nobody could is a mistake", () => {
+    const axes = "axes: {parameterization: [supar], learning_rate: [0.1]}";
+    const { phases } = parseSweep(
+      `${HEAD}device: cuda
+phases:
+  - {name: a, ${axes}}
+  - {name: b, device: cpu, engine: musweep-cpu, ${axes}}
+  - {name: c, device: any, training: {precision: bfloat16}, ${axes}}
+  - {name: d, device: cpu, ${axes.replace("}", ", precision: [float32, bfloat16]}")}}
+`,
+      "small.yaml",
+    );
+    expect(phases.map(needsOfPhase)).toEqual([
+      ["musweep@cuda"],
+      ["musweep-cpu@cpu"],
+      ["musweep-torch"],
+      ["musweep@cpu", "musweep-torch@cpu"],
+    ]);
+    expect(phases.map((phase) => [...expandPhase(phase, DATA).cells()][0]!.run)[0]).toBe(
+      [...expandPhase(phases[1]!, DATA).cells()][0]!.run,
+    );
+    expectProblems(
+      `${HEAD}engine: musweep-cpu
+phases:
+  - {name: a, device: §cuda, ${axes}}
+  - {name: b, engine: §musweep-cpu, training: {precision: bfloat16}, ${axes}}
+  - {name: c, device: §tpu, ${axes}}
+`,
+      [
+        /^phases\[0\]\.device: musweep-cpu has no GPUs; expected cpu, or engine: musweep-torch$/,
+        /^phases\[1\]\.engine: musweep-cpu has no bfloat16; expected musweep-torch, or none$/,
+        /^phases\[2\]\.device: expected cpu, cuda, any; got the text "tpu"; did you mean "cpu"\?$/,
+      ],
+    );
+    expectProblems(`${HEAD}trainer: mine\n§engine: musweep-torch\n${axes}\n`, [
+      /^engine: the trainer mine has no engines; remove engine$/,
+    ]);
+    expectProblems(`${HEAD}trainer: §torch\n${axes}\n`, [/^trainer: .*write engine: musweep-torch/]);
+  });
+
   it("has the file's sections, with its own values over them; a file without phases is one phase, grid", () => {
     const { phases } = parseSweep(
       `${HEAD}phases:

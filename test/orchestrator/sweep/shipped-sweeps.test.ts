@@ -3,14 +3,15 @@ import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { expandPhase } from "../../../orchestrator/sweep/expand-sweep.ts";
 import { parseSweep } from "../../../orchestrator/sweep/parse-sweep.ts";
-import { parameterCount } from "../../../schema/cost.ts";
+import { flopsPerToken, parameterCount, tokenCount } from "../../../schema/wire/cost.ts";
+import { modelCells } from "../../support/model-cells.ts";
 
 const directory = new URL("../../../sweeps/", import.meta.url);
 const data = { hash: "0123456789abcdef", vocab_size: 256 };
 const read = (name: string) =>
   parseSweep(readFileSync(new URL(`${name}.yaml`, directory), "utf8"), `sweeps/${name}.yaml`);
 const cellsOf = (name: string, identity = data) =>
-  read(name).phases.flatMap((phase) => [...expandPhase(phase, identity).cells()]);
+  read(name).phases.flatMap((phase) => modelCells(expandPhase(phase, identity).cells()));
 
 describe("sweeps/", () => {
   it.each(readdirSync(directory))("%s is valid and named after its file", (file) => {
@@ -54,4 +55,33 @@ describe("sweeps/", () => {
     const [cell] = cellsOf("proxy-40m", { ...data, vocab_size: 50_257 });
     expect(parameterCount(cell!.plan)).toBe(38_044_160);
   });
+
+  // Tokens: steps · sequences · 2,048. FLOPs of a token: 6 · weights of products + 12 · layers · 2,048 · width.
+  it.each([
+    [
+      "proxy",
+      38_044_160,
+      1526 * 256 * 2048,
+      6 * (24 * (4 * 256 ** 2 + 3 * 256 * 1024) + 50_257 * 256),
+      24 * 256,
+    ],
+    [
+      "target",
+      606_265_344,
+      11_752 * 504 * 2048,
+      6 * (10 * (4 * 2048 ** 2 + 3 * 2048 * 5461) + 50_257 * 2048),
+      10 * 2048,
+    ],
+  ])(
+    "target-610m's %s has the parameters, tokens and FLOPs that its header counts",
+    (name, parameters, tokens, products, units) => {
+      const phase = read("target-610m").phases.find((p) => p.name === name)!;
+      // At any learning rate: the target's is the proxy's.
+      const axes = { parameterization: ["supar" as const], learning_rate: [2 ** -6] };
+      const [cell] = modelCells(expandPhase({ ...phase, axes }, { ...data, vocab_size: 50_257 }).cells());
+      expect(parameterCount(cell!.plan)).toBe(parameters);
+      expect(tokenCount(cell!.plan)).toBe(tokens);
+      expect(flopsPerToken(cell!.plan)).toBe(products + 12 * 2048 * units);
+    },
+  );
 });

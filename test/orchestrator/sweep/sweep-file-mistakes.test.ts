@@ -313,6 +313,21 @@ describe("what excludes each other", () => {
     );
   });
 
+  it("a search and what it does by itself, or has no use for", () => {
+    const axes = "axes: {parameterization: sp, learning_rate: [0.01, 0.02]}";
+    expectProblems(sweepText({ axes: `§extend: {max: 2}\nsearch: {until: decided, budget: 25%}\n${axes}` }), [
+      /^extend: extend and search are both given; expected one of them/,
+    ]);
+    expectProblems(sweepText({ axes: `search: {until: decided, budget: §25 %}\n${axes}` }), [
+      /^search\.budget: expected a number of runs, such as 60, or a share of the grid's FLOPs, such as 25%/,
+    ]);
+    const random = "random: {n: 3, distributions: {learning_rate: {log_uniform: {from: 0.01, to: 0.1}}}}";
+    expectProblems(
+      sweepText({ axes: `§search: {until: decided}\naxes: {parameterization: sp, ${random}}` }),
+      [/^search: search needs curves; expected learning rates that are not drawn at random$/],
+    );
+  });
+
   it("an override that an axis silences", () => {
     expectProblems(
       sweepText({

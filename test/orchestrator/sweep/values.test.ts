@@ -1,7 +1,7 @@
 /** Ranges give the exact numbers that a person would write; random draws depend on nothing but their seed. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { draw, powerOfTwo, rangeValues } from "../../../orchestrator/sweep/values.ts";
+import { draw, powerOfTwo, rangeLength, rangeValues } from "../../../orchestrator/sweep/values.ts";
 
 /** 2^k from the bits of a double, for normal exponents. */
 function bitsOfPowerOfTwo(k: number): number {
@@ -32,6 +32,16 @@ describe("ranges", () => {
     expect(rangeValues({ multiples_of: 1.62e-2, log2: { from: -3, to: 3, step: 1 } })).toEqual([
       0.002025, 0.00405, 0.0081, 0.0162, 0.0324, 0.0648, 0.1296,
     ]);
+  });
+
+  it("of ten are the numbers that are written so, and to twelve digits between them", () => {
+    expect(rangeValues({ log10: { from: -5, to: 1, step: 1 } })).toEqual([
+      1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1, 10,
+    ]);
+    // √10 = 3.16227766016838
+    expect(rangeValues({ log10: { from: -4, to: -3, step: 0.5 } })).toEqual([1e-4, 3.16227766017e-4, 1e-3]);
+    expect(rangeLength({ log10: { from: -4, to: -3, step: 0.25 } })).toBe(5);
+    expect(rangeValues({ log10: { from: 1, to: 0, step: 1 } })).toMatch(/^is empty/);
   });
 
   it("the end is included when a step falls on it, and only then", () => {

@@ -1,11 +1,12 @@
 /** Plans and small data sets for the trainer's tests. */
 import { createHash } from "node:crypto";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
-import { DATA_FILES, type DataMeta } from "../../../schema/data.ts";
-import type { Plan, PlanGroup, TensorGroup } from "../../../schema/plan.ts";
+import { DATA_FILES, type DataMeta } from "../../../schema/wire/data.ts";
+import { modelGroups } from "../../../schema/wire/model.ts";
+import { BUILT_IN_TRAINER, type Plan } from "../../../schema/wire/plan.ts";
 
 export interface PlanOptions {
   readonly shape?: Partial<Plan["shape"]>;
@@ -14,6 +15,7 @@ export interface PlanOptions {
   readonly learningRate?: number;
   readonly decayPerStep?: number;
   readonly initStd?: number;
+  readonly eps?: number;
   /** Of the projections. */
   readonly density?: number;
   /** Everything else of the plan, as it is. */
@@ -35,38 +37,29 @@ export function makePlan(options: PlanOptions = {}): Plan {
     ...options.shape,
   };
   const vocabulary = options.vocabulary ?? 11;
-  const { d_model: c, d_ffn: f } = shape;
-  const group = (name: TensorGroup, fan_in: number, fan_out: number): PlanGroup => ({
-    name,
-    fan_in,
-    fan_out,
-    init_std: name.endsWith("norm") ? null : (options.initStd ?? 0.2),
-    learning_rate: options.learningRate ?? 0.01,
-    decay_per_step: options.decayPerStep ?? 0,
-    density: /^(attention|ffn)_(?!norm)/.test(name) ? (options.density ?? 1) : 1,
-  });
   return {
-    version: 1,
+    version: 2,
+    trainer: { name: BUILT_IN_TRAINER, revision: "1" },
+    precision: "float32",
     seed: 7,
     data: { hash: options.hash ?? "0123456789abcdef", vocab_size: vocabulary },
     shape,
-    forward: { embedding_multiplier: 2, attention_scale: 1 / shape.d_head, logits_multiplier: 0.8 },
-    groups: [
-      group("embedding", vocabulary, c),
-      group("attention_norm", c, c),
-      group("attention_query", c, c),
-      group("attention_key", c, c),
-      group("attention_value", c, c),
-      group("attention_output", c, c),
-      group("ffn_norm", c, c),
-      group("ffn_gate", c, f),
-      group("ffn_up", c, f),
-      group("ffn_down", f, c),
-      group("final_norm", c, c),
-      ...(shape.tied_embeddings ? [] : [group("unembedding", c, vocabulary)]),
-    ],
+    forward: {
+      embedding_multiplier: 2,
+      residual_multiplier: 1,
+      attention_scale: 1 / shape.d_head,
+      logits_multiplier: 0.8,
+    },
+    groups: modelGroups(shape, vocabulary).map(({ kind, ...sizes }) => ({
+      ...sizes,
+      init_std: kind === "norm" ? null : (options.initStd ?? 0.2),
+      learning_rate: options.learningRate ?? 0.01,
+      decay_per_step: options.decayPerStep ?? 0,
+      eps: options.eps ?? 1e-8,
+      density: kind === "hidden" ? (options.density ?? 1) : 1,
+    })),
     mask: "exact",
-    optimizer: { name: "adamw", beta1: 0.9, beta2: 0.95, eps: 1e-8 },
+    optimizer: { name: "adamw", beta1: 0.9, beta2: 0.95 },
     clip_norm: 1,
     schedule: { warmup_steps: 3, decay: "linear", final_fraction: 0.1 },
     steps: 12,
@@ -83,6 +76,28 @@ export function temporaryDirectory(): string {
   const directory = mkdtempSync(join(tmpdir(), "musweep-test-"));
   onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
   return directory;
+}
+
+/** What a data set is called (schema/wire/data.ts). */
+function dataHash(tokenizer: string, vocabulary: number, ...files: readonly Buffer[]): string {
+  const hash = createHash("sha256").update(`${tokenizer}\n${vocabulary}`);
+  for (const file of files) hash.update(`\n${file.length}\n`).update(file);
+  return hash.digest("hex").slice(0, 32);
+}
+
+/** Calls a data set what its bytes say, whatever was done to them. @returns its new hash */
+export function renameData(directory: string, old: string): string {
+  const at = (name: keyof typeof DATA_FILES): string => join(directory, old, DATA_FILES[name]);
+  const meta = JSON.parse(readFileSync(at("meta"), "utf8")) as DataMeta;
+  const hash = dataHash(
+    meta.tokenizer,
+    meta.vocab_size,
+    readFileSync(at("train")),
+    readFileSync(at("validation")),
+  );
+  writeFileSync(at("meta"), JSON.stringify({ ...meta, hash }));
+  renameSync(join(directory, old), join(directory, hash));
+  return hash;
 }
 
 /**
@@ -107,7 +122,7 @@ export function writeData(
     Buffer.from((dtype === "uint16" ? Uint16Array : Uint32Array).from(part).buffer);
   const cut = Math.floor(tokens * 0.9);
   const [train, validation] = [ids.slice(0, cut), ids.slice(cut)];
-  const hash = createHash("sha256").update(pack(ids)).digest("hex").slice(0, 32);
+  const hash = dataHash("none", vocabulary, pack(train), pack(validation));
   const meta: DataMeta = {
     version: 1,
     hash,

@@ -7,7 +7,7 @@ import { addReport } from "../../../../orchestrator/commands/report.ts";
 import { mixedDatabase } from "./fixture.ts";
 
 test("targets combine with --json, and every file written is said", async () => {
-  const dir = dirname(mixedDatabase().sqlite.name);
+  const dir = dirname(mixedDatabase().path);
   const output = { stdout: "", stderr: "" };
   const catching = (name: "stdout" | "stderr") =>
     vi.spyOn(process[name], "write").mockImplementation((text) => {

@@ -59,7 +59,7 @@ test("where width varies freely there is a figure against width, each optimum on
   const f = facets(`  parameterization: [sp, supar]\n  width: [128, 256]\n  sparsity: [0, 0.5]\n${RATES}`);
   expect(f.rows.map((r) => r.label)).toEqual(["width 128", "width 256"]);
   const optima = f.rows
-    .flatMap((r) => r.panels.flatMap((p) => p!.curves.flatMap((c) => c.optimum.log2_lr ?? [])))
+    .flatMap((r) => r.panels.flatMap((p) => p!.curves.flatMap((c) => c.optimum.log2_tuned ?? [])))
     .sort();
   expect(optima.length).toBeGreaterThan(4);
   for (const figure of [
@@ -94,7 +94,7 @@ test("with a line per width, sparsity makes the rows, and each optimum is drawn 
       ],
     ],
   ]);
-  const optima = phases[0]!.curves.flatMap((c) => c.optimum.log2_lr ?? []).sort();
+  const optima = phases[0]!.curves.flatMap((c) => c.optimum.log2_tuned ?? []).sort();
   const drawn = parseXml(curvesFigure(f, OPTIONS)!.svg).flatMap((e) => numberOf(e, "data-optimum") ?? []);
   expect(drawn.sort()).toEqual(optima);
 });

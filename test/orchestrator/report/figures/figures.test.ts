@@ -4,7 +4,7 @@ import { type FigureData, readFigureData } from "../../../../orchestrator/report
 import { standalone } from "../../../../orchestrator/report/figures/frame.ts";
 import { htmlReport } from "../../../../orchestrator/report/figures/html.ts";
 import { drawnPhases, PAGE } from "../../../../orchestrator/report/figures/report-figures.ts";
-import { freshDatabase } from "../../../support/database.ts";
+import { freshDatabase, sqliteOf } from "../../../support/database.ts";
 import { mixedDatabase } from "./fixture.ts";
 import { numberOf, type ParsedElement, parseXml } from "./parse.ts";
 import { storeSynthetic, sweepYaml, valley } from "./synthetic.ts";
@@ -31,7 +31,7 @@ interface OptimumRow {
 describe("the numbers are the database's", () => {
   const db = () => {
     const database = mixedDatabase();
-    const optima = database.sqlite
+    const optima = sqliteOf(database)
       .prepare<[], OptimumRow>("SELECT * FROM optima WHERE sweep = 'mixed' ORDER BY curve")
       .all();
     return { database, optima, shown: pictures(readFigureData(database, "mixed")) };
@@ -39,7 +39,7 @@ describe("the numbers are the database's", () => {
 
   test("every mean loss is a point, or a mark above the axis", () => {
     const { database, shown } = db();
-    const rows = database.sqlite
+    const rows = sqliteOf(database)
       .prepare<[], { curve: string; log2_lr: number; mean_loss: number | null; diverged: number }>(
         "SELECT curve, log2_lr, mean_loss, diverged FROM curves WHERE sweep = 'mixed'",
       )
@@ -99,7 +99,7 @@ describe("the numbers are the database's", () => {
 
   test("a picture says how many planned runs have no result", () => {
     const { database, shown } = db();
-    const missing = database.sqlite
+    const missing = sqliteOf(database)
       .prepare<[], { n: number }>("SELECT count(*) AS n FROM missing WHERE sweep = 'mixed'")
       .get()!.n;
     const texts = parseXml(shown.get("curves")!).map((e) => e.text);
@@ -135,8 +135,8 @@ describe("names are data", () => {
 
   test("whatever a name holds, pages and pictures stay well-formed and hold no element of its making", () => {
     const db = mixedDatabase();
-    db.sqlite.prepare("UPDATE phases SET name = ?").run(HOSTILE);
-    db.sqlite.prepare("UPDATE runs SET error = ? WHERE state = 'failed'").run(HOSTILE);
+    sqliteOf(db).prepare("UPDATE phases SET name = ?").run(HOSTILE);
+    sqliteOf(db).prepare("UPDATE runs SET error = ? WHERE state = 'failed'").run(HOSTILE);
     const data = readFigureData(db, "mixed");
     // As if axes of the sweep file had such names and values, and a second phase had the same name.
     for (const curve of data.phases[0]!.curves) curve.other = { [HOSTILE]: `${HOSTILE} ${curve.title}` };

@@ -7,6 +7,7 @@ import { csv } from "../../../../orchestrator/report/figures/csv.ts";
 import { readFigureData } from "../../../../orchestrator/report/figures/data.ts";
 import { renderPng } from "../../../../orchestrator/report/figures/png.ts";
 import { writeReport } from "../../../../orchestrator/report/figures/write-report.ts";
+import { sqliteOf } from "../../../support/database.ts";
 import { scratch } from "../../../support/scratch.ts";
 import { mixedDatabase } from "./fixture.ts";
 import { parseXml } from "./parse.ts";
@@ -90,7 +91,7 @@ describe("CSV", () => {
     const db = mixedDatabase();
     const data = readFigureData(db, "mixed");
     await writeReport(data, { csv: directory });
-    const stored = <T>(sql: string) => db.sqlite.prepare<[], T>(sql).all();
+    const stored = <T>(sql: string) => sqliteOf(db).prepare<[], T>(sql).all();
     const number = (text: string | undefined): number | null => (text === "" ? null : Number(text));
     const key = (row: Record<string, unknown>) =>
       [row.parameterization, row.sparsity, row.log2_lr].map(String).join(" ");
@@ -142,8 +143,11 @@ describe("CSV", () => {
       )!;
       const dense = optima.find((o) => o.parameterization === row.parameterization && o.sparsity === "0")!;
       expect(row.base_sparsity).toBe("0");
+      // Of the joint fit, which moves either optimum a little.
       if (own.flag === "bracketed" && dense.flag === "bracketed")
-        expect(number(row.drift)).toBeCloseTo(Number(own.log2_lr) - Number(dense.log2_lr), 12);
+        expect(Math.abs(number(row.drift)! - (Number(own.log2_lr) - Number(dense.log2_lr)))).toBeLessThan(
+          0.2,
+        );
       else expect(row.drift).toBe("");
     }
   });

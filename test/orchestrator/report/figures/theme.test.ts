@@ -8,6 +8,7 @@ import {
   styleSheet,
   type Theme,
 } from "../../../../orchestrator/report/figures/theme.ts";
+import { RULES } from "../../../../schema/sweep/rules.ts";
 
 /** Red, green, blue from 0 to 255, of "#rrggbb" or "rgb(r, g, b)". */
 const channels = (colour: string): number[] =>
@@ -28,11 +29,12 @@ const contrast = (a: string, b: string): number => {
 };
 
 describe.each(["light", "dark"] as Theme[])("%s", (theme) => {
-  const { background, text, muted, parameterizations } = COLOURS[theme];
+  const { background, text, muted } = COLOURS[theme];
+  const parameterizations = Object.values(RULES).map(({ colours }) => colours[theme]);
 
   test("text has a contrast of 4.5, every line of 3", () => {
     for (const ink of [text, muted]) expect(contrast(ink, background)).toBeGreaterThanOrEqual(4.5);
-    for (const line of [...sequence(theme, 8), ...Object.values(parameterizations)])
+    for (const line of [...sequence(theme, 8), ...parameterizations])
       expect(contrast(line, background), line).toBeGreaterThanOrEqual(3);
   });
 

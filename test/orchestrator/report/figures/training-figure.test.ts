@@ -10,6 +10,7 @@ import { parseXml } from "./parse.ts";
 const curve = (over: Partial<TrainingCurve> = {}): TrainingCurve => ({
   run: "r1",
   title: "SμPar d128",
+  unit: " (nats per token)",
   steps: 100,
   points: [
     { step: 1, train_loss: 5, validation_loss: null, gradient_norm: 2 },
@@ -21,8 +22,11 @@ const curve = (over: Partial<TrainingCurve> = {}): TrainingCurve => ({
   ...over,
 });
 
-const OPTIONS = { id: "training", width: 800 };
+const VIEW = { isLog: false, withStart: true, smooth: 1, from: 0, to: null };
+const OPTIONS = { id: "training", width: 800, view: VIEW };
 const drawn = (...curves: TrainingCurve[]) => parseXml(standalone(trainingFigure(curves, OPTIONS)!, "both"));
+const seen = (view: Partial<typeof VIEW>, one = curve()) =>
+  parseXml(standalone(trainingFigure([one], { ...OPTIONS, view: { ...VIEW, ...view } })!, "both"));
 
 const lineOf = (elements: ReturnType<typeof drawn>, n = 0): [number, number][] => {
   const lines = elements.filter((e) => e.name === "path" && e.attributes.class === "line thin");
@@ -38,6 +42,33 @@ describe("the training figure", () => {
     // Steps 1, 50, 100 and losses 5, 3, 2: distances in these proportions.
     expect((c![0] - b![0]) / (b![0] - a![0])).toBeCloseTo(50 / 49, 2);
     expect((c![1] - b![1]) / (b![1] - a![1])).toBeCloseTo(1 / 2, 2);
+  });
+
+  it("has a logarithmic axis where it is asked for, a moving mean, and an axis that begins after the start", () => {
+    const losses = (points: [step: number, loss: number][]) =>
+      curve({
+        points: points.map(([step, train_loss]) => ({
+          step,
+          train_loss,
+          validation_loss: null,
+          gradient_norm: null,
+        })),
+      });
+    // Halved twice: equal distances.
+    const halved = losses([
+      [10, 4],
+      [50, 2],
+      [100, 1],
+    ]);
+    const [a, b, c] = lineOf(seen({ isLog: true }, halved));
+    expect((c![1] - b![1]) / (b![1] - a![1])).toBeCloseTo(1, 2);
+    // Means over three: (4 + 2)/2, (4 + 2 + 1)/3, (2 + 1)/2 = 3, 7/3, 3/2.
+    const [d, e, f] = lineOf(seen({ smooth: 3 }, halved));
+    expect((f![1] - e![1]) / (e![1] - d![1])).toBeCloseTo(5 / 4, 2);
+    // Step 1 of 100 is the start: what comes after it, 3 to 2, has the whole height.
+    const [, from, to] = lineOf(seen({ withStart: false }));
+    const [, whole, end] = lineOf(seen({}));
+    expect(to![1] - from![1]).toBeGreaterThan(2 * (end![1] - whole![1]));
   });
 
   it("marks every evaluation with its exact value, and in words", () => {

@@ -1,0 +1,91 @@
+/** docs/json.md: every field that it names is in what the command prints. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { packageRoot } from "../../schema/wire/package.ts";
+import { musweep } from "../support/musweep.ts";
+import { scratch } from "../support/scratch.ts";
+
+const page = readFileSync(join(packageRoot(), "docs/json.md"), "utf8");
+/** By heading, the fields of its table. */
+const FIELDS = new Map(
+  page
+    .split("\n## ")
+    .slice(1)
+    .map((section) => [
+      section.split("\n")[0]!.toLowerCase(),
+      [...section.matchAll(/^\| `([^`]+)` \|/gm)].map((m) => m[1]!),
+    ]),
+);
+
+/** Whether a path such as rows[].optimum.flag leads to a value, null included; of a list every entry has to have it. */
+function has(value: unknown, path: readonly string[]): boolean {
+  const [first, ...rest] = path;
+  if (first === undefined) return true;
+  if (first === "[]")
+    return Array.isArray(value) && value.length > 0 && value.every((entry) => has(entry, rest));
+  if (value === null || typeof value !== "object" || !(first in value)) return false;
+  return has((value as Record<string, unknown>)[first], rest);
+}
+const partsOf = (field: string): string[] => field.replaceAll("[]", ".[]").split(".").filter(Boolean);
+
+const place = scratch(afterAll);
+const SWEEP = `
+name: tiny
+data: { corpus: moby-dick }
+model: { width: 64, layers: 1, d_head: 32, sequence_length: 32 }
+training: { steps: 4, batch_size: 2 }
+base: { width: 64 }
+axes:
+  parameterization: [mup]
+  learning_rate: [0.01, 0.02]
+`;
+/** Two curves that are bracketed, and one whose optimum lies at the edge: something to suggest. */
+const TABLE = `lr,val_loss,sparsity\n${[
+  [0, -7],
+  [0.5, -6],
+  [0.75, -3],
+]
+  .flatMap(([sparsity, best]) =>
+    [-10, -9, -8, -7, -6, -5, -4].map((x) => `${2 ** x},${3 + 0.1 * (x - best!) ** 2},${sparsity}`),
+  )
+  .join("\n")}\n`;
+
+describe("docs/json.md", () => {
+  const printed = new Map<string, unknown>();
+  const keep = async (heading: string, code: number, ...args: string[]): Promise<void> => {
+    const ended = await musweep(place, ...args, "--json");
+    expect([args, ended.code, ended.stderr]).toEqual([args, code, ended.stderr]);
+    printed.set(heading, JSON.parse(ended.stdout));
+  };
+
+  beforeAll(async () => {
+    writeFileSync(join(place.directory, "tiny.yaml"), SWEEP);
+    writeFileSync(join(place.directory, "wrong.yaml"), SWEEP.replace("width: 64", "widht: 64"));
+    writeFileSync(join(place.directory, "table.csv"), TABLE);
+    await keep("errors", 2, "validate", "wrong.yaml");
+    await keep("validate", 0, "validate", "tiny.yaml");
+    await keep("plan", 0, "plan", "tiny.yaml", "--no-measure");
+    await keep("import", 0, "import", "table.csv", "--name", "table");
+    await keep("report", 0, "report", "table");
+    await keep("status", 0, "status");
+    await keep("suggest", 0, "suggest", "table");
+    const doctor = await musweep(place, "doctor", "--json");
+    printed.set("doctor", JSON.parse(doctor.stdout));
+    await keep("sql", 0, "sql", "SELECT sweep, log2_lr FROM optima");
+  }, 120_000);
+
+  it("has a section for each of them", () => {
+    expect([...FIELDS.keys()].toSorted()).toEqual([...printed.keys()].toSorted());
+  });
+
+  it.each([...FIELDS.keys()])("%s: every field is printed", (heading) => {
+    const fields = FIELDS.get(heading)!;
+    if (heading !== "sql") expect(fields.length).toBeGreaterThan(0);
+    expect(fields.filter((field) => !has(printed.get(heading), partsOf(field)))).toEqual([]);
+  });
+
+  it("sql: rows by column", () => {
+    expect(Object.keys((printed.get("sql") as object[])[0]!)).toEqual(["sweep", "log2_lr"]);
+  });
+});

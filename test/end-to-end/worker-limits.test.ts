@@ -1,0 +1,116 @@
+/** Workers that stop of themselves, or when a scheduler says so: real processes, each with a `serve` of its own. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { freePort, Musweep, musweep, sql, succeed, writeSweep } from "../support/musweep.ts";
+import { scratch, until } from "../support/scratch.ts";
+
+const place = scratch(afterAll);
+let serve: Musweep;
+
+beforeAll(async () => {
+  serve = new Musweep(place, ["serve", "--port", String(await freePort())]);
+  await serve.says(/musweep is at/);
+}, 60_000);
+afterAll(async () => {
+  expect(await serve.signal("SIGTERM")).toMatchObject({ code: 0 });
+});
+
+const finished = (sweep: string) =>
+  sql(place, `SELECT 1 FROM run_results WHERE sweep = '${sweep}' AND outcome = 'finished'`).length;
+const attemptsOf = (sweep: string) =>
+  sql<{ outcome: string | null; resumed: number | null; checkpoint: string | null }>(
+    place,
+    `SELECT a.outcome, a.resumed_from_step AS resumed, a.checkpoint FROM attempts a JOIN run_results r ON r.run = a.run_id
+     WHERE r.sweep = '${sweep}' ORDER BY a.attempt`,
+  );
+
+describe("a worker", () => {
+  it("with --max-runs trains so many, on all its slots, and ends", async () => {
+    await succeed(
+      place,
+      "submit",
+      writeSweep(place, { name: "some", rates: "[0.01]", seeds: "{ count: 4 }" }),
+    );
+    const worker = await musweep(place, "worker", "--slots", "2", "--max-runs", "5");
+    expect(worker).toMatchObject({ code: 0, stderr: expect.stringContaining("it has trained 5 runs") });
+    expect(finished("some")).toBe(5);
+    expect(attemptsOf("some").length).toBe(5);
+  }, 120_000);
+
+  it("with --until-empty trains what waits, and ends", async () => {
+    const worker = await musweep(place, "worker", "--slots", "2", "--until-empty");
+    expect(worker).toMatchObject({ code: 0, stderr: expect.stringContaining("nothing waits to be trained") });
+    expect(finished("some")).toBe(8);
+  }, 120_000);
+
+  it("checkpoints and gives back what it trains when its time ends, and another goes on from there", async () => {
+    const file = writeSweep(place, { name: "long", sparsity: "[0]", rates: "[0.02]", steps: 1_000_000 });
+    await succeed(place, "submit", file);
+    // As Slurm says when a job's time ends; no run is taken in the last forty of these seconds, ten of them are for the checkpoint.
+    const end = String(Math.round(Date.now() / 1000) + 60);
+    const options = ["worker", "--slots", "1", "--checkpoint-seconds", "3600"];
+    // Nothing waits for what it trains: other tests may have the processor.
+    const first = await new Musweep(place, options, { SLURM_JOB_END_TIME: end }, ["nice", "-n", "19"]).ended;
+    expect(first).toMatchObject({ code: 0, stderr: expect.stringContaining("its time ends") });
+    await until(() => expect(attemptsOf("long")[0]).toMatchObject({ outcome: "released" }));
+    expect(attemptsOf("long")[0]!.checkpoint).toMatch(/step-\d+/);
+
+    for (const [i, signal] of (["SIGUSR1", "SIGUSR2"] as const).entries()) {
+      const next = new Musweep(place, [...options, "--grace", "20"]);
+      await until(() => expect(attemptsOf("long")[i + 1]?.resumed).toBeGreaterThan(0));
+      expect(await next.signal(signal)).toMatchObject({ code: 0, stderr: expect.stringContaining(signal) });
+      await until(() => expect(attemptsOf("long")[i + 1]).toMatchObject({ outcome: "released" }));
+    }
+    await succeed(place, "cancel", "long");
+  }, 180_000);
+
+  it("on a host without the data fetches it from serve, believes it by its hash, and trains", async () => {
+    const elsewhere = join(place.directory, "another-host");
+    await succeed(place, "submit", writeSweep(place, { name: "fetched", sparsity: "[0]", rates: "[0.04]" }));
+    const { redis } = JSON.parse(
+      readFileSync(join(place.directory, ".musweep", "redis", "endpoint.json"), "utf8").replace(
+        '"url"',
+        '"redis"',
+      ),
+    );
+    const server = /http:\/\/\S+?(?=\/login|\s)/.exec(serve.stderr)![0];
+    const token = join(place.directory, ".musweep", "token");
+    const options = [
+      "--redis",
+      redis,
+      "--dir",
+      elsewhere,
+      "--server",
+      server,
+      "--token-file",
+      token,
+      "--max-runs",
+      "1",
+    ];
+    const worker = await musweep(place, "worker", ...options);
+    expect(worker).toMatchObject({
+      code: 0,
+      stderr: expect.stringContaining("is here, and its bytes have that hash"),
+    });
+    expect(finished("fetched")).toBe(1);
+    expect(attemptsOf("fetched")).toMatchObject([{ outcome: "finished" }]);
+  }, 120_000);
+
+  it("takes no run that it could not checkpoint in time", async () => {
+    await succeed(place, "submit", writeSweep(place, { name: "late", sparsity: "[0]", rates: "[0.03]" }));
+    const worker = await musweep(place, "worker", "--max-time", "20s");
+    expect(worker).toMatchObject({ code: 0, stderr: expect.stringContaining("its time ends") });
+    expect(attemptsOf("late")).toEqual([]);
+  }, 60_000);
+});
+
+it.each([
+  [["--max-time", "soon"], `--max-time wants a time such as 45m, 1h30m or 12:00:00, not "soon"`],
+  [["--max-time", "5x"], `not "5x"`],
+  [["--grace", "2"], "--grace 2: a worker needs 5 s to stop in order"],
+  [["--max-runs", "0"], `--max-runs wants a whole number above 0, not "0"`],
+])("%s is refused", async (options, message) => {
+  const ended = await musweep(place, "worker", ...options);
+  expect(ended).toMatchObject({ code: 2, stderr: expect.stringContaining(message) });
+});

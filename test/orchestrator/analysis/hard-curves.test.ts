@@ -1,0 +1,153 @@
+/**
+ * Curves of shapes that the constants were not chosen on, drawn beforehand: each optimum is known, and once lay outside what was
+ * said. Rates −8 to −2 an octave apart, three seeds at each.
+ */
+import { describe, expect, it } from "vitest";
+import { fitOptimum } from "../../../orchestrator/analysis/optimum.ts";
+import type { CurveInput, Optimum } from "../../../orchestrator/analysis/types.ts";
+import { curveOf } from "./helpers.ts";
+
+const fromLow = (rows: string): CurveInput =>
+  curveOf(
+    Object.fromEntries(
+      rows.split(" | ").map((row, i) => [String(-8 + i), row.trim().split(/ +/).map(Number)]),
+    ),
+  );
+
+/** Inside the interval of an estimate, or of one of the two places of a curve that can be read in two ways. */
+const holds = (o: Optimum, truth: number): boolean =>
+  o.flag === "ambiguous"
+    ? o.places.some(({ low, high }) => low <= truth && truth <= high)
+    : o.flag === "bracketed" && o.log2_tuned_low! <= truth && truth <= o.log2_tuned_high!;
+
+describe("what is said holds the optimum of", () => {
+  it("a curve whose left side is four times as steep", () => {
+    const o = fitOptimum(
+      fromLow(
+        "3.4894 3.5823 3.5972 | 3.2304 3.2898 3.3258 | 3.0528 3.1291 3.1366 | 3.0286 3.0757 3.1103 | 3.04 3.0636 3.1115 | 3.0959 3.1252 3.1751 | 3.1775 3.2058 3.2342",
+      ),
+    );
+    expect(holds(o, -5.147)).toBe(true);
+  });
+
+  it("a plateau that ends in a cliff", () => {
+    const o = fitOptimum(
+      fromLow(
+        "1.6449 1.6461 1.6487 | 1.6216 1.6391 1.6342 | 1.6132 1.6255 1.6275 | 1.6227 1.615 1.6385 | 1.6155 1.6168 1.6244 | 1.6502 1.6598 1.6554 | 1.7407 1.7292 1.7476",
+      ),
+    );
+    expect(holds(o, -4.092)).toBe(true);
+  });
+});
+
+describe("two valleys", () => {
+  // 1% per octave² about −6 and about −3, the hump between them 2.25% high.
+  const valley = (x: number) => Math.min((x + 6) ** 2, (x + 3) ** 2);
+  const rows = (second: number): Record<string, number[]> =>
+    Object.fromEntries(
+      [-8, -7, -6, -5, -4, -3, -2, -1].map((x) => {
+        const loss = 2 * (1 + 0.01 * valley(x) + (x > -4.5 ? second : 0));
+        return [String(x), [loss * 0.9995, loss, loss * 1.0005]];
+      }),
+    );
+
+  it("of about one depth are said as two places", () => {
+    const o = fitOptimum(curveOf(rows(0.0005)));
+    expect(o.flag).toBe("ambiguous");
+    expect(o.log2_tuned).toBeNull();
+    expect(o.places.map((p) => Math.round(p.log2_tuned))).toEqual([-6, -3]);
+    for (const { log2_tuned, low, high } of o.places) {
+      expect(low).toBeLessThan(log2_tuned);
+      expect(high).toBeGreaterThan(log2_tuned);
+    }
+  });
+
+  it("of which one is surely the higher are a curve with the other's optimum", () => {
+    const o = fitOptimum(curveOf(rows(0.02)));
+    expect(o.flag).toBe("bracketed");
+    expect(Math.abs(o.log2_tuned! + 6)).toBeLessThan(0.3);
+  });
+});
+
+describe("a diverged seed", () => {
+  const healthy = {
+    "-8": [2.32, 2.33, 2.31, 2.32],
+    "-7": [2.14, 2.15, 2.13, 2.14],
+    "-6": [2.03, 2.04, 2.02, 2.03],
+    "-5": [2.0, 2.01, 1.99, 2.0],
+    "-4": [2.05, 2.06, 2.04, 2.05],
+    "-3": [2.2, 2.21, 2.19, 2.2],
+  };
+
+  it("leaves its rate what the others say of it: the bracket stands, and the stability edge is named", () => {
+    const whole = fitOptimum(curveOf(healthy));
+    const o = fitOptimum(curveOf({ ...healthy, "-4": [2.05, null, 2.04, 2.05] }));
+    expect(o.flag).toBe("bracketed");
+    expect(o.stability_edge).toBe(-4);
+    expect(Math.abs(o.log2_tuned! - whole.log2_tuned!)).toBeLessThan(0.1);
+  });
+
+  it("makes no best of its rate, however low the others' loss", () => {
+    const o = fitOptimum(curveOf({ ...healthy, "-4": [1.9, null, 1.9, 1.9] }));
+    expect(o.grid_log2_tuned).toBe(-5);
+  });
+
+  it("by most of its rate is a wall", () => {
+    const o = fitOptimum(
+      curveOf({ ...healthy, "-4": [2.05, null, null, null], "-3": [null, null, null, null] }),
+    );
+    expect(o.flag).toBe("edge is divergence");
+    expect(o.log2_tuned_high).toBe(-4);
+  });
+});
+
+describe("noise", () => {
+  const one = { "-8": 2.32, "-7": 2.14, "-6": 2.03, "-5": 2, "-4": 2.05, "-3": 2.2 };
+  const width = (o: Optimum) => o.log2_tuned_high! - o.log2_tuned_low!;
+
+  it("that is stated takes the place of what a single seed cannot know", () => {
+    const [unknown, quiet, loud] = [undefined, 0.05, 1].map((stated_noise) =>
+      fitOptimum(curveOf(one), { stated_noise }),
+    );
+    expect(width(quiet!)).toBeLessThan(width(unknown!));
+    expect(width(loud!)).toBeGreaterThan(width(unknown!));
+  });
+
+  it("that grows with the rate widens an interval less than as much noise everywhere", () => {
+    const scattered = (sd: (x: number) => number) =>
+      curveOf(
+        Object.fromEntries(
+          Object.entries(one).map(([x, loss], k) => {
+            const s = sd(Number(x));
+            return [x, [loss * (1 + s), loss * (1 - s * (k % 2)), loss * (1 - s * ((k + 1) % 2))]];
+          }),
+        ),
+      );
+    const growing = fitOptimum(scattered((x) => 0.002 * 2 ** Math.max(-1, x + 5)));
+    const everywhere = fitOptimum(scattered(() => 0.008));
+    expect(width(growing)).toBeLessThan(width(everywhere));
+  });
+});
+
+describe("near twins", () => {
+  it("are one point: the fit is that of the rate written once", () => {
+    const twin = Math.log2(0.00097656);
+    const rows = {
+      "-12": [2.2, 2.21],
+      "-11": [2.06, 2.05],
+      "-10": [2, 2.01],
+      "-9": [2.06, 2.07],
+      "-8": [2.2, 2.21],
+    };
+    const split = { ...rows, "-10": [2], [String(twin)]: [null, 2.01].slice(1) };
+    const o = fitOptimum({
+      points: curveOf(split).points.map((p) =>
+        p.log2_tuned === twin ? { ...p, seeds: [{ seed: 1, loss: 2.01, diverged: false }] } : p,
+      ),
+    });
+    const whole = fitOptimum(curveOf(rows));
+    expect(o.points).toBe(5);
+    expect(o.log2_tuned!).toBeCloseTo(whole.log2_tuned!, 3);
+    expect(o.log2_tuned_low!).toBeCloseTo(whole.log2_tuned_low!, 3);
+  });
+});

@@ -1,0 +1,173 @@
+/** What a search does next: on valleys without noise, whose numbers can be worked by hand. */
+import { describe, expect, it } from "vitest";
+import { nextRuns } from "../../../orchestrator/analysis/search.ts";
+import type { SearchLimits } from "../../../orchestrator/analysis/search-choices.ts";
+import type { SearchedCurve, Spot } from "../../../orchestrator/analysis/search-curves.ts";
+import { type Question, questionOf } from "../../../orchestrator/analysis/verdict.ts";
+
+const WIDTHS = [128, 256, 512, 1024];
+const LIMITS: SearchLimits = { batch: 4, thrift: 1, runs: 200, cost: 10_000 };
+const QUESTION = { ...questionOf({}), stated_noise: 0.1 };
+
+/** Half octaves from −5; 1% an octave² around each width's optimum; a run costs the square of the width. */
+function sweep(optima: readonly number[], planned: readonly (readonly Spot[])[]): SearchedCurve[] {
+  return optima.map((optimum, k) => ({
+    curve: `width ${WIDTHS[k]}`,
+    coordinates: { parameterization: "sp", width: WIDTHS[k]!, layers: 2, sparsity: 0 },
+    input: {
+      points: [...new Set(planned[k]!.map((spot) => spot.log2_tuned))].map((x) => ({
+        log2_tuned: x,
+        missing: 0,
+        seeds: planned[k]!.filter((spot) => spot.log2_tuned === x).map(({ seed }) => ({
+          seed,
+          loss: 3 * Math.exp(0.01 * (x - optimum) ** 2) * (1 + 0.0004 * Math.sin(7 * x + 3 * seed)),
+          diverged: false,
+        })),
+      })),
+    },
+    planned: planned[k]!,
+    middle: -5,
+    first_seed: 1,
+    cost: 4 ** k,
+  }));
+}
+
+/** Does what the search asks for until it stops. */
+function searchOut(
+  optima: readonly number[],
+  question: Question & { stated_noise?: number } = QUESTION,
+  limits = LIMITS,
+) {
+  const planned: Spot[][] = optima.map(() => []);
+  const looks: string[][] = [];
+  for (;;) {
+    const count = planned.flat().length;
+    const spent = planned.reduce((sum, spots, k) => sum + spots.length * 4 ** k, 0);
+    const step = nextRuns(sweep(optima, planned), question, {
+      ...limits,
+      runs: limits.runs - count,
+      cost: limits.cost - spent,
+    });
+    if (step.stopped !== null) return { ...step, planned, looks, spent };
+    looks.push(step.runs.map(({ curve, log2_tuned, seed }) => `${curve}: ${log2_tuned} seed ${seed}`));
+    for (const { curve, log2_tuned, seed } of step.runs)
+      planned[WIDTHS.findIndex((w) => curve === `width ${w}`)]!.push({ log2_tuned, seed });
+  }
+}
+
+/** Nothing costs that much. */
+const DEAR = { ...QUESTION, margin: { octaves: 0.5, cost: 50 } };
+const FIRST = (width: number, at: number, seed = 1) =>
+  [-1.5, 0, 1.5].map((u) => `width ${width}: ${at + u} seed ${seed}`);
+
+describe("a search", () => {
+  it("starts the two narrowest in the middle of the file's rates, with a second seed where the noise is not stated", () => {
+    const none = WIDTHS.map(() => []);
+    const lines = (question: Question) =>
+      nextRuns(sweep([-5, -5, -5, -5], none), question, LIMITS).runs.map(
+        (r) => `${r.curve}: ${r.log2_tuned} seed ${r.seed}`,
+      );
+    expect(lines(QUESTION)).toEqual([...FIRST(128, -5), ...FIRST(256, -5)]);
+    expect(lines(questionOf({}))).toEqual([
+      ...FIRST(128, -5),
+      ...FIRST(128, -5, 2),
+      ...FIRST(256, -5),
+      ...FIRST(256, -5, 2),
+    ]);
+  });
+
+  it("brackets first, one octave at a time beyond the edge, and says why", () => {
+    const { runs } = nextRuns(sweep([-5, -7], [spots(-5), spots(-5)]), DEAR, LIMITS);
+    expect(runs).toEqual([
+      {
+        curve: "width 256",
+        log2_tuned: -7.5,
+        seed: 1,
+        reason: "search: the optimum may lie below the rates tried",
+      },
+    ]);
+  });
+
+  it("starts a wider curve where a drift of the narrower ones leads", () => {
+    // 1.5 octaves a doubling: the third lies near −8. By then its start costs no more than what its neighbours have had.
+    const four = [1, 2, 3, 4].flatMap((seed) => spots(-6.5, seed));
+    const { runs } = nextRuns(sweep([-5, -6.5, -8, -9.5], [spots(-5), four, [], []]), DEAR, LIMITS);
+    expect(runs.map((r) => `${r.curve}: ${r.log2_tuned} seed ${r.seed}`)).toEqual(FIRST(512, -8));
+    expect(runs[0]!.reason).toBe("search: start where width 256 suggests, near 2^-7.9");
+  });
+
+  it("decides that nothing is lost, the widest last", () => {
+    const { stopped, questions, spent, looks } = searchOut([-5.1, -5.1, -5, -5.1]);
+    expect(stopped).toBe("decided");
+    expect(questions).toMatchObject([
+      { axis: "width", state: "decided", says: "every cost is surely within the margin" },
+    ]);
+    expect(looks.at(-1)!.some((line) => line.startsWith("width 1024"))).toBe(true);
+    // A grid of seven rates and three seeds costs 21 × 85.
+    expect(spent).toBeLessThan((21 * 85) / 4);
+  });
+
+  it("stops at the first width that surely loses more, and never trains the widest", () => {
+    const { stopped, questions, planned } = searchOut([-5, -6.7, -8.4, -10]);
+    expect(stopped).toBe("decided");
+    expect(questions[0]!.says).toMatch(/^the cost at width (256|512) is surely beyond the margin$/);
+    expect(planned[3]).toEqual([]);
+  });
+
+  it("gives a drift at the margin up, before the budget is spent", () => {
+    const octaves = { ...QUESTION, criterion: "octaves" as const };
+    const { stopped, spent } = searchOut([-5, -5.5], octaves, { ...LIMITS, cost: 150 });
+    expect(stopped).toMatch(/^drift at width 256 .* the runs that are left/);
+    expect(spent).toBeLessThan(150);
+  });
+
+  it("never spends more than its budget", () => {
+    const { stopped, planned } = searchOut([-5, -5, -5, -5], QUESTION, { ...LIMITS, runs: 8 });
+    expect(planned.flat()).toHaveLength(8);
+    expect(stopped).toBe("its budget is spent");
+  });
+
+  it("asks along depth and along the length of training, each with its own base", () => {
+    const curves = [2, 4].flatMap((layers) =>
+      [1e6, 4e6].map((tokens) => ({
+        ...sweep([-5], [[]])[0]!,
+        curve: JSON.stringify({ layers, tokens }),
+        coordinates: { parameterization: "sp", width: 64, layers, sparsity: 0, tokens },
+      })),
+    );
+    const { runs, questions } = nextRuns(curves, QUESTION, LIMITS);
+    expect(
+      questions.map(({ axis, curves: of }) => [axis, ...of.map((curve) => JSON.parse(curve) as object)]),
+    ).toEqual([
+      ["layers", { layers: 2, tokens: 1e6 }, { layers: 4, tokens: 1e6 }],
+      ["layers", { layers: 2, tokens: 4e6 }, { layers: 4, tokens: 4e6 }],
+      ["tokens", { layers: 2, tokens: 1e6 }, { layers: 2, tokens: 4e6 }],
+      ["tokens", { layers: 4, tokens: 1e6 }, { layers: 4, tokens: 4e6 }],
+    ]);
+    // The fourth waits for the two before it.
+    expect(new Set(runs.map((r) => r.curve)).size).toBe(3);
+  });
+
+  it("seeks the optimum of a curve that stands alone", () => {
+    const { stopped, questions } = searchOut([-7.2]);
+    expect(stopped).toBe("decided");
+    expect(questions).toMatchObject([{ axis: null, says: "its optimum is bracketed" }]);
+  });
+
+  it("goes below rates all of which diverge, and between the best and a wall", () => {
+    const [curve] = sweep([-5], [spots(-5)]);
+    const walled = (from: number): SearchedCurve => ({
+      ...curve!,
+      input: {
+        points: curve!.input.points.map((p) =>
+          p.log2_tuned < from ? p : { ...p, seeds: [{ seed: 1, loss: null, diverged: true }] },
+        ),
+      },
+    });
+    const next = (from: number) => nextRuns([walled(from)], QUESTION, LIMITS).runs.map((r) => r.log2_tuned);
+    expect(next(-10)).toEqual([-8]);
+    expect(next(-4)).toEqual([-4.25]);
+  });
+});
+
+const spots = (at: number, seed = 1): Spot[] => [-1.5, 0, 1.5].map((u) => ({ log2_tuned: at + u, seed }));

@@ -1,0 +1,127 @@
+/** Results that exist, from the command line: imported they give what the same runs give natively. */
+import { spawnSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parse } from "csv-parse/sync";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { musweep, sql, succeed, writeSweep } from "../../support/musweep.ts";
+import { scratch } from "../../support/scratch.ts";
+
+const place = scratch(afterAll);
+const CLI = fileURLToPath(new URL("../../../dist/orchestrator/cli.js", import.meta.url));
+const write = (name: string, text: string): string => {
+  writeFileSync(join(place.directory, name), text);
+  return name;
+};
+
+/** A parabola in log2 of the rate, with its lowest loss at 2^-7, and at 2^-6 at sparsity 0.5. */
+const TABLE = `lr,val_loss,sparsity\n${[0, 0.5]
+  .flatMap((sparsity) =>
+    [-10, -9, -8, -7, -6, -5, -4].map(
+      (x) => `${2 ** x},${3 + 0.1 * (x + 7 - (sparsity > 0 ? 1 : 0)) ** 2},${sparsity}`,
+    ),
+  )
+  .join("\n")}\n`;
+
+describe("the same runs, trained here and imported", () => {
+  beforeAll(async () => {
+    const file = writeSweep(place, {
+      name: "native",
+      parameterization: "[sp, supar]",
+      rates: "{ log2: { from: -10, to: -3 } }",
+      seeds: "[1, 2]",
+    });
+    await succeed(place, "run", file);
+    await succeed(place, "export", "native", "--output", "runs.csv");
+    await succeed(place, "import", "runs.csv", "--name", "imported");
+  }, 120_000);
+
+  it.each(["optima", "transfer", "exponents", "level"])("%s", (view) => {
+    const of = (sweep: string) =>
+      sql(place, `SELECT * FROM ${view} WHERE sweep = '${sweep}'`)
+        .map(({ sweep: _sweep, phase: _phase, ...row }) => row)
+        .toSorted((a, b) => JSON.stringify(a).localeCompare(JSON.stringify(b)));
+    expect(of("native").length).toBeGreaterThan(0);
+    expect(of("imported")).toEqual(of("native"));
+  });
+
+  it("is exported as it was imported", async () => {
+    const losses = (text: string): unknown[] =>
+      (parse(text, { columns: true }) as Record<string, string>[]).map((row) => [
+        row.parameterization,
+        row.sparsity,
+        row.learning_rate,
+        row.seed,
+        row.val_loss,
+      ]);
+    const { stdout } = await succeed(place, "export", "imported");
+    expect(losses(stdout)).toEqual(losses(readFileSync(join(place.directory, "runs.csv"), "utf8")));
+  });
+
+  it("recommends a rate for another width, and the rest as multiples of what the table does not say", async () => {
+    const { stdout } = await succeed(place, "recommend", "imported", "--width", "128", "--sparsity", "0");
+    // SμPar at four times the width of the source: σ/2 and η/4.
+    expect(stdout).toMatch(/hidden +1 +0\.5 .* 0\.25 /);
+    expect(stdout).toContain("times your own at width 32");
+  });
+
+  it("what was trained elsewhere is not trained again", async () => {
+    expect((await succeed(place, "requeue", "imported", "--all")).stdout).toContain("nothing to train again");
+  });
+
+  it("a sweep that is trained here is not replaced", async () => {
+    const { code, stderr } = await musweep(place, "import", "runs.csv", "--name", "native");
+    expect(code).toBe(2);
+    expect(stderr).toContain('there is a sweep "native" already');
+  });
+});
+
+describe("a table by itself", () => {
+  it("analyze finds the optima that the table was made with, and stores nothing", async () => {
+    const { stdout } = await succeed(place, "analyze", write("table.csv", TABLE), "--json");
+    const { rows, notes } = JSON.parse(stdout);
+    const optima: number[] = rows.map((row: { optimum: { log2_tuned: number } }) => row.optimum.log2_tuned);
+    expect(optima.length).toBe(2);
+    for (const [i, true_optimum] of [-7, -6].entries())
+      expect(Math.abs(optima[i]! - true_optimum)).toBeLessThan(0.1);
+    expect(notes.join(" ")).toContain("learning_rate from lr");
+    expect((await succeed(place, "status", "--json")).stdout).not.toContain('"sweep": "results"');
+  });
+
+  it("standard input, and importing again replaces", async () => {
+    for (const rows of [TABLE, TABLE.split("\n").slice(0, 8).join("\n")]) {
+      const { status, stderr } = spawnSync(process.execPath, [CLI, "import", "-", "--name", "piped"], {
+        cwd: place.directory,
+        env: place.env,
+        input: rows,
+        encoding: "utf8",
+      });
+      expect([status, stderr]).toEqual([0, expect.stringContaining("Read: loss from val_loss")]);
+    }
+    expect(sql(place, "SELECT count(*) AS n FROM run_results WHERE sweep = 'piped'")).toEqual([{ n: 7 }]);
+  });
+
+  it("suggests the rate beyond the edge, as text, CSV and YAML, of a file and of a sweep", async () => {
+    const cut = `${TABLE.split("\n").slice(0, 4).join("\n")}\n`;
+    const file = write("edge.csv", cut);
+    expect((await succeed(place, "suggest", file)).stdout).toContain("learning_rate 0.0078125");
+    const rows = parse((await succeed(place, "suggest", file, "--csv")).stdout, { columns: true });
+    expect(rows).toEqual([expect.objectContaining({ learning_rate: "0.0078125", sparsity: "0", seed: "1" })]);
+    await succeed(place, "import", file, "--name", "edge");
+    expect((await succeed(place, "suggest", "edge", "--yaml")).stdout).toMatch(
+      /learning_rate:\s+- 0.0078125/,
+    );
+    expect((await succeed(place, "suggest", "table.csv")).stdout).toContain("no run would decide more");
+  });
+
+  it.each<[string, string, RegExp, ...string[]]>([
+    ["no loss", "lr,wall\n1,2\n", /no column that is known to be the loss/],
+    ["a mistake in a row", "lr,loss\n0.1,2\n0.2,low\n", /bad\.csv:3: loss is "low"/],
+    ["options that contradict", "lr,loss\n0.1,2\n", /--maximize/, "--maximize", "--loss-is", "error"],
+    ["a pair that is none", "lr,loss\n0.1,2\n", /--column wants NAME=VALUE/, "--column", "loss"],
+  ])("refuses %s with exit code 2", async (_what, text, message, ...options) => {
+    const { code, stderr } = await musweep(place, "analyze", write("bad.csv", text), ...options);
+    expect([code, stderr]).toEqual([2, expect.stringMatching(message)]);
+  });
+});

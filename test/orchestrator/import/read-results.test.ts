@@ -1,0 +1,206 @@
+/** Tables of results as people and tools have them: what is recognized, what is told, what is refused and where. */
+import { describe, expect, it } from "vitest";
+import { type ImportOptions, readResults } from "../../../orchestrator/import/read-results.ts";
+import { readTable } from "../../../orchestrator/import/read-table.ts";
+import { MusweepError } from "../../../schema/wire/errors.ts";
+
+const read = (text: string, options: Partial<ImportOptions> = {}, file = "r.csv") =>
+  readResults(readTable(text, file), {
+    file,
+    columns: new Map(),
+    ignored: [],
+    constants: new Map(),
+    measure: "loss",
+    repeatsAreSeeds: false,
+    ...options,
+  });
+
+function refusal(act: () => unknown): MusweepError {
+  try {
+    act();
+  } catch (error) {
+    if (error instanceof MusweepError) return error;
+    throw error;
+  }
+  throw new Error("nothing was refused");
+}
+
+describe("columns", () => {
+  it("a hand-written table", () => {
+    const { results, recognized } = read(
+      "lr,width,sparsity,parameterization,seed,val_loss,comment\n0.001,128,0.5,supar,1,3.25,good\n0.002,128,0.5,supar,1,nan,\n",
+    );
+    const place = { width: 128, layers: 0, sparsity: 0.5, parameterization: "supar", seed: 1 };
+    expect(results).toEqual([
+      { line: 2, coordinates: { ...place, learning_rate: 0.001 }, loss: 3.25 },
+      { line: 3, coordinates: { ...place, learning_rate: 0.002 }, loss: null },
+    ]);
+    expect(recognized.ignored).toEqual(["comment"]);
+  });
+
+  it("a Weights & Biases export", () => {
+    const { results, unfinished } = read(
+      '"Name","State","Runtime","config.n_embd","config.learning_rate","seed","final/val_loss"\n' +
+        '"swift-1","finished","120","256","0.004","1","2.5"\n"calm-2","running","3","256","0.008","1",""\n' +
+        '"odd-3","crashed","9","256","0.016","1","NaN"\n',
+      { columns: new Map([["loss", "final/val_loss"]]) },
+    );
+    expect(results.map((r) => [r.coordinates.learning_rate, r.loss, r.coordinates.width])).toEqual([
+      [0.004, 2.5, 256],
+      [0.016, null, 256],
+    ]);
+    expect(unfinished).toEqual(new Map([["running", 1]]));
+  });
+
+  it("an Optuna export: trials_dataframe().to_csv()", () => {
+    const { results } = read(
+      ",number,value,datetime_start,params_lr,params_width,state\n0,0,1.5,2026-01-01,0.01,64,COMPLETE\n1,1,1.25,2026-01-01,0.02,64,COMPLETE\n2,2,,2026-01-01,0.04,64,FAIL\n3,3,9.0,2026-01-01,0.05,64,PRUNED\n",
+    );
+    expect(results.map((r) => [r.coordinates.learning_rate, r.loss])).toEqual([
+      [0.01, 1.5],
+      [0.02, 1.25],
+      [0.04, null],
+    ]);
+  });
+
+  it("an MLflow export: search_runs().to_csv()", () => {
+    const { results, recognized } = read(
+      "run_id,status,metrics.val_loss,params.lr,params.density,tags.mlflow.user\na,FINISHED,2.0,0.1,0.25,me\nb,FINISHED,2.5,0.2,0.25,me\n",
+    );
+    expect(results[0]).toMatchObject({ coordinates: { sparsity: 0.75 }, loss: 2 });
+    expect(recognized.ignored).toEqual(["run_id", "tags.mlflow.user"]);
+  });
+
+  it("JSON lines with nested settings, and Python's NaN", () => {
+    const { results, fixed } = read(
+      '{"config": {"lr": 0.1, "dropout": 0.2}, "summary": {"val_loss": 1.0}}\n{"config": {"lr": 0.2, "dropout": 0.2}, "summary": {"val_loss": NaN}}\n',
+      { columns: new Map([["dropout", "config.dropout"]]) },
+      "runs.jsonl",
+    );
+    expect(results.map((r) => r.loss)).toEqual([1, null]);
+    expect(fixed).toEqual({ "settings.dropout": 0.2 });
+  });
+
+  it("semicolons, a byte order mark, and values that hold for all rows", () => {
+    const { results, fixed, assumed } = read("\uFEFFlr;loss\n0.1;2\n0.2;3\n", {
+      constants: new Map([
+        ["parameterization", "mup"],
+        ["width", "512"],
+        ["note", "first try"],
+      ]),
+    });
+    expect(results[1]!.coordinates).toMatchObject({ parameterization: "mup", width: 512 });
+    expect(fixed).toEqual({ "settings.note": "first try" });
+    expect(assumed).toEqual(["layers", "sparsity"]);
+  });
+});
+
+describe("losses", () => {
+  it("an accuracy is made small: 1 − it, or 100 − it", () => {
+    const table = (values: number[]) =>
+      `lr,accuracy\n${values.map((v, i) => `0.${i + 1},${v}`).join("\n")}\n`;
+    const columns = new Map([["loss", "accuracy"]]);
+    const options = { columns, measure: "score" as const };
+    const fractions = read(table([0.75, 0.5]), options);
+    expect([fractions.results.map((r) => r.loss), fractions.turned]).toEqual([[0.25, 0.5], "1 − score"]);
+    expect(read(table([75, 50]), options).results.map((r) => r.loss)).toEqual([25, 50]);
+    expect(read(table([-3, -2.5]), options).results.map((r) => r.loss)).toEqual([3, 2.5]);
+  });
+
+  it("a run that failed says nothing of its learning rate, unless its loss was no number", () => {
+    const { results, unfinished } = read(
+      "lr,loss,status\n0.1,2,finished\n0.2,2.5,crashed\n0.3,,failed\n0.4,nan,failed\n",
+    );
+    expect(results.map((r) => [r.coordinates.learning_rate, r.loss])).toEqual([
+      [0.1, 2],
+      [0.4, null],
+    ]);
+    expect(unfinished).toEqual(
+      new Map([
+        ["crashed", 1],
+        ["failed", 1],
+      ]),
+    );
+  });
+
+  it("rows that are alike are refused, or seeds where that is said", () => {
+    const text = "lr,loss\n0.1,2.0\n0.1,2.1\n0.2,2.2\n";
+    const error = refusal(() => read(text));
+    expect(error.message).toBe("r.csv:3: this row is alike to line 2 in everything that is read");
+    expect(error.remedy).toContain("--repeats-are-seeds");
+    expect(read(text, { repeatsAreSeeds: true }).results.map((r) => r.coordinates.seed)).toEqual([1, 2, 1]);
+  });
+});
+
+describe("what is refused, with its line", () => {
+  it.each<[string, string, Partial<ImportOptions>, RegExp]>([
+    [
+      "no learning rate",
+      "rate_of_joy,val_loss\n1,2\n",
+      {},
+      /no column that is known to be the learning rate/,
+    ],
+    ["no loss", "lr,wall\n1,2\n2,3\n", {}, /no column that is known to be the loss/],
+    ["a loss that is no number", "lr,loss\n0.1,2\n0.2,low\n", {}, /^r\.csv:3: loss is "low"/],
+    [
+      "a learning rate that is none",
+      "lr,loss\n0.1,2\n,2\n",
+      {},
+      /^r\.csv:3: lr is ""; expected a learning rate/,
+    ],
+    ["a negative learning rate", "lr,loss\n-0.1,2\n0.1,2\n", {}, /^r\.csv:2: lr is "-0\.1"/],
+    [
+      "one learning rate only",
+      "lr,loss,seed\n0.1,2,1\n0.1,3,2\n",
+      {},
+      /all rows have the learning rate 0\.1/,
+    ],
+    [
+      "a loss that is not positive",
+      "lr,loss\n0.1,-2\n0.2,3\n",
+      {},
+      /^r\.csv:2: loss is -2; expected a loss above 0/,
+    ],
+    [
+      "a width that is none",
+      "lr,loss,width\n0.1,2,wide\n0.2,2,64\n",
+      {},
+      /^r\.csv:2: width is "wide", which width cannot be/,
+    ],
+    ["a ragged row", "lr,loss\n0.1,2\n0.2\n", {}, /^r\.csv:3: not valid CSV/],
+    ["a column twice", "lr,loss,lr\n0.1,2,3\n", {}, /the column "lr" is there twice/],
+    ["nothing", "lr,loss\n", {}, /there are no rows/],
+    ["two columns for one thing", "lr,eval/loss,loss_eval\n0.1,2,3\n", {}, /could both be the loss/],
+    [
+      "a mapped column that is not there",
+      "lr,loss\n0.1,2\n",
+      { columns: new Map([["loss", "los"]]) },
+      /there is no column "los"; did you mean "loss"\?/,
+    ],
+    ["a width in some rows alone", "lr,loss,width\n0.1,2,64\n0.2,2,\n", {}, /^r\.csv:3: it has no width/],
+    [
+      "a perfect score",
+      "lr,loss\n0.1,1\n0.2,0.5\n",
+      { measure: "score" },
+      /^r\.csv:2: loss is 1; expected less/,
+    ],
+    [
+      "a value that cannot be",
+      "lr,loss\n0.1,1\n0.2,0.5\n",
+      { constants: new Map([["width", "wide"]]) },
+      /--set width=wide/,
+    ],
+    ["no finite loss", "lr,loss\n0.1,nan\n0.2,\n", {}, /no row has a loss/],
+  ])("%s", (_what, text, options, message) => {
+    const error = refusal(() => read(text, options));
+    expect(error).toMatchObject({ kind: "usage" });
+    expect(error.message).toMatch(message);
+    expect(error.remedy).toBeTruthy();
+  });
+
+  it("JSON that is none", () => {
+    expect(refusal(() => read('{"lr": 1}\n{"lr":', {}, "r.jsonl")).message).toMatch(
+      /^r\.jsonl:2: not valid JSON/,
+    );
+  });
+});

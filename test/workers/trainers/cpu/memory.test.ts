@@ -1,0 +1,120 @@
+/** What a trainer process holds, against what it says it will need, and over many runs. Linux tells it in /proc. */
+import { readFileSync, rmSync } from "node:fs";
+import { expect, test } from "vitest";
+import { type Plan, runIdOf } from "../../../../schema/wire/plan.ts";
+import type { RunCommand } from "../../../../schema/wire/protocol.ts";
+import { builtInTrainer } from "../../../../workers/trainer-process.ts";
+import { makePlan, type PlanOptions, temporaryDirectory, writeData } from "../support.ts";
+import { TrainerProcess } from "./trainer-process.ts";
+
+const MEBIBYTE = 2 ** 20;
+const NODE_VARIES_BY = 8 * MEBIBYTE;
+/** As it is built: what loads TypeScript holds memory of its own. */
+const BUILT = builtInTrainer()
+  .filter((argument) => argument !== "--import" && argument !== "tsx")
+  .map((argument) => argument.replace(/\/workers\/(.*)\.ts$/, "/dist/workers/$1.js"));
+const onLinux = test.skipIf(process.platform !== "linux");
+if (process.platform !== "linux")
+  console.warn(
+    "SKIPPED: what a trainer holds in memory is read from /proc, which only Linux has. Nothing checks it here.",
+  );
+
+/** VmHWM: the most resident bytes so far; VmRSS: those of now. */
+function residentBytes(trainer: TrainerProcess, field: "VmHWM" | "VmRSS"): number {
+  const status = readFileSync(`/proc/${trainer.child.pid}/status`, "utf8");
+  return 1024 * Number(new RegExp(`${field}:\\s*(\\d+) kB`).exec(status)![1]);
+}
+
+const command = (plan: Plan, directory: string, options: Partial<RunCommand> = {}): RunCommand => ({
+  type: "run",
+  run: runIdOf(plan),
+  plan,
+  data_directory: directory,
+  checkpoint: null,
+  weights_path: null,
+  report_every_steps: 5,
+  memory_limit_bytes: null,
+  ...options,
+});
+
+const wide = { layers: 4, d_model: 128, d_head: 32, d_ffn: 352, sequence_length: 256 };
+
+onLinux.each<[string, PlanOptions]>([
+  ["one pass, masked", { density: 0.75, shape: wide }],
+  ["sparse", { density: 0.5, shape: wide }],
+  [
+    "wide and of few weights",
+    { density: 1 / 16, shape: { ...wide, d_model: 512, d_head: 64, d_ffn: 1376 }, plan: { steps: 8 } },
+  ],
+  ["many passes", { shape: wide, plan: { micro_batch_size: 2 } }],
+  ["a large vocabulary", { vocabulary: 20_000, shape: { ...wide, layers: 1 }, plan: { steps: 8 } }],
+])("the memory estimate is close above what a run takes, never below: %s", async (_name, options) => {
+  const directory = temporaryDirectory();
+  const hash = writeData(directory, options.vocabulary ?? 11, 8000);
+  const plan = makePlan({ hash, ...options, plan: { steps: 30, batch_size: 8, ...options.plan } });
+  const checkpoint = { directory: `${directory}/checkpoints`, every_seconds: 1e-6 };
+  const train = async () => {
+    const trainer = new TrainerProcess({}, BUILT);
+    await trainer.next(["ready"]);
+    trainer.send(command(plan, directory, { checkpoint }));
+    const { estimated_memory_bytes: estimate } = await trainer.next(["started"]);
+    await trainer.next(["finished"]);
+    rmSync(checkpoint.directory, { recursive: true });
+    return { trainer, estimate, peak: residentBytes(trainer, "VmHWM") };
+  };
+  let { trainer, estimate, peak } = await train();
+  // A twentieth; of a small run, what Node's own memory varies by. Between processes that do the same it varies by 9 MiB:
+  // the estimate has to lie above each of them, and close above the highest of three.
+  const isClose = () => estimate - peak < Math.max(0.05 * peak, NODE_VARIES_BY);
+  expect(estimate).toBeGreaterThan(peak);
+  for (let process = 1; process < 3 && !isClose(); process++) {
+    ({ trainer, estimate, peak } = await train());
+    expect(estimate).toBeGreaterThan(peak);
+  }
+  expect(isClose()).toBe(true);
+  const limit = Math.floor(estimate) - 1;
+  trainer.send(command({ ...plan, seed: 8 }, directory, { memory_limit_bytes: limit }));
+  expect(await trainer.next(["failed", "started"])).toMatchObject({ type: "failed", code: "memory" });
+});
+
+onLinux("a warm trainer does not grow from run to run", async () => {
+  const directory = temporaryDirectory();
+  const hash = writeData(directory);
+  const shapes: PlanOptions[] = [
+    {},
+    { density: 0.5 },
+    { shape: { norm: "layernorm" } },
+    { shape: { d_model: 64, d_head: 16, sequence_length: 64 }, plan: { micro_batch_size: 2 } },
+    { shape: { tied_embeddings: false, sequence_length: 32 } },
+  ];
+  const trainer = new TrainerProcess({}, BUILT);
+  const trainAll = async (seed: number): Promise<void> => {
+    for (const options of shapes) {
+      const plan = { ...makePlan({ hash, ...options }), seed };
+      trainer.send(command(plan, directory));
+      await trainer.next(["finished"]);
+    }
+  };
+  for (let seed = 0; seed < 3; seed++) await trainAll(seed);
+  const warm = residentBytes(trainer, "VmRSS");
+  for (let seed = 3; seed < 7; seed++) await trainAll(seed);
+  // Twenty runs later: less than a session of any of these shapes takes.
+  expect(residentBytes(trainer, "VmRSS") - warm).toBeLessThan(20 * MEBIBYTE);
+});
+
+onLinux("what earlier runs took is given back before the next one takes its own", async () => {
+  const directory = temporaryDirectory();
+  const hash = writeData(directory, 11, 8000);
+  const shapes = [wide, { ...wide, layers: 3 }, { ...wide, sequence_length: 128 }];
+  const trainer = new TrainerProcess({}, BUILT);
+  for (const shape of shapes) {
+    const plan = makePlan({ hash, shape, plan: { steps: 2, batch_size: 8 } });
+    trainer.send(command(plan, directory));
+    await trainer.next(["finished"]);
+  }
+  const all = residentBytes(trainer, "VmHWM");
+  const alone = new TrainerProcess({}, BUILT);
+  alone.send(command(makePlan({ hash, shape: wide, plan: { steps: 2, batch_size: 8 } }), directory));
+  await alone.next(["finished"]);
+  expect(all).toBeLessThan(1.1 * residentBytes(alone, "VmHWM"));
+});

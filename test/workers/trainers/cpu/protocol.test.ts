@@ -1,0 +1,58 @@
+/** What the embedded trainer's process keeps beyond the contract (../contract.test.ts): its bits, and its signs of life. */
+import { expect, onTestFinished, test, vi } from "vitest";
+import { traceTraining } from "../../../../workers/trainers/cpu/inspect.ts";
+import { trainRun } from "../../../../workers/trainers/cpu/train.ts";
+import { makePlan, type PlanOptions, temporaryDirectory, writeData } from "../support.ts";
+import { runCommand } from "../trainer-process.ts";
+import { TrainerProcess } from "./trainer-process.ts";
+
+const prepare = (options: PlanOptions = {}) => {
+  const directory = temporaryDirectory();
+  return { directory, plan: makePlan({ hash: writeData(directory), ...options }) };
+};
+
+test("a slow model gives a sign of life every ten seconds, however seldom it is to report", async () => {
+  const { directory, plan } = prepare();
+  vi.useFakeTimers({ toFake: ["performance"] });
+  onTestFinished(() => {
+    vi.useRealTimers();
+  });
+  const steps: number[] = [];
+  await trainRun(
+    runCommand(plan, directory, { report_every_steps: 1000 }),
+    1,
+    (event) => {
+      if (event.type === "step") steps.push(event.step);
+    },
+    // Asked once before each step, which so takes four seconds.
+    () => {
+      vi.advanceTimersByTime(4000);
+      return null;
+    },
+  );
+  expect(steps).toEqual([1, 4, 7, 10, 12]);
+});
+
+test("one warm process gives each run the same bits as a process of its own", async () => {
+  const { directory, plan } = prepare();
+  const other = { ...plan, seed: 8 };
+  const trainer = new TrainerProcess();
+  const losses: number[] = [];
+  for (const p of [plan, other, plan]) {
+    trainer.send(runCommand(p, directory));
+    losses.push((await trainer.next(["finished"])).validation_loss);
+  }
+  expect(losses).toEqual([
+    (await traceTraining(plan, directory)).validationLoss,
+    (await traceTraining(other, directory)).validationLoss,
+    losses[0],
+  ]);
+});
+
+test("the number of threads does not change the result", async () => {
+  const { directory, plan } = prepare({ plan: { steps: 40 } });
+  const trainer = new TrainerProcess({ MUSWEEP_THREADS: "2" });
+  trainer.send(runCommand(plan, directory));
+  const { validation_loss } = await trainer.next(["finished"]);
+  expect(validation_loss).toBe((await traceTraining(plan, directory)).validationLoss);
+});

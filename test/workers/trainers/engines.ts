@@ -1,0 +1,25 @@
+/**
+ * The engines that train musweep's own models, as commands. The one in PyTorch takes part where $MUSWEEP_PYTHON names a Python that has
+ * it, as `npm run test:torch` does.
+ */
+import { embeddedTrainer, type TrainerCommandLine, torchTrainer } from "../../../workers/trainer-commands.ts";
+
+/** Without it, tests of the trainer in PyTorch are skipped, and say so. */
+export const python = process.env.MUSWEEP_PYTHON;
+if (python === undefined)
+  console.warn(
+    "SKIPPED: the trainer in PyTorch, because MUSWEEP_PYTHON names no Python that has it. `npm run test:torch` tests it.",
+  );
+
+export const embedded = embeddedTrainer;
+
+/** @param options more arguments of the process */
+export function inTorch(...options: string[]): TrainerCommandLine {
+  const { command, env } = torchTrainer(python!, "cpu");
+  // One thread: the models are tiny, and the machine is busy with other tests. No __pycache__ beside the sources.
+  const quiet = { MUSWEEP_THREADS: "1", PYTHONDONTWRITEBYTECODE: "1" };
+  return { command: [...command, ...options], env: { ...env, ...quiet } };
+}
+
+/** Of tests that start several Pythons with PyTorch: each takes a second, on a busy machine many. */
+export const PATIENT = { timeout: 240_000 };
