@@ -8,15 +8,14 @@ RUN npm ci --ignore-scripts --no-audit --no-fund
 # A part of the trainer is C.
 RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev
 COPY tsconfig.json tsconfig.build.json ./
-COPY scripts/build-native.mjs scripts/
+COPY scripts/build-native.mjs scripts/join-packages.mjs scripts/
 COPY orchestrator orchestrator
 COPY workers workers
 COPY schema schema
 RUN npm run build \
     && chmod +x dist/orchestrator/cli.js \
     && npm prune --omit=dev --ignore-scripts --no-audit --no-fund \
-    && rm -rf node_modules/better-sqlite3-12 \
-        node_modules/onnxruntime-node/bin/napi-v6/darwin node_modules/onnxruntime-node/bin/napi-v6/win32
+    && rm -rf node_modules/better-sqlite3-12
 
 FROM node:22-bookworm-slim
 ENV NODE_ENV=production MUSWEEP_DIR=/state
@@ -30,6 +29,8 @@ COPY schema schema
 COPY docs/sql.md docs/
 COPY orchestrator/dashboard/assets orchestrator/dashboard/assets
 COPY sweeps sweeps
+# For images made from this one that have Python and PyTorch.
+COPY workers/trainers/torch workers/trainers/torch
 RUN ln -s /app/dist/orchestrator/cli.js /usr/local/bin/musweep \
     && mkdir /state && chown node:node /state
 USER node
