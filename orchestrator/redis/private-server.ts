@@ -166,7 +166,11 @@ async function stop({ child, ended }: Launched): Promise<void> {
   // Referenced again: whoever awaits close() must not find the process ended under it.
   child.ref();
   if ((await Promise.race([ended, late])) === "late" && child.pid !== undefined) {
-    process.kill(-child.pid, "SIGKILL");
+    try {
+      process.kill(-child.pid, "SIGKILL");
+    } catch {
+      // It has ended since.
+    }
     await ended;
   }
   limit.abort();

@@ -65,7 +65,8 @@ export function scratch(atEnd: (cleanUp: () => Promise<void>) => void = onTestFi
   return self;
 }
 
-function end(pid: number): void {
+/** By kill -9, unless it ended by itself before. */
+export function end(pid: number): void {
   try {
     process.kill(pid, "SIGKILL");
   } catch {

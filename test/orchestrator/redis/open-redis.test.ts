@@ -1,5 +1,5 @@
 /** The private Redis and a named one, with real servers: who can find it, what survives, what ends with whom. */
-import { type ChildProcess, execFileSync, fork, spawn } from "node:child_process";
+import { type ChildProcess, fork, spawn } from "node:child_process";
 import { once } from "node:events";
 import { access, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -8,11 +8,13 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { Queue } from "bullmq";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { allProcesses } from "../../../orchestrator/chaos/processes.ts";
 import { ensureServer } from "../../../orchestrator/redis/install-server.ts";
 import { findRedis, type OpenRedis, openRedis } from "../../../orchestrator/redis/open-redis.ts";
 import { probe } from "../../../orchestrator/redis/probe.ts";
 import { MusweepError } from "../../../schema/wire/errors.ts";
 import { connectRedis } from "../../../schema/wire/redis.ts";
+import { end } from "../../support/scratch.ts";
 
 async function scratch(): Promise<string> {
   const directory = await mkdtemp(path.join(tmpdir(), "musweep-redis-test-"));
@@ -51,10 +53,7 @@ const isRunning = (pid: number): boolean => {
 };
 
 const childrenOf = (pid: number): number[] =>
-  execFileSync("ps", ["-o", "pid=", "--ppid", `${pid}`], { encoding: "utf8" })
-    .trim()
-    .split(/\s+/)
-    .map(Number);
+  allProcesses().flatMap((other) => (other.parent === pid ? [other.pid] : []));
 
 const thrownBy = async (promise: Promise<unknown>): Promise<MusweepError> => {
   const error: unknown = await promise.then(
@@ -219,8 +218,8 @@ describe("the end of the process that owns it", () => {
     // The shell that waits for the server and the one that watches the owner: whose parents are the owner and that shell.
     const supervisor = childrenOf(child.pid!)[0]!;
     const watchers = childrenOf(supervisor).filter((other) => other !== pid);
-    for (const other of [supervisor, ...watchers.flatMap((w) => [w, ...childrenOf(w)])])
-      process.kill(other, "SIGKILL");
+    // Each watcher sleeps in children of its own that end by themselves.
+    for (const other of [supervisor, ...watchers.flatMap((w) => [w, ...childrenOf(w)])]) end(other);
     child.kill("SIGKILL");
     await once(child, "exit");
     expect(isRunning(pid)).toBe(true);
