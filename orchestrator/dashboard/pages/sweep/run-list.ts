@@ -58,7 +58,7 @@ function readCondition(c: Request, axes: readonly string[]): RunCondition | unde
   const coordinate = c.req.query("where") ?? "";
   const comparison = c.req.query("compared") ?? "is";
   const text = c.req.query("to")?.trim() ?? "";
-  if (!axes.includes(coordinate) || text === "" || !(comparison in COMPARISONS)) return undefined;
+  if (!axes.includes(coordinate) || text === "" || !Object.hasOwn(COMPARISONS, comparison)) return undefined;
   return { coordinate, comparison: comparison as RunCondition["comparison"], value: readValue(text) };
 }
 
