@@ -1,6 +1,7 @@
 /**
- * Trains a sweep undisturbed, then again and again while its processes are killed, halted and robbed of their data, and holds what came
- * out against the first: every run one result with the same bits, every curve with all its points, nothing left behind.
+ * Trains a sweep undisturbed, then again and again while its processes are killed, halted, cut off and robbed of their data, and holds
+ * what came out against the first: every run one result with the same bits, every curve with all its points, nothing left behind.
+ * Where hosts can be made, every other training is on several, the first of them too.
  */
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, openSync, readdirSync, statSync } from "node:fs";
@@ -12,9 +13,11 @@ import { DISPATCH_KEY } from "../../schema/wire/job.ts";
 import { type Accepted, isInHand, openAttempts, readAccepted, runsUnderWay } from "../database/accepted.ts";
 import { type Database, openDatabase } from "../database/open.ts";
 import { isSettled, sweepProgress } from "../database/progress.ts";
+import { ensureServer } from "../redis/install-server.ts";
 import { connected } from "../redis/probe.ts";
-import { Cluster, musweepCommand } from "./cluster.ts";
-import { FAULTS, type Fault } from "./faults.ts";
+import { Cluster, musweepCommand, type Network } from "./cluster.ts";
+import { CUT, FAULTS } from "./faults.ts";
+import { Hosts, whyNoHosts } from "./hosts.ts";
 import { pick, seeded } from "./random.ts";
 import { mayMount, SmallDisk } from "./small-disk.ts";
 
@@ -34,6 +37,8 @@ export interface ChaosOptions {
 
 export interface Inflicted {
   fault: string;
+  /** Whether the workers were on hosts of their own. */
+  hosts: boolean;
   /** Since the beginning. */
   at_seconds: number;
   /** Until every run that was trained at that moment went on, was back on the queue, or had ended. */
@@ -64,8 +69,9 @@ const BREATH_MS = 2500;
 
 export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   const { seed, directory, onProgress } = options;
-  const random = seeded(seed);
   mkdirSync(directory, { recursive: true });
+  const noHosts = whyNoHosts();
+  if (noHosts !== undefined) onProgress(`no host is cut off: ${noHosts}`);
   onProgress("training it undisturbed");
   const reference = await trainUndisturbed(options);
   const result: ChaosResult = {
@@ -82,10 +88,14 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
     options.signal.aborted ||
     performance.now() - began > options.minutes * 60_000 ||
     result.inflicted.length >= (options.faults ?? Number.POSITIVE_INFINITY);
-  do {
+  let tries = 0;
+  // Of each try anew: what is drawn for one does not depend on how long those before it have taken.
+  const draws = (): (() => number) => seeded(Math.imul(seed, 65_537) + tries++);
+  while (!isOver() && result.problems.length === 0) {
     result.rounds++;
-    await round(options, result, { reference, random, began, disk_megabytes, isOver });
-  } while (!isOver() && result.problems.length === 0);
+    const hosts = noHosts === undefined && result.rounds % 2 === 1;
+    await round(options, result, { reference, draws, began, disk_megabytes, hosts, isOver });
+  }
   return result;
 }
 
@@ -104,10 +114,13 @@ const bytesBelow = (directory: string): number =>
 
 interface Round {
   reference: ReadonlyMap<string, Accepted>;
-  random: () => number;
+  /** What decides the next fault. */
+  draws(): () => number;
   began: number;
   /** Of a disk of its own, which can be filled; undefined: the directory lies where it is. */
   disk_megabytes: number | undefined;
+  /** Whether the workers are on hosts of their own. */
+  hosts: boolean;
   isOver(): boolean;
 }
 
@@ -116,7 +129,14 @@ async function round(options: ChaosOptions, result: ChaosResult, round: Round): 
   const disk =
     round.disk_megabytes === undefined ? undefined : new SmallDisk(directory, round.disk_megabytes);
   try {
-    await onDirectory(directory, disk, options, result, round);
+    const hosts = round.hosts ? new Hosts(1 + options.workers) : undefined;
+    try {
+      const network = hosts && { hosts, redisServer: (await ensureServer()).path };
+      await onDirectory(directory, { disk, network }, options, result, round);
+    } finally {
+      const left = hosts?.remove() ?? [];
+      result.problems.push(...left.map((name) => `left behind: the network namespace ${name}`));
+    }
   } finally {
     disk?.leave();
   }
@@ -124,23 +144,24 @@ async function round(options: ChaosOptions, result: ChaosResult, round: Round): 
 
 async function onDirectory(
   directory: string,
-  disk: SmallDisk | undefined,
+  on: { disk: SmallDisk | undefined; network: Network | undefined },
   options: ChaosOptions,
   result: ChaosResult,
   round: Round,
 ): Promise<void> {
-  const cluster = new Cluster(directory, { workers: options.workers, port: await freePort(), disk });
+  const { signal } = options;
+  const cluster = new Cluster(directory, { workers: options.workers, port: await freePort(), ...on });
   let left: string[] = [];
   try {
     await cluster.ready();
-    await command(directory, "submit", options.file, "--dir", directory);
+    await command(directory, signal, "submit", options.file, "--dir", directory);
     await inflictUntilSettled(cluster, options, result, round);
-    result.problems.push(...(await leftInRedis(cluster)));
+    if (!signal.aborted) result.problems.push(...(await leftInRedis(cluster)));
   } finally {
     left = (await cluster.end()).map((process) => `left running: ${process.command}`);
   }
   result.problems.push(...left);
-  if (options.signal.aborted) return;
+  if (signal.aborted) return;
   reading(cluster.state.database, (db) => {
     const accepted = readAccepted(db);
     for (const { attempts } of accepted.values()) result.attempts += attempts;
@@ -156,10 +177,13 @@ async function inflictUntilSettled(
   cluster: Cluster,
   { onProgress, signal }: ChaosOptions,
   result: ChaosResult,
-  { random, began, isOver }: Round,
+  { draws, began, hosts, isOver }: Round,
 ): Promise<void> {
   const read = <T>(use: (db: Database) => T): T => reading(cluster.state.database, use);
   const settled = (): boolean => read((db) => sweepProgress(db).every(isSettled));
+  const pause = (ms: number): Promise<unknown> => sleep(ms, undefined, { signal }).catch(() => undefined);
+  // What hosts are for comes first.
+  let isNext = hosts ? CUT : undefined;
   let quietSince = performance.now();
   while (!settled() && !signal.aborted) {
     if (isOver()) {
@@ -167,25 +191,39 @@ async function inflictUntilSettled(
         result.problems.push(`the sweep did not end within ${SETTLE_MS / 60_000} min after the last fault`);
         return;
       }
-      await sleep(LOOK_MS * 5);
+      await pause(LOOK_MS * 5);
       continue;
     }
-    await sleep(BREATH_MS * (0.5 + random()));
+    if (read(runsUnderWay).length === 0) {
+      await pause(LOOK_MS);
+      continue;
+    }
+    const random = draws();
+    await pause(BREATH_MS * (0.5 + random()));
     const before = read(runsUnderWay);
     if (before.length === 0) continue;
-    const fault: Fault = pick(FAULTS, random);
+    const fault = isNext ?? pick(FAULTS, random);
     const blow = await fault.inflict(cluster, random);
     if (blow === undefined) continue;
-    const recovered = await recovery(
-      read,
-      before.map(({ run }) => run),
-      blow.at,
-      signal,
-    );
-    await blow.over;
+    isNext = undefined;
+    const { at, lasts } = blow;
+    const over = lasts && pause(lasts.ms).then(() => lasts.undo());
+    let recovered: number;
+    try {
+      recovered = await recovery(
+        read,
+        before.map(({ run }) => run),
+        at,
+        signal,
+      );
+    } finally {
+      await over;
+    }
+    if (signal.aborted) return;
     quietSince = performance.now();
     const inflicted = {
       fault: fault.name,
+      hosts,
       at_seconds: (quietSince - began) / 1000,
       recovery_seconds: recovered,
     };
@@ -197,7 +235,7 @@ async function inflictUntilSettled(
       result.problems.push(`after "${fault.name}" a run did not go on within ${RECOVERY_MS / 1000} s`);
       return;
     }
-    await sleep(BREATH_MS);
+    await pause(BREATH_MS);
   }
 }
 
@@ -285,22 +323,27 @@ const leftInRedis = (cluster: Cluster): Promise<string[]> =>
 
 async function trainUndisturbed(options: ChaosOptions): Promise<ReadonlyMap<string, Accepted>> {
   const directory = join(options.directory, "undisturbed");
-  await command(directory, "run", options.file, "--dir", directory, "--slots", String(options.workers));
+  const { file, workers, signal } = options;
+  await command(directory, signal, "run", file, "--dir", directory, "--slots", String(workers));
+  if (signal.aborted) return new Map();
   return reading(join(directory, "musweep.db"), readAccepted);
 }
 
-/** A musweep command that has to succeed. */
-async function command(directory: string, ...args: string[]): Promise<void> {
+/** A musweep command that has to succeed, unless it is to end before. */
+async function command(directory: string, signal: AbortSignal, ...args: string[]): Promise<void> {
   mkdirSync(directory, { recursive: true });
   const log = join(directory, "command.log");
   const [program, ...rest] = musweepCommand(...args);
   const output = openSync(log, "a", 0o600);
   const child = spawn(program, rest, { stdio: ["ignore", output, output] });
+  const stop = (): boolean => child.kill("SIGTERM");
+  signal.addEventListener("abort", stop);
   const code = await new Promise<number | null>((resolve, reject) => {
     child.once("error", reject);
     child.once("exit", resolve);
   });
-  if (code === 0) return;
+  signal.removeEventListener("abort", stop);
+  if (code === 0 || signal.aborted) return;
   throw new MusweepError("chaos-command", `musweep ${args[0]} ended with ${code ?? "a signal"}`, {
     kind: "unavailable",
     remedy: `What it said is in ${log}.`,

@@ -1,20 +1,23 @@
 /**
- * A `serve` with its private Redis and some workers, as processes that a user would start, in a state directory of their own. What ends is
- * started again, as a service manager would.
+ * A `serve` with its Redis and some workers, as processes that a user would start, in a state directory of their own: all on this
+ * machine, or each worker on a host of its own, with a Redis that asks for a password. What ends is started again.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, mkdirSync, openSync } from "node:fs";
+import { randomUUID } from "node:crypto";
+import { closeSync, mkdirSync, openSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { programAt } from "../machine/program.ts";
 import { type StateDirectory, stateDirectory } from "../machine/state-directory.ts";
 import { probe } from "../redis/probe.ts";
-import { allProcesses, descendants, type Process } from "./processes.ts";
+import type { Hosts } from "./hosts.ts";
+import { allProcesses, descendants, type Process, signal } from "./processes.ts";
+import { RESTART_MS, Service } from "./service.ts";
 import type { SmallDisk } from "./small-disk.ts";
 
-const RESTART_MS = 200;
 const READY_MS = 60_000;
+const REDIS_PORT = 6379;
 
 /** The command line of a musweep command. */
 export const musweepCommand = (...args: string[]): [string, ...string[]] => [
@@ -23,98 +26,97 @@ export const musweepCommand = (...args: string[]): [string, ...string[]] => [
   ...args,
 ];
 
-/** A command that is started again whenever it ends. */
-class Service {
-  #child: ChildProcess;
-  #ending = false;
-  readonly #start: () => ChildProcess;
-  #ended: Promise<void> = Promise.resolve();
+/** Redis and `serve` on the first host, a worker on each of the others. */
+export interface Network {
+  hosts: Hosts;
+  /** Path of the program. */
+  redisServer: string;
+}
 
-  constructor(start: () => ChildProcess) {
-    this.#start = start;
-    this.#child = this.#begin();
-  }
-
-  get pid(): number {
-    return this.#child.pid!;
-  }
-
-  #begin(): ChildProcess {
-    const child = this.#start();
-    this.#ended = new Promise((resolve) => {
-      child.once("error", () => resolve());
-      child.once("exit", () => {
-        resolve();
-        if (!this.#ending)
-          void sleep(RESTART_MS).then(() => {
-            if (!this.#ending) this.#child = this.#begin();
-          });
-      });
-    });
-    return child;
-  }
-
-  /** In order. @returns the exit code; null where it was killed */
-  async end(): Promise<number | null> {
-    this.#ending = true;
-    this.#child.kill("SIGCONT");
-    this.#child.kill("SIGTERM");
-    await this.#ended;
-    return this.#child.exitCode;
-  }
+interface ClusterOptions {
+  workers: number;
+  port: number;
+  /** What all of it lies on, if that is a disk of its own. */
+  disk?: SmallDisk | undefined;
+  /** Undefined: everything is on this machine, and Redis is the private one of `serve`. */
+  network?: Network | undefined;
 }
 
 export class Cluster {
   readonly state: StateDirectory;
+  readonly disk: SmallDisk | undefined;
+  readonly hosts: Hosts | undefined;
+  /** For this process, which is on none of the hosts: by its socket, a file. */
+  readonly redis: string;
+  readonly #socket: string;
   readonly #environment: NodeJS.ProcessEnv;
+  /** Undefined: a child of `serve`. */
+  readonly #redis: Service | undefined;
   readonly #serve: Service;
   readonly #workers: Service[];
 
-  /** What all of it lies on, if that is a disk of its own. */
-  readonly disk: SmallDisk | undefined;
-
-  constructor(
-    directory: string,
-    { workers, port, disk }: { workers: number; port: number; disk?: SmallDisk | undefined },
-  ) {
+  constructor(directory: string, { workers, port, disk, network }: ClusterOptions) {
     this.disk = disk;
+    this.hosts = network?.hosts;
     this.state = stateDirectory({ dir: directory });
+    this.#socket = join(this.state.redis, "redis.sock");
+    this.redis = this.#socket;
     mkdirSync(this.state.logs, { recursive: true });
     // Nobody else's Redis, token or directory.
     this.#environment = Object.fromEntries(
       Object.entries(process.env).filter(([name]) => !/^(REDIS_|MUSWEEP_(DIR|SHARED|TOKEN)$)/.test(name)),
     );
-    const start =
-      (name: string, ...args: string[]) =>
-      (): ChildProcess => {
-        const log = openSync(join(this.state.logs, `${name}.log`), "a", 0o600);
-        const [program, ...rest] = musweepCommand(...args, "--dir", directory);
-        const child = spawn(program, rest, {
-          env: this.#environment,
-          detached: true,
-          stdio: ["ignore", log, log],
-        });
-        closeSync(log);
-        return child;
-      };
-    this.#serve = new Service(start("serve", "serve", "--port", String(port)));
-    this.#workers = Array.from(
-      { length: workers },
-      (_, i) => new Service(start(`worker-${i + 1}`, "worker", "--slots", "1", "--checkpoint-seconds", "1")),
+    if (network !== undefined) {
+      const password = randomUUID();
+      this.redis = `${this.#socket}?password=${password}`;
+      this.#environment.REDIS_URL = `redis://${network.hosts.address}:${REDIS_PORT}`;
+      this.#environment.REDIS_PASSWORD = password;
+      this.#redis = new Service(() => this.#startRedis(network, password));
+    }
+    const musweep = (host: number, name: string, ...args: string[]): Service =>
+      new Service(() => this.#start(host, name, musweepCommand(...args, "--dir", directory)));
+    this.#serve = musweep(0, "serve", "serve", "--port", String(port));
+    this.#workers = Array.from({ length: workers }, (_, i) =>
+      musweep(i + 1, `worker-${i + 1}`, "worker", "--slots", "1", "--checkpoint-seconds", "1"),
     );
   }
 
-  /** The private server's socket. */
-  get redis(): string {
-    return join(this.state.redis, "redis.sock");
+  #start(host: number, name: string, command: readonly string[], input?: string): ChildProcess {
+    const log = openSync(join(this.state.logs, `${name}.log`), "a", 0o600);
+    const [program, ...rest] = [...(this.hosts?.on(host) ?? []), ...command] as [string, ...string[]];
+    const child = spawn(program, rest, {
+      env: this.#environment,
+      detached: true,
+      stdio: [input === undefined ? "ignore" : "pipe", log, log],
+    });
+    closeSync(log);
+    // One that has ended before it has read says why in its log.
+    child.stdin?.on("error", () => undefined).end(input);
+    return child;
+  }
+
+  #startRedis({ hosts, redisServer }: Network, password: string): ChildProcess {
+    mkdirSync(this.state.redis, { recursive: true, mode: 0o700 });
+    const settings = {
+      bind: hosts.address,
+      port: String(REDIS_PORT),
+      requirepass: password,
+      unixsocket: JSON.stringify(this.#socket),
+      unixsocketperm: "700",
+      dir: JSON.stringify(this.state.redis),
+      appendonly: "yes",
+      save: '""',
+    };
+    const lines = Object.entries(settings).map(([name, value]) => `${name} ${value}\n`);
+    return this.#start(0, "redis", [redisServer, "-"], lines.join(""));
   }
 
   async ready(): Promise<void> {
     for (let waited = 0; (await probe(this.redis)) !== "ready"; waited += RESTART_MS) {
       if (waited > READY_MS)
-        throw new MusweepError("chaos-start", `serve did not start in ${READY_MS / 1000} s`, {
+        throw new MusweepError("chaos-start", `Redis and serve did not start in ${READY_MS / 1000} s`, {
           kind: "unavailable",
-          remedy: `Its log is ${join(this.state.logs, "serve.log")}.`,
+          remedy: `Their logs are in ${this.state.logs}.`,
         });
       await sleep(RESTART_MS);
     }
@@ -124,25 +126,61 @@ export class Cluster {
     return this.#serve.pid;
   }
 
-  redisServer(all = allProcesses()): Process | undefined {
-    return all.find(
+  #redisServer(): number | undefined {
+    if (this.#redis !== undefined) return this.#redis.pid;
+    return allProcesses().find(
       ({ command }) =>
-        command.includes("redis-server") && command.includes(this.redis) && !command.startsWith("/bin/sh"),
-    );
+        command.includes("redis-server") && command.includes(this.#socket) && !command.startsWith("/bin/sh"),
+    )?.pid;
   }
 
-  /** The processes that take runs, and each one's trainers. */
-  workers(all = allProcesses()): { worker: Process; trainers: Process[] }[] {
-    return this.#workers.flatMap(({ pid }) =>
+  /** @returns when, Unix time in milliseconds; undefined: there was none */
+  killRedis(): number | undefined {
+    const server = this.#redisServer();
+    return server !== undefined && signal(server, "SIGKILL") ? Date.now() : undefined;
+  }
+
+  /** As killRedis, and when it is started again, it is empty. */
+  async loseRedis(): Promise<number | undefined> {
+    const remove = (): void => {
+      for (const name of readdirSync(this.state.redis))
+        if (/^(appendonly|dump|temp)/.test(name)) rmSync(join(this.state.redis, name), { recursive: true });
+    };
+    if (this.#redis !== undefined) {
+      this.#redis.beforeNext(remove);
+      return this.killRedis();
+    }
+    const owner = this.orchestrator;
+    // Or it would be started again before its data is gone.
+    if (!signal(owner, "SIGSTOP")) return undefined;
+    try {
+      const at = this.killRedis();
+      if (at === undefined) return undefined;
+      await sleep(200);
+      remove();
+      return at;
+    } finally {
+      signal(owner, "SIGCONT");
+    }
+  }
+
+  /** The processes that take runs, and each one's trainers and host. */
+  workers(all = allProcesses()): { worker: Process; trainers: Process[]; host: number }[] {
+    return this.#workers.flatMap(({ pid }, i) =>
       all
         .filter(({ parent }) => parent === pid)
-        .map((worker) => ({ worker, trainers: all.filter(({ parent }) => parent === worker.pid) })),
+        .map((worker) => ({
+          worker,
+          trainers: all.filter(({ parent }) => parent === worker.pid),
+          host: i + 1,
+        })),
     );
   }
 
   /** Every process of it that there is. */
   processes(all = allProcesses()): Process[] {
-    const roots = [this.#serve, ...this.#workers].map(({ pid }) => pid);
+    const services = [this.#serve, ...this.#workers, ...(this.#redis === undefined ? [] : [this.#redis])];
+    const roots = services.map(({ pid }) => pid);
     const own = all.filter(({ pid }) => roots.includes(pid));
     return [...own, ...roots.flatMap((pid) => descendants(pid, all))];
   }
@@ -152,18 +190,13 @@ export class Cluster {
     const before = this.processes();
     await Promise.all(this.#workers.map((worker) => worker.end()));
     await this.#serve.end();
+    await this.#redis?.end();
     await sleep(1000);
     const known = new Set(before.map(({ pid, command }) => `${pid} ${command}`));
     const left = allProcesses().filter(
-      ({ pid, command }) => known.has(`${pid} ${command}`) || command.includes(this.redis),
+      ({ pid, command }) => known.has(`${pid} ${command}`) || command.includes(this.#socket),
     );
-    for (const { pid } of left) {
-      try {
-        process.kill(pid, "SIGKILL");
-      } catch {
-        // It has ended since.
-      }
-    }
+    for (const { pid } of left) signal(pid, "SIGKILL");
     return left;
   }
 }

@@ -1,8 +1,8 @@
 /**
- * What can be done to a cluster: every process of it killed or halted, Redis with and without what it held, the disk filled, and the
- * moments in which something is half done. Each fault ends with everything as it was, but for what it broke.
+ * What can be done to a cluster: every process of it killed or halted, Redis with and without what it held, the disk filled, a host cut
+ * off, and the moments in which something is half done. Each fault ends with everything as it was, but for what it broke.
  */
-import { existsSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Redis } from "ioredis";
@@ -22,8 +22,8 @@ const IDLE_MS = 400;
 interface Blow {
   /** Unix time, milliseconds. */
   at: number;
-  /** Resolves when what was halted goes on. */
-  over: Promise<unknown>;
+  /** What was halted or cut off: for so long, and how it goes on. */
+  lasts?: { ms: number; undo(): void };
 }
 
 export interface Fault {
@@ -32,16 +32,22 @@ export interface Fault {
   inflict(cluster: Cluster, random: () => number): Promise<Blow | undefined>;
 }
 
+interface Victim {
+  worker: number;
+  trainer: number;
+  host: number;
+}
+
 /** One of the workers that train something. */
-function victim(cluster: Cluster, random: () => number): { worker: number; trainer: number } | undefined {
+function victim(cluster: Cluster, random: () => number): Victim | undefined {
   const busy = cluster.workers().filter(({ trainers }) => trainers.length > 0);
   if (busy.length === 0) return undefined;
-  const { worker, trainers } = pick(busy, random);
-  return { worker: worker.pid, trainer: trainers[0]!.pid };
+  const { worker, trainers, host } = pick(busy, random);
+  return { worker: worker.pid, trainer: trainers[0]!.pid, host };
 }
 
 type OnVictim = (
-  of: { worker: number; trainer: number },
+  of: Victim,
   cluster: Cluster,
   random: () => number,
 ) => Promise<Blow | undefined> | Blow | undefined;
@@ -53,19 +59,15 @@ const toVictim =
     return of && inflict(of, cluster, random);
   };
 
-const now = (over: Promise<unknown> = Promise.resolve()): Blow => ({ at: Date.now(), over });
+const now = (): Blow => ({ at: Date.now() });
+const since = (at: number | undefined): Blow | undefined => (at === undefined ? undefined : { at });
 const blow = (pid: number, name: NodeJS.Signals): Blow | undefined => (signal(pid, name) ? now() : undefined);
 const kill = (pid: number): Blow | undefined => blow(pid, "SIGKILL");
 
 /** Halts a process for a while. */
 function halt(pid: number, ms: number): Blow | undefined {
-  return signal(pid, "SIGSTOP") ? now(sleep(ms).then(() => signal(pid, "SIGCONT"))) : undefined;
+  return signal(pid, "SIGSTOP") ? { ...now(), lasts: { ms, undo: () => signal(pid, "SIGCONT") } } : undefined;
 }
-
-const killRedis = (cluster: Cluster): Blow | undefined => {
-  const server = cluster.redisServer();
-  return server && kill(server.pid);
-};
 
 /** Resolves with whether a checkpoint is being written within MOMENT_MS. */
 async function checkpointBegins(cluster: Cluster): Promise<boolean> {
@@ -96,7 +98,22 @@ async function eventComes(redis: Redis, type: string): Promise<boolean> {
   return false;
 }
 
+/** Shortest, and how many times as long the longest is. */
+const CUT_MS = 5000;
+const LONGEST_CUT = 24;
+
+/** Half of the cuts are shorter than a worker's silence may be, or little longer; some outlast every limit that there is. */
+export const CUT: Fault = {
+  name: "cut a worker's host off for a while",
+  inflict: toVictim(({ host }, { hosts }, random) => {
+    if (hosts === undefined) return undefined;
+    hosts.cut(host);
+    return { ...now(), lasts: { ms: CUT_MS * LONGEST_CUT ** (random() ** 3), undo: () => hosts.mend(host) } };
+  }),
+};
+
 export const FAULTS: readonly Fault[] = [
+  CUT,
   { name: "kill a trainer", inflict: toVictim(({ trainer }) => kill(trainer)) },
   {
     name: "halt a trainer for a while",
@@ -121,26 +138,8 @@ export const FAULTS: readonly Fault[] = [
     name: "halt the orchestrator for a while",
     inflict: async (cluster, random) => halt(cluster.orchestrator, 500 + random() * 5000),
   },
-  { name: "kill Redis", inflict: async (cluster) => killRedis(cluster) },
-  {
-    name: "kill Redis and lose what it held",
-    async inflict(cluster) {
-      const owner = cluster.orchestrator;
-      // Or it would be started again before its data is gone.
-      if (!signal(owner, "SIGSTOP")) return undefined;
-      try {
-        const at = killRedis(cluster);
-        if (at === undefined) return undefined;
-        await sleep(200);
-        for (const name of readdirSync(cluster.state.redis))
-          if (/^(appendonly|dump|temp)/.test(name))
-            rmSync(join(cluster.state.redis, name), { recursive: true });
-        return at;
-      } finally {
-        signal(owner, "SIGCONT");
-      }
-    },
-  },
+  { name: "kill Redis", inflict: async (cluster) => since(cluster.killRedis()) },
+  { name: "kill Redis and lose what it held", inflict: async (cluster) => since(await cluster.loseRedis()) },
   {
     name: "flush Redis",
     inflict: async (cluster) =>

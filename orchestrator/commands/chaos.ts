@@ -23,7 +23,7 @@ export function addChaos(program: Command): void {
   program
     .command("chaos <file>")
     .description(
-      "train a sweep undisturbed, then again while its trainers, workers, orchestrator and Redis are killed and halted; and compare",
+      "train a sweep undisturbed, then again while its trainers, workers, orchestrator and Redis are killed, halted and cut off; and compare",
     )
     .option("--seed <n>", "decides what is done when, and to whom", parseCount("--seed"), 1)
     .option(
@@ -41,7 +41,7 @@ export function addChaos(program: Command): void {
     .option("--json", "print one JSON value on standard output")
     .addHelpText(
       "after",
-      "\nExamples:\n  $ musweep chaos sweeps/quickstart.yaml --seed 7 --minutes 10\n  $ musweep chaos sweep.yaml --faults 50 --workers 4 --json",
+      "\nAs root on Linux it also fills a disk in memory, and every other training has its workers on hosts of their own (network\nnamespaces, by `ip` of iproute2), which are cut off for 5 to 120 s.\n\nExamples:\n  $ musweep chaos sweeps/quickstart.yaml --seed 7 --minutes 10\n  $ musweep chaos sweep.yaml --faults 50 --workers 4 --json",
     )
     .action(chaos);
 }
@@ -67,21 +67,21 @@ async function chaos(file: string, options: Options): Promise<void> {
     onProgress: say,
     signal: interrupted.signal,
   });
-  const held = result.problems.length === 0;
-  print(options, { ...result, held, directory }, () => chaosText(result, directory));
-  if (held && options.dir === undefined) rmSync(directory, { recursive: true, force: true });
-  process.exitCode = interrupted.signal.aborted
-    ? EXIT_CODES.interrupted
-    : held
-      ? EXIT_CODES.ok
-      : EXIT_CODES.incomplete;
+  const isInterrupted = interrupted.signal.aborted;
+  const isWhole = result.problems.length === 0;
+  const held = isWhole && !isInterrupted;
+  print(options, { ...result, held, directory }, () => chaosText(result, directory, isInterrupted));
+  if (isWhole && options.dir === undefined) rmSync(directory, { recursive: true, force: true });
+  process.exitCode = isInterrupted ? EXIT_CODES.interrupted : held ? EXIT_CODES.ok : EXIT_CODES.incomplete;
 }
 
 function chaosText(
   { seed, rounds, runs, inflicted, attempts, problems }: ChaosResult,
   directory: string,
+  isInterrupted: boolean,
 ): string {
-  const names = [...new Set(inflicted.map(({ fault }) => fault))].sort();
+  const nameOf = ({ fault, hosts }: Inflicted): string => (hosts ? `${fault} (several hosts)` : fault);
+  const names = [...new Set(inflicted.map(nameOf))].sort();
   const seconds = (of: readonly Inflicted[]): number[] =>
     of.map(({ recovery_seconds }) => recovery_seconds).sort((a, b) => a - b);
   const table = textTable<[string, readonly Inflicted[]]>(
@@ -95,13 +95,15 @@ function chaosText(
       },
       { title: "longest", align: "right", value: ([, of]) => `${seconds(of).at(-1)!.toFixed(1)} s` },
     ],
-    names.map((name) => [name, inflicted.filter(({ fault }) => fault === name)]),
+    names.map((name) => [name, inflicted.filter((of) => nameOf(of) === name)]),
   );
   const time = inflicted.at(-1)?.at_seconds ?? 0;
   const what = `${plural(inflicted.length, "fault")} (seed ${seed}) in ${duration(time)}, over ${plural(rounds, "training")} of ${plural(runs, "run")} in ${plural(attempts, "attempt")}`;
   const verdict =
     problems.length === 0
-      ? "It held: every run has one result, bit for bit that of the undisturbed training, every curve all its points, and nothing is left behind."
+      ? isInterrupted
+        ? "It was interrupted: the training under way proves nothing."
+        : "It held: every run has one result, bit for bit that of the undisturbed training, every curve all its points, and nothing is left behind."
       : `It did not hold:\n${problems.map((problem) => `  ${problem}`).join("\n")}\nEverything is in ${directory}.`;
   return [what, table, verdict].join("\n\n");
 }

@@ -7,8 +7,8 @@ import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Hosts, whyNoHosts } from "../../orchestrator/chaos/hosts.ts";
 import { HEARTBEAT_LOST_MS } from "../../schema/wire/worker.ts";
-import { Hosts, whyNoHosts } from "../support/hosts.ts";
 import { Musweep, musweep, sql, writeSweep } from "../support/musweep.ts";
 import { scratch, until } from "../support/scratch.ts";
 

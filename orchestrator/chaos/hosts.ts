@@ -1,6 +1,6 @@
 /**
  * Hosts on one machine: network namespaces around a switch that lies in the first of them. A host that is cut off is taken from the
- * switch: its cable stays in, and nothing that it sends arrives or comes back as an error. Needs root and iproute2.
+ * switch: its cable stays in, and nothing that it sends arrives or comes back as an error. Needs root on Linux, and iproute2.
  */
 import { execFileSync, spawnSync } from "node:child_process";
 
@@ -9,10 +9,12 @@ export function whyNoHosts(): string | undefined {
   if (process.platform !== "linux") return "network namespaces are Linux's";
   if (process.getuid?.() !== 0) return "only root makes network namespaces";
   const probe = `musweep-probe-${process.pid}`;
-  if (spawnSync("ip", ["netns", "add", probe]).status !== 0) return "no network namespace can be made here";
-  const bridge = spawnSync("ip", ["-n", probe, "link", "add", "switch", "type", "bridge"]).status === 0;
-  execFileSync("ip", ["netns", "del", probe]);
-  return bridge ? undefined : "this kernel has no network bridge";
+  const { error, status } = spawnSync("ip", ["netns", "add", probe], QUIET);
+  if (error) return "the program `ip` of iproute2 is missing";
+  if (status !== 0) return "no network namespace can be made here";
+  const bridge = spawnSync("ip", ["-n", probe, "link", "add", "switch", "type", "bridge"], QUIET);
+  ip("netns", "del", probe);
+  return bridge.status === 0 ? undefined : "this kernel has no network bridge";
 }
 
 export class Hosts {
@@ -22,6 +24,15 @@ export class Hosts {
   constructor(count: number) {
     const unique = process.pid.toString(36);
     this.#names = Array.from({ length: count }, (_, i) => `musweep-${unique}-${i}`);
+    try {
+      this.#connect();
+    } catch (error) {
+      this.remove();
+      throw error;
+    }
+  }
+
+  #connect(): void {
     for (const name of this.#names) {
       ip("netns", "add", name);
       ip("-n", name, "link", "set", "lo", "up");
@@ -46,9 +57,14 @@ export class Hosts {
   cut = (host: number): void => ip("-n", this.#names[0]!, "link", "set", `port${host}`, "nomaster");
   mend = (host: number): void => ip("-n", this.#names[0]!, "link", "set", `port${host}`, "master", "switch");
 
-  remove(): void {
-    for (const name of this.#names) spawnSync("ip", ["netns", "del", name]);
+  /** With all links between them. @returns the names of those that are still there */
+  remove(): string[] {
+    for (const name of this.#names) spawnSync("ip", ["netns", "del", name], QUIET);
+    const { stdout } = spawnSync("ip", ["netns", "list"], { encoding: "utf8" });
+    const left = new Set(stdout.split("\n").map((line) => line.split(" ")[0]));
+    return this.#names.filter((name) => left.has(name));
   }
 }
 
-const ip = (...args: string[]): void => void execFileSync("ip", args);
+const QUIET = { stdio: "ignore" } as const;
+const ip = (...args: string[]): void => void execFileSync("ip", args, { stdio: "pipe" });
