@@ -7,26 +7,21 @@ import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Job as BullJob, DelayedError, UnrecoverableError, WaitingError } from "bullmq";
 import type { Logger } from "pino";
-import { z } from "zod";
 import {
   attemptNumber,
   CANCEL_CHANNEL,
   DISPATCH_KEY,
-  dispatchSchema,
   type Job,
   jobId,
-  jobSchema,
-  refusal,
   WORK_CHANNEL,
 } from "../schema/wire/job.ts";
 import { type DeviceKind, meets, needsMet } from "../schema/wire/need.ts";
 import { packageVersion } from "../schema/wire/package.ts";
-import { isScriptPlan, LIMITS, type RunPlan, runIdOf } from "../schema/wire/plan.ts";
+import { isScriptPlan, LIMITS } from "../schema/wire/plan.ts";
 import { connectRedis } from "../schema/wire/redis.ts";
 import { shapeKeyOf } from "../schema/wire/shape-key.ts";
 import type { WorkerConfig } from "../schema/wire/worker.ts";
 import {
-  HEARTBEAT_KEPT_MS,
   HEARTBEAT_MS,
   type Heartbeat,
   type Inability,
@@ -34,21 +29,17 @@ import {
   LEAVING_SECONDS,
   type OfferedTrainer,
   slotsOf,
-  WORKERS_KEY,
-  workerKey,
   workerName,
 } from "../schema/wire/worker.ts";
-import {
-  type AttemptOptions,
-  executeAttempt,
-  memoryLimit,
-  type Progress,
-  type StopReason,
-} from "./attempt.ts";
-import { COHORT_MEMORY, Cohort } from "./cohort.ts";
+import { executeAttempt, type Progress, type StopReason } from "./attempt.ts";
+import { COHORT_MEMORY } from "./cohort.ts";
 import { DataSets } from "./data-sets.ts";
+import { type Gathering, gatherOrJoin } from "./gather-cohort.ts";
+import { beat, type Held, sayGoodbye } from "./heartbeat.ts";
 import { Inabilities } from "./inabilities.ts";
 import { hasTimeForRun, type Limited } from "./limits.ts";
+import { readDispatch, readJob, refused } from "./read-job.ts";
+import { redisGone } from "./redis-gone.ts";
 import { Reporter } from "./reporter.ts";
 import { type Claim, RunQueues } from "./run-queues.ts";
 import { describeTrainer } from "./trainer-commands.ts";
@@ -57,8 +48,6 @@ import { TrainerPool } from "./trainer-pool.ts";
 
 /** Free slots look at the queues so often where nobody says that there is work: jobs of lost workers come back in silence. */
 const LOOK_MS = 1000;
-/** A worker that is asked to stop while Redis is away for so long leaves without telling it. */
-const REDIS_PATIENCE_MS = 5000;
 /** A run that this worker cannot train is away from the queue for so long before others can take it; and this slot with it. */
 const LEAVE_MS = 250;
 /** Of one job that was picked up so often, another is made: its attempts are numbered by its pick-ups, up to 999. */
@@ -80,47 +69,8 @@ export interface RunningWorker extends Limited {
   close(): Promise<void>;
 }
 
-interface Active {
+interface Active extends Held {
   progress: Progress;
-  /** Key of the lock on its job, and what the lock holds while the run is this worker's. */
-  lock: string;
-  token: string;
-  stop(reason: StopReason): void;
-}
-
-/** Thrown by whatever comes out of Redis and is not what an orchestrator writes: no attempt at anything is made. */
-const refused = (why: string): UnrecoverableError => new UnrecoverableError(refusal(why));
-
-function readJob(job: BullJob<Job>): Job {
-  const parsed = jobSchema.safeParse(job.data);
-  if (!parsed.success)
-    throw refused(`the job is none of an orchestrator's (${parsed.error.issues[0]?.message})`);
-  return parsed.data;
-}
-
-/**
- * A run is its plan: one that does not hash to the run's id is another run's, whoever wrote it there.
- * @returns another version's name where one has written it
- */
-function readDispatch(run: string, stored: string): { plan: RunPlan; keep_weights: boolean } | string {
-  const unreadable = (why: string): UnrecoverableError =>
-    refused(`the plan of ${run} cannot be read: ${why}`);
-  let json: unknown;
-  try {
-    json = JSON.parse(stored);
-  } catch (error) {
-    throw unreadable((error as Error).message);
-  }
-  const { version } = z.object({ version: z.string().optional() }).catch({}).parse(json);
-  if (version !== undefined && version !== packageVersion()) return version;
-  const parsed = dispatchSchema.safeParse(json);
-  if (!parsed.success) {
-    const { path, message } = parsed.error.issues[0]!;
-    throw unreadable(`${path.join(".")}: ${message}`);
-  }
-  const id = runIdOf(parsed.data.plan);
-  if (id !== run) throw refused(`the plan of ${run} is another run's, ${id}`);
-  return parsed.data;
 }
 
 /** In the order of this host's command line. */
@@ -176,33 +126,12 @@ export function startWorker(config: WorkerConfig, log: Logger): RunningWorker {
     throw new DelayedError();
   }
 
-  /** A run that comes first takes along those of its shape that come next. */
-  function leadCohort(claim: Claim, trainer: OfferedTrainer, plan: RunPlan): AttemptOptions["train"] {
-    const { device } = claim;
-    const cohort = new Cohort(plan, {
-      pool,
-      trainer,
-      device,
-      memoryLimit: memoryLimit(config, device),
-      alike: (shape, most) => queues.alike(claim, shape, most),
-      gather: (self, most) => {
-        const left = (config.max_runs ?? Number.POSITIVE_INFINITY) - taken;
-        return queues.gather(claim, self, closing || isFull() ? 0 : Math.min(most, left));
-      },
-    });
-    return (training) => {
-      claim.together.push(cohort.over);
-      return cohort.lead(training);
-    };
-  }
-
-  const joinCohort =
-    (claim: Claim, cohort: Cohort): AttemptOptions["train"] =>
-    (training) => {
-      const begun = cohort.join(training);
-      claim.joined();
-      return begun;
-    };
+  const gathering = (): Gathering => ({
+    config,
+    pool,
+    queues,
+    room: () => (closing || isFull() ? 0 : (config.max_runs ?? Number.POSITIVE_INFINITY) - taken),
+  });
 
   const processJob = async (job: BullJob<Job>, claim: Claim): Promise<void> => {
     const { need, device, token, lock } = claim;
@@ -219,6 +148,7 @@ export function startWorker(config: WorkerConfig, log: Logger): RunningWorker {
     const dispatched = readDispatch(run, stored);
     if (typeof dispatched === "string") {
       const other = `the orchestrator is musweep ${dispatched}, this worker ${packageVersion()}: install the same`;
+      log.error(other);
       const inability = inabilities.cannotTrainAnything("version", other);
       sayPause();
       return leave(job, token, inability);
@@ -268,7 +198,7 @@ export function startWorker(config: WorkerConfig, log: Logger): RunningWorker {
       keepWeights: keep_weights,
       config,
       device,
-      train: claim.cohort === undefined ? leadCohort(claim, trainer, plan) : joinCohort(claim, claim.cohort),
+      train: gatherOrJoin(claim, plan, trainer, gathering()),
       reporter,
       progress,
       isHeld: async () => (await redis.get(lock)) === token,
@@ -329,19 +259,6 @@ export function startWorker(config: WorkerConfig, log: Logger): RunningWorker {
     failuresInARow++;
     if (config.gives_back && failuresInARow >= FAILURES_UNTIL_WAIT)
       await pause(Math.min(MAX_WAIT_MS, 1000 * 2 ** (failuresInARow - FAILURES_UNTIL_WAIT)));
-  }
-
-  /** Resolves when Redis has not answered for REDIS_PATIENCE_MS: a connection that is cut off looks as if it were there. */
-  async function redisGone(signal: AbortSignal): Promise<void> {
-    let answeredAt = performance.now();
-    while (performance.now() - answeredAt < REDIS_PATIENCE_MS && !signal.aborted) {
-      const answered = redis.ping().then(
-        () => true,
-        () => false,
-      );
-      if (await Promise.race([answered, sleep(1000, false)])) answeredAt = performance.now();
-      await sleep(100);
-    }
   }
 
   const slots = slotsOf(config);
@@ -407,7 +324,8 @@ export function startWorker(config: WorkerConfig, log: Logger): RunningWorker {
     for (const entry of active.values()) if (entry.progress.run === message) entry.stop("cancelled");
   });
 
-  const beat = async (): Promise<void> => {
+  const sayAlive = (): Promise<void> => {
+    const held = [...active.values()];
     const heartbeat: Heartbeat = {
       worker: name,
       host: hostname(),
@@ -417,23 +335,17 @@ export function startWorker(config: WorkerConfig, log: Logger): RunningWorker {
       engine: config.trainers.map(describeTrainer).join("; ").slice(0, 500),
       version: packageVersion(),
       started_at: startedAt,
-      running: [...active.values()].map((entry) => ({ ...entry.progress })),
+      running: held.map(({ progress }) => ({ ...progress })),
       unable: inabilities.all(),
     };
-    const held = [...active.values()];
-    const all = redis.multi().set(workerKey(name), JSON.stringify(heartbeat), "PX", HEARTBEAT_KEPT_MS);
-    all.sadd(WORKERS_KEY, name);
-    for (const { lock } of held) all.get(lock);
-    const locks = (await all.exec())!.slice(2).map(([, token]) => token);
-    // Taken back while this worker was cut off or halted: others train them by now.
-    for (const [i, { token, stop }] of held.entries()) if (locks[i] !== token) stop("lock-lost");
+    return beat(redis, heartbeat, held);
   };
-  const heartbeat = setInterval(() => void beat().catch(() => undefined), HEARTBEAT_MS);
+  const heartbeat = setInterval(() => void sayAlive().catch(() => undefined), HEARTBEAT_MS);
   let filling: Promise<void> = Promise.resolve();
   const ready = (async () => {
     await subscriber.subscribe(CANCEL_CHANNEL, WORK_CHANNEL);
     await queues.start();
-    await beat();
+    await sayAlive();
     filling = fillUntilClosed();
     log.info({ worker: name, slots: slots.length, needs: queues.needs }, "worker ready");
   })();
@@ -468,10 +380,10 @@ export function startWorker(config: WorkerConfig, log: Logger): RunningWorker {
         .then(() => queues.close())
         .then(() => {
           clearInterval(heartbeat);
-          return redis.multi().del(workerKey(name)).srem(WORKERS_KEY, name).exec();
+          return sayGoodbye(redis, name);
         })
         .catch((error: Error) => log.error(error.message));
-      const gone = redisGone(closed.signal).then(async () => {
+      const gone = redisGone(redis, closed.signal).then(async () => {
         if (closed.signal.aborted) return;
         log.warn("Redis is away: stopping without it");
         // What waits to be sent fails now, and the attempts end when their trainers have stopped.

@@ -28,10 +28,19 @@ export class Musweep {
   stderr = "";
   readonly ended: Promise<Ended>;
 
-  /** @param through what the command line begins with: a host's (hosts.ts) */
-  constructor(place: Scratch, args: string[], env: NodeJS.ProcessEnv = {}, through: readonly string[] = []) {
-    if (!existsSync(CLI)) throw new Error(`${CLI} is missing: npm run build`);
-    const [program, ...rest] = [...through, process.execPath, CLI, ...args] as [string, ...string[]];
+  /**
+   * @param through what the command line begins with: a host's (orchestrator/chaos/hosts.ts)
+   * @param cli another copy of it
+   */
+  constructor(
+    place: Scratch,
+    args: string[],
+    env: NodeJS.ProcessEnv = {},
+    through: readonly string[] = [],
+    cli = CLI,
+  ) {
+    if (!existsSync(cli)) throw new Error(`${cli} is missing: npm run build`);
+    const [program, ...rest] = [...through, process.execPath, cli, ...args] as [string, ...string[]];
     this.child = spawn(program, rest, {
       cwd: place.directory,
       env: { ...place.env, ...env },
