@@ -2,7 +2,7 @@
  * After the compiler: packages of many small files become a few larger ones in DIST/packages/, and the compiled files import those.
  * Half of the time in which a command starts went into finding and reading 400 files. Argument: DIST (dist without it).
  */
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -30,26 +30,29 @@ const dist = path.resolve(process.argv[2] ?? path.join(ROOT, "dist"));
 const packages = path.join(dist, "packages");
 
 const files = readdirSync(dist, { recursive: true })
-  .filter((name) => name.endsWith(".js") && !name.startsWith(`packages${path.sep}`))
+  .filter((name) => name.endsWith(".js") && !/^packages(\.new)?$/.test(name.split(path.sep)[0]))
   .map((name) => path.join(dist, name));
 const joined = (specifier) => `${specifier.replaceAll("/", "-")}.js`;
 const used = new Set();
+/** What each file becomes that imports any. */
+const changed = new Map();
 for (const file of files) {
   const text = readFileSync(file, "utf8");
   const place = path.relative(path.dirname(file), packages);
-  const changed = text.replace(IMPORT, (_, keyword, specifier) => {
+  const to = text.replace(IMPORT, (_, keyword, specifier) => {
     used.add(specifier);
     return `${keyword}"${place}/${joined(specifier)}"`;
   });
-  if (changed !== text) writeFileSync(file, changed);
+  if (to !== text) changed.set(file, to);
 }
 
-rmSync(packages, { recursive: true, force: true });
-mkdirSync(packages);
+const fresh = `${packages}.new`;
+rmSync(fresh, { recursive: true, force: true });
+mkdirSync(fresh);
 // An entry names what is exported: of CommonJS that is known only when it runs.
 const entries = await Promise.all(
   [...used].map(async (specifier) => {
-    const entry = path.join(packages, joined(specifier));
+    const entry = path.join(fresh, joined(specifier));
     const names = Object.keys(await import(specifier)).join(", ");
     writeFileSync(entry, `export { ${names} } from "${specifier}";\n`);
     return entry;
@@ -58,7 +61,7 @@ const entries = await Promise.all(
 await build({
   absWorkingDir: ROOT,
   entryPoints: entries,
-  outdir: packages,
+  outdir: fresh,
   allowOverwrite: true,
   bundle: true,
   splitting: true,
@@ -72,3 +75,14 @@ await build({
   },
   logLevel: "warning",
 });
+
+// A process may start at any moment: each file is there all the time, first what others import, and only then what imports it.
+mkdirSync(packages, { recursive: true });
+const made = readdirSync(fresh).sort((a, b) => b.startsWith("chunk-") - a.startsWith("chunk-"));
+for (const name of made) renameSync(path.join(fresh, name), path.join(packages, name));
+rmSync(fresh, { recursive: true });
+for (const [file, text] of changed) {
+  writeFileSync(`${file}.new`, text);
+  renameSync(`${file}.new`, file);
+}
+for (const name of readdirSync(packages)) if (!made.includes(name)) rmSync(path.join(packages, name));
