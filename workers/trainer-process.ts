@@ -110,6 +110,9 @@ export class TrainerProcess {
       clearTimeout(pipes);
       const how = signal ? `signal ${signal}` : `exit code ${code}`;
       const when = this.#ready ? "in the middle of its work" : "before it was ready";
+      // What it has finished is finished.
+      if (this.usable && this.#listener === undefined && code !== 0)
+        this.#onRemark(`a trainer that had nothing left to do ended by ${how}`);
       this.#fail(new TrainerFailure("trainer-exited", `the trainer ended by ${how} ${when}`));
     });
     // A trainer that is gone makes writes fail; its "close" tells the story.

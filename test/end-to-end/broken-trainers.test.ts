@@ -52,6 +52,14 @@ describe("run with a broken trainer", () => {
     await place.expectNoProcess();
   });
 
+  it("aborted after its end: each run is finished in its one attempt", async () => {
+    const file = writeSweep(place, { name: "aborted", sparsity: "[0]", rates: "[0.004, 0.003]" });
+    const trainer = ["--trainer", misbehavingTrainer("aborted-after-its-end"), "--slots", "1"];
+    await succeed(place, "run", file, ...trainer);
+    expect(attemptsOf("aborted").map(({ outcome }) => outcome)).toEqual(["finished", "finished"]);
+    await place.expectNoProcess();
+  });
+
   it("requeued, is trained by a good one, beside what failed for others", async () => {
     const { stdout } = await succeed(place, "requeue", "garbage", "--failed", "--json");
     expect(JSON.parse(stdout)).toEqual({ sweep: "garbage", requeued: 1 });

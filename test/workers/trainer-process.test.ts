@@ -145,6 +145,23 @@ describe("a trainer that misbehaves", () => {
     ]);
   });
 
+  it("ends by a signal when it has finished a run: the run is finished, and the end is remarked on", async () => {
+    const place = scratch();
+    const remarks: string[] = [];
+    const trainer = await TrainerProcess.start(misbehaving("aborted after its end"), {
+      env: place.env,
+      silenceMs: 30_000,
+      onRemark: (remark) => remarks.push(remark),
+    });
+    const end = await trainer.run(command(place.directory), () => undefined);
+    expect(end).toMatchObject({ type: "finished", validation_loss: 2 });
+    await until(() =>
+      expect(remarks).toEqual(["a trainer that had nothing left to do ended by signal SIGABRT"]),
+    );
+    expect(trainer.usable).toBe(false);
+    await trainer.end();
+  });
+
   it.each(["flood of steps", "flood on stderr"])(
     "%s: others go on beside it, and memory stays",
     async (fault) => {
