@@ -32,13 +32,15 @@ export function rankAxes(axes: Iterable<Axis>): Axis[] {
   return [...new Set(axes)].sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
 }
 
-/** The axes of a phase: density, width and layers, and every other coordinate that is a number on all curves, and not always the same. */
+/** Not where it has no such number: of a setting that one grid of several varies, curves of the others have none. */
+const isOn = (curve: CurveCoordinates, name: string): boolean => typeof curve[name] === "number";
+
+/** The axes of a phase: density, width and layers, and every other coordinate that is not the same number on all curves that have one. */
 export function axesOf(curves: readonly CurveCoordinates[]): Axis[] {
   const others = namesOf(curves).filter(
     (name) =>
       !OWN.has(name) &&
-      curves.every((curve) => typeof curve[name] === "number") &&
-      new Set(curves.map((curve) => curve[name])).size > 1,
+      new Set(curves.filter((curve) => isOn(curve, name)).map((curve) => curve[name])).size > 1,
   );
   return rankAxes([...AXES, ...others]);
 }
@@ -116,19 +118,23 @@ function isAsked(curves: readonly CurveCoordinates[], axis: Axis): boolean {
  * @param curves all of one phase
  */
 export function groupsAlong<Curve extends Placed>(axis: Axis, curves: readonly Curve[]): Group<Curve>[] {
-  const all = curves.map(({ coordinates }) => coordinates);
+  const name = coordinateOf(axis);
+  const on = curves.filter(({ coordinates }) => isOn(coordinates, name));
+  const off = curves.filter(({ coordinates }) => !isOn(coordinates, name));
+  const all = on.map(({ coordinates }) => coordinates);
   if (!isAsked(all, axis)) return [];
   const free = freeCoordinates(all, [axis]);
-  const name = coordinateOf(axis);
   const value = ({ coordinates }: Curve): number => Number(coordinates[name]);
-  const sorted = [...curves].sort((a, b) => value(a) - value(b));
-  return groupBy(sorted, ["parameterization", ...free]).map((group) => {
+  const sorted = [...on].sort((a, b) => value(a) - value(b));
+  const alone = off.map((curve): Group<Curve> => ({ shared: curve.coordinates, tied: [], members: [curve] }));
+  const groups = groupBy(sorted, ["parameterization", ...free]).map((group) => {
     const places = group.members.map(({ coordinates }) => coordinates);
     return {
       ...group,
       tied: namesOf(places).filter((n) => n !== name && new Set(places.map((p) => written(p[n]))).size > 1),
     };
   });
+  return [...groups, ...alone];
 }
 
 /** Curves that stand for the same model under several parameterizations: whose losses compare. */

@@ -2,8 +2,7 @@
  * What several optima of a phase say together, stored beside them: drift, regret and verdict along every axis that the phase
  * asks about, exponents, and how far each loss lies above the best parameterization's. Part of refreshing the optima.
  */
-import { and, asc, eq, inArray } from "drizzle-orm";
-import { AXES } from "../../schema/database/states.ts";
+import { and, asc, eq } from "drizzle-orm";
 import { curveOptima, curveTransfer, phaseExponents, verdicts } from "../../schema/database/tables.ts";
 import { type Parameterization, RULES } from "../../schema/sweep/rules.ts";
 import { exponentAlong, exponents } from "../analysis/exponents.ts";
@@ -266,8 +265,6 @@ const undecided = prepared(({ orm }) =>
     .where(
       and(
         eq(verdicts.phase_id, given("phase")),
-        // Runs are added for what the parameterizations are about.
-        inArray(verdicts.axis, [...AXES]),
         eq(verdicts.verdict, "inconclusive"),
         eq(curveTransfer.verdict, "inconclusive"),
       ),

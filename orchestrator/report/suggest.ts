@@ -88,14 +88,16 @@ export function suggestionsCsv({ suggestions }: Suggestions): string {
 }
 
 /** The axes of a sweep file that trains them, a grid for each curve. */
-export const suggestionsYaml = ({ suggestions }: Suggestions): string =>
-  stringify(
-    {
-      axes: suggestions.map(({ coordinates, tuned, values, seeds }) => ({
-        ...gridAt(coordinates),
-        [tuned]: values,
-        seed: seeds,
-      })),
-    },
-    { flowCollectionPadding: true },
-  );
+export const suggestionsYaml = ({ sweep, suggestions }: Suggestions): string =>
+  suggestions.length === 0
+    ? `# ${sweep}: no run would decide more.\n`
+    : stringify(
+        {
+          axes: suggestions.map(({ coordinates, tuned, values, seeds }) => ({
+            ...gridAt(coordinates),
+            [tuned]: values,
+            seed: seeds,
+          })),
+        },
+        { flowCollectionPadding: true },
+      );

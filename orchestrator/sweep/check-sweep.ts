@@ -13,6 +13,7 @@ import { BUILT_IN_TRAINER } from "../../schema/wire/plan.ts";
 import { saysSchedule } from "../parameterization/resolve-script-plan.ts";
 import { SETTINGS_CHECKS, type Settings } from "../parameterization/settings.ts";
 import { Allowance, combinations } from "./combinations.ts";
+import { tunedOf } from "./expand-sweep.ts";
 import { type Grid, type Point, readGrids, type Values } from "./grids.ts";
 import { precisionsOf } from "./needs-of-phase.ts";
 import type { Finding, Path } from "./problems.ts";
@@ -24,7 +25,7 @@ import {
   type SettingsReader,
   settingsReader,
 } from "./settings-of.ts";
-import { isRandomSearch } from "./taken-axes.ts";
+import { isRandomSearch, takenAxes } from "./taken-axes.ts";
 
 /** Mistakes of one rule in one grid that are looked for: more are told as such. */
 const MAX_MISTAKES = 1000;
@@ -104,6 +105,25 @@ function searchFindings({ search, axes, extend, refine }: Phase): Finding[] {
         ]
       : []),
   ];
+}
+
+/** `extend` or `refine` that can never add anything. No mistake: a phase may have them from the file. */
+export function idleAdditions(phase: Phase): Finding[] {
+  const tuned = tunedOf(phase);
+  const grids = readGrids(phase.axes).grids;
+  const values = new Set(grids.flatMap((grid) => valuesOf(grid, tuned).map((p) => p.values[tuned])));
+  const why = isRandomSearch(phase.axes)
+    ? "learning rates that are drawn at random make no curves"
+    : values.size < 2 && takenAxes(phase.axes).every(({ name }) => name !== tuned)
+      ? `without a second value of ${tuned} there are no curves`
+      : null;
+  return why === null
+    ? []
+    : (["extend", "refine"] as const).flatMap((name) =>
+        phase[name] === undefined
+          ? []
+          : [{ path: [name], atKey: true, message: `adds nothing to phase ${phase.name}: ${why}` }],
+      );
 }
 
 export function checkData(data: SweepData): Finding[] {

@@ -57,9 +57,9 @@ function explain(root: Schema, value: unknown, issue: Issue, prefix: Path): Expl
       return here(`expected ${expectedType(root, issue)}; ${got}`);
     case "invalid_value": {
       if (input === undefined) return missing(path, issue.values.map(String).join(", "));
-      if (hasOwnMessage(issue)) return here(issue.message);
       const valid = issue.values.map(String);
       const near = typeof input === "string" ? didYouMean(input, valid) : "";
+      if (hasOwnMessage(issue)) return here(`${issue.message}${near}`);
       return here(`expected ${valid.join(", ")}; ${got}${near}`);
     }
     case "too_small":

@@ -16,7 +16,7 @@ import {
 } from "../../schema/sweep/sweep.ts";
 import type { Placement } from "../../schema/wire/need.ts";
 import { BUILT_IN_TRAINER } from "../../schema/wire/plan.ts";
-import { checkData, checkPhase } from "./check-sweep.ts";
+import { checkData, checkPhase, idleAdditions } from "./check-sweep.ts";
 import { checkTaken } from "./check-taken.ts";
 import { Allowance, MAX_COMBINATIONS, TooManyCombinations } from "./combinations.ts";
 import {
@@ -114,8 +114,11 @@ export function readPhases(raw: Raw, file: SweepFile, damaged: ReadonlySet<strin
             checks: checks.filter((check) => check !== null && varies(check)) as Phase[],
           },
     findings,
-    remarks: phases.flatMap(({ axes }, i) =>
-      nearTwins(readGrids(axes).grids).map((remark) => ({ ...remark, path: places[i]!(remark.path) })),
+    remarks: phases.flatMap((phase, i) =>
+      [...nearTwins(readGrids(phase.axes).grids), ...idleAdditions(phase)].map((remark) => ({
+        ...remark,
+        path: places[i]!(remark.path),
+      })),
     ),
   };
 }

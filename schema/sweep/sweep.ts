@@ -292,11 +292,11 @@ export const sweepNameSchema = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63
 
 const extendSchema = z
   .strictObject({
-    max: z.int().positive().max(100).describe("Learning rates that may be added to one curve."),
+    max: z.int().positive().max(100).describe("Values of what is tuned that may be added to one curve."),
   })
   .optional()
   .describe(
-    "Add learning rates, at the grid's own spacing, on the side where a curve's optimum is at the edge, until it is bracketed or `max` were added; never into divergence.",
+    "Add values of what is tuned, at the grid's own spacing, on the side where a curve's optimum is at the edge, until it is bracketed or `max` were added; never into divergence.",
   );
 const refineSchema = z
   .strictObject({
@@ -304,11 +304,13 @@ const refineSchema = z
   })
   .optional()
   .describe(
-    "Add learning rates or seeds where noise or a gap of the grid leaves an optimum or a verdict undecided, until it is decided or the budget is spent.",
+    "Add values of what is tuned, or seeds, where noise or a gap of the grid leaves an optimum or a verdict undecided, until it is decided or the budget is spent.",
   );
 
 const tuneSchema = z
-  .enum(TAKEN)
+  .enum(TAKEN, {
+    error: `expected ${TAKEN.join(", ")}; any other number can be an axis beside it: the report says how the optimum moves along it`,
+  })
   .optional()
   .describe(
     "What the curves are over, and whose optimum is sought on each: an axis of the phase. Default learning_rate.",

@@ -113,3 +113,39 @@ test("every number that varies is an axis, after density, width and layers; what
   expect(groups("batch_size", places)).toEqual([]);
   expect(groups("settings.dropout", places)).toHaveLength(4);
 });
+
+test("what only some curves have is an axis among those, and the others are alone along it", () => {
+  const places = [
+    ...grid({ "settings.dropout": [null], weight_decay: [0, 0.1] }),
+    ...grid({ "settings.dropout": [0.5, 0], weight_decay: [0] }),
+  ];
+  const coordinates = places.map((place) => ({
+    parameterization: "supar",
+    width: 128,
+    layers: 2,
+    sparsity: 0,
+    ...place,
+  }));
+  expect(axesOf(coordinates).slice(3)).toEqual(["settings.dropout", "weight_decay"]);
+  const along = (axis: Axis) =>
+    groupsAlong(
+      axis,
+      coordinates.map((c) => ({ curve: JSON.stringify(c), coordinates: c })),
+    ).map(({ members }) => members.map(({ coordinates: c }) => [c["settings.dropout"], c.weight_decay]));
+  expect(along("settings.dropout")).toEqual([
+    [
+      [0, 0],
+      [0.5, 0],
+    ],
+    [[null, 0]],
+    [[null, 0.1]],
+  ]);
+  expect(along("weight_decay")).toEqual([
+    [
+      [null, 0],
+      [null, 0.1],
+    ],
+    [[0.5, 0]],
+    [[0, 0]],
+  ]);
+});

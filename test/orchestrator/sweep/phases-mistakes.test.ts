@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { expandPhase } from "../../../orchestrator/sweep/expand-sweep.ts";
 import { needsOfPhase } from "../../../orchestrator/sweep/needs-of-phase.ts";
-import { parseSweep } from "../../../orchestrator/sweep/parse-sweep.ts";
+import { parseSweep, parseSweepFile } from "../../../orchestrator/sweep/parse-sweep.ts";
 import { DATA } from "../../support/database.ts";
 import { errorOf, marked } from "./small-sweep.ts";
 
@@ -179,7 +179,10 @@ describe("mistakes in phases", () => {
       /^tune: init_std is not varied; expected an axis over it$/,
     ]);
     expectProblems(`${HEAD}tune: §width\naxes: {parameterization: [supar], width: [64, 128]}\n`, [
-      /^tune: .*init_std/,
+      /^tune: expected learning_rate, init_std, alpha_input, alpha_output; any other number can be an axis beside/,
+    ]);
+    expectProblems(`${HEAD}tune: §learningrate\naxes: {parameterization: [supar], width: [64, 128]}\n`, [
+      /; did you mean "learning_rate"\?$/,
     ]);
     expectProblems(
       `${HEAD}phases:
@@ -190,6 +193,26 @@ describe("mistakes in phases", () => {
     axes: {parameterization: [supar], §init_std: {from: inits, at: {sparsity: 0}}}
 `,
       [/matches 2 supar curves of phase "inits"; expected at: \{…\} to choose one by learning_rate$/],
+    );
+  });
+
+  it("what adds runs, and has no curves to add them to: no mistake, since it may come from the file", () => {
+    const random = "random: {n: 3, distributions: {learning_rate: {log_uniform: {from: 0.01, to: 0.1}}}}";
+    const { text, places } = marked(`${HEAD}§extend: {max: 2}
+phases:
+  - ${PROXY}
+  - {name: one, axes: {parameterization: [supar], batch_size: [4, 8]}}
+  - {name: taken, axes: {parameterization: [supar], learning_rate: {from: proxy, at: {sparsity: 0}}}}
+  - {name: drawn, §refine: {budget: 9}, axes: {parameterization: sp, ${random}}}
+`);
+    const { warnings } = parseSweepFile(text, "small.yaml");
+    expect(warnings.map(({ path, message }) => `${path}: ${message}`)).toEqual([
+      "extend: adds nothing to phase one: without a second value of learning_rate there are no curves",
+      "extend: adds nothing to phase drawn: learning rates that are drawn at random make no curves",
+      "phases[3].refine: adds nothing to phase drawn: learning rates that are drawn at random make no curves",
+    ]);
+    expect(new Set(warnings.map(({ line, column }) => `${line}:${column}`))).toEqual(
+      new Set(places.map(({ line, column }) => `${line}:${column}`)),
     );
   });
 
