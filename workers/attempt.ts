@@ -62,8 +62,7 @@ export async function executeAttempt(options: AttemptOptions): Promise<void> {
   let goesOn: boolean;
   try {
     const onEvent = (event: TrainerEvent): void => {
-      if (event.type === "step" || event.type === "evaluation") own.take(event.metrics);
-      forward(event, options, trainer!);
+      forward(event, options, trainer!, own);
     };
     const begun = await options.train({ command, onEvent, account });
     trainer = begun.process;
@@ -92,29 +91,43 @@ async function reportReleased(
   if (reason !== "lock-lost") await reporter.report({ type: "released", step, reason, checkpoint });
 }
 
-/** What a trainer reports beside its losses: the last value of each of the first few names. */
-class OwnMetrics {
-  readonly #values = new Map<string, number>();
+/** As an event has them. */
+type Own = { own_metrics?: Record<string, number> };
 
-  take(metrics: Readonly<Record<string, number>> = {}): void {
-    for (const [name, value] of Object.entries(metrics))
-      if (this.#values.has(name) || this.#values.size < MAX_OWN_METRICS) this.#values.set(name, value);
+/** What a trainer reports beside its losses, the first few names of it: their last values, and their curves. */
+class OwnMetrics {
+  readonly #last = new Map<string, { value: number; kept: number }>();
+
+  /** @returns what of it becomes points: all where the step has one, else what has had none for so many steps */
+  take(metrics: Readonly<Record<string, number>> = {}, step: number, every: number): Own {
+    const points: Record<string, number> = {};
+    for (const [name, value] of Object.entries(metrics)) {
+      const kept = this.#last.get(name)?.kept;
+      if (kept === undefined && this.#last.size >= MAX_OWN_METRICS) continue;
+      const isPoint = kept === undefined || step - kept >= every;
+      if (isPoint) points[name] = value;
+      this.#last.set(name, { value, kept: isPoint ? step : kept });
+    }
+    return asOwn(points);
   }
 
-  /** As an event has them. */
-  get said(): { own_metrics?: Record<string, number> } {
-    return this.#values.size === 0 ? {} : { own_metrics: Object.fromEntries(this.#values) };
+  /** The last value of each. */
+  get said(): Own {
+    return asOwn(Object.fromEntries([...this.#last].map(([name, { value }]) => [name, value])));
   }
 }
+
+const asOwn = (own_metrics: Record<string, number>): Own =>
+  Object.keys(own_metrics).length === 0 ? {} : { own_metrics };
 
 const reportEverySteps = ({ steps }: RunPlan): number =>
   steps === null ? 1 : Math.ceil(steps / POINTS_PER_RUN);
 
-/** Of a run whose length only the script knows, points at steps that are ever farther apart. */
-function isKept(step: number, plan: RunPlan): boolean {
+/** Steps between two points of a curve. Of a run whose length only the script knows, they are ever farther apart. */
+function spacing(step: number, plan: RunPlan): number {
   let every = reportEverySteps(plan);
   while (plan.steps === null && step / every > POINTS_PER_RUN) every *= 2;
-  return step === 1 || step === plan.steps || step % every === 0;
+  return every;
 }
 
 /** Of a slot, for all that is trained in it at once. */
@@ -138,7 +151,12 @@ function runCommand(options: AttemptOptions): RunCommand {
   };
 }
 
-function forward(event: TrainerEvent, options: AttemptOptions, trainer: TrainerProcess): void {
+function forward(
+  event: TrainerEvent,
+  options: AttemptOptions,
+  trainer: TrainerProcess,
+  own: OwnMetrics,
+): void {
   const { reporter, progress, plan } = options;
   switch (event.type) {
     case "started": {
@@ -148,21 +166,23 @@ function forward(event: TrainerEvent, options: AttemptOptions, trainer: TrainerP
       void reporter.report({ ...said, engine, engine_version, device });
       return;
     }
-    case "step":
-      progress.step = event.step;
-      progress.tokens_per_second = event.tokens_per_second;
+    case "step": {
+      const { step, train_loss, gradient_norm, tokens_per_second, metrics } = event;
+      progress.step = step;
+      progress.tokens_per_second = tokens_per_second;
+      const every = spacing(step, plan);
       // Slow trainers also report between these steps, as a sign of life.
-      if (!isKept(event.step, plan)) return;
-      reporter.point({
-        step: event.step,
-        train_loss: event.train_loss,
-        gradient_norm: event.gradient_norm,
-        tokens_per_second: event.tokens_per_second,
-      });
+      const isKept = step === 1 || step === plan.steps || step % every === 0;
+      const more = own.take(metrics, step, isKept ? 0 : every);
+      if (isKept) reporter.point({ step, train_loss, gradient_norm, tokens_per_second, ...more });
+      else if (more.own_metrics !== undefined) reporter.point({ step, ...more });
       return;
-    case "evaluation":
-      reporter.point({ step: event.step, validation_loss: event.validation_loss });
+    }
+    case "evaluation": {
+      const { step, validation_loss, metrics } = event;
+      reporter.point({ step, validation_loss, ...own.take(metrics, step, 0) });
       return;
+    }
     case "coordinates":
       void reporter.report({ type: "coordinates", step: event.step, modules: event.modules });
       return;

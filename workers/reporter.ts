@@ -14,7 +14,7 @@ import {
 
 const FLUSH_MS = 1000;
 /** Of one event. */
-const POINTS_AT_ONCE = 5000;
+const POINTS_AT_ONCE = 1000;
 
 export class Reporter {
   readonly #redis: Redis;

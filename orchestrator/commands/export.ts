@@ -1,7 +1,8 @@
-/** `musweep export SWEEP`: every run of a sweep as a table for other tools; `musweep import` reads it back. */
+/** `musweep export SWEEP`: every run of a sweep, or every point of their training curves, as a table for other tools; `musweep import` reads the runs back. */
 import { writeFileSync } from "node:fs";
 import { type Command, Option } from "commander";
 import { MusweepError } from "../../schema/wire/errors.ts";
+import { readCurvesTable } from "../database/measurements.ts";
 import { progressOf } from "../database/progress.ts";
 import { readResultsTable } from "../database/results-table.ts";
 import { csv } from "../report/figures/csv.ts";
@@ -12,6 +13,7 @@ import { type CommonOptions, common, say, withDatabase } from "./common.ts";
 interface Options extends CommonOptions {
   to: "csv" | "jsonl" | "parquet";
   output?: string;
+  curves?: true;
 }
 
 export function addExport(program: Command): void {
@@ -26,11 +28,13 @@ export function addExport(program: Command): void {
           .choices(["csv", "jsonl", "parquet"])
           .default("csv"),
       )
+      .option("--curves", "the training curves instead: a row per run and step, with a script's own numbers")
       .option("--output <file>", "write it there (default: standard output)"),
     [
       "musweep export quickstart > runs.csv",
       "musweep export quickstart --to jsonl --output runs.jsonl",
       "musweep export quickstart --to parquet --output runs.parquet",
+      "musweep export quickstart --curves > curves.csv",
       "musweep export quickstart --dir old | musweep import - --name quickstart-of-old",
     ],
   ).action(async (sweep: string, options: Options) => {
@@ -41,7 +45,7 @@ export function addExport(program: Command): void {
       });
     const rows = await withDatabase(options, { readonly: true }, (db) => {
       progressOf(db, sweep);
-      return readResultsTable(db, sweep);
+      return options.curves ? readCurvesTable(db, sweep) : readResultsTable(db, sweep);
     });
     const isLines = options.to === "jsonl" || options.json === true;
     const content =
@@ -53,7 +57,7 @@ export function addExport(program: Command): void {
     if (options.output === undefined) process.stdout.write(content);
     else {
       writeFileSync(options.output, content);
-      say(`wrote ${plural(rows.length, "run")} to ${options.output}`);
+      say(`wrote ${plural(rows.length, options.curves ? "point" : "run")} to ${options.output}`);
     }
   });
 }

@@ -1,6 +1,6 @@
 /** What runs measure along the way: their training curves, and the sizes of their activations. */
 import { asc, eq, sql } from "drizzle-orm";
-import { activationSizes, metrics } from "../../schema/database/tables.ts";
+import { activationSizes, cells, metrics, phases, sweeps } from "../../schema/database/tables.ts";
 import type { ModuleSize } from "../../schema/wire/coordinates.ts";
 import type { MetricPoint } from "../../schema/wire/events.ts";
 import { type Database, given, prepared, proposed, putRow } from "./connection.ts";
@@ -16,6 +16,7 @@ const add = prepared(({ orm }) =>
       validation_loss: given("validation_loss"),
       gradient_norm: given("gradient_norm"),
       tokens_per_second: given("tokens_per_second"),
+      own_metrics: given("own_metrics"),
     })
     .onConflictDoUpdate({
       target: [metrics.run_id, metrics.step],
@@ -25,6 +26,7 @@ const add = prepared(({ orm }) =>
         validation_loss: sql`coalesce(${proposed("validation_loss")}, ${metrics.validation_loss})`,
         gradient_norm: sql`coalesce(${proposed("gradient_norm")}, ${metrics.gradient_norm})`,
         tokens_per_second: sql`coalesce(${proposed("tokens_per_second")}, ${metrics.tokens_per_second})`,
+        own_metrics: sql`coalesce(json_patch(${metrics.own_metrics}, ${proposed("own_metrics")}), ${proposed("own_metrics")}, ${metrics.own_metrics})`,
       },
     })
     .prepare(),
@@ -32,7 +34,12 @@ const add = prepared(({ orm }) =>
 
 /** A step may be told in parts, such as its training loss and then its evaluation. */
 export const addPoint = (db: Database, run: string, attempt: number, point: MetricPoint): void =>
-  void add(db).run({ run, attempt, ...point });
+  void add(db).run({
+    run,
+    attempt,
+    ...point,
+    own_metrics: point.own_metrics === undefined ? null : JSON.stringify(point.own_metrics),
+  });
 
 /** By rising step. Workers thin curves to a few hundred points. */
 const read = prepared(({ orm }) =>
@@ -43,6 +50,7 @@ const read = prepared(({ orm }) =>
       validation_loss: metrics.validation_loss,
       gradient_norm: metrics.gradient_norm,
       tokens_per_second: metrics.tokens_per_second,
+      own_metrics: metrics.own_metrics,
     })
     .from(metrics)
     .where(eq(metrics.run_id, given("run")))
@@ -50,7 +58,50 @@ const read = prepared(({ orm }) =>
     .prepare(),
 );
 
-export const readMetrics = (db: Database, run: string): MetricPoint[] => read(db).all({ run });
+export const readMetrics = (db: Database, run: string): MetricPoint[] =>
+  read(db)
+    .all({ run })
+    .map(({ own_metrics, ...point }) => ({ ...point, ...ownOf(own_metrics) }));
+
+const ownOf = (json: string | null): Pick<MetricPoint, "own_metrics"> =>
+  json === null ? {} : { own_metrics: JSON.parse(json) as Record<string, number> };
+
+/** Names of what a script has reported beside its losses, as they came. */
+export const ownNames = (points: readonly Pick<MetricPoint, "own_metrics">[]): string[] => [
+  ...new Set(points.flatMap(({ own_metrics }) => Object.keys(own_metrics ?? {}))),
+];
+
+const ofSweep = prepared(({ orm }) =>
+  orm
+    .selectDistinct({
+      run: metrics.run_id,
+      step: metrics.step,
+      train_loss: metrics.train_loss,
+      validation_loss: metrics.validation_loss,
+      gradient_norm: metrics.gradient_norm,
+      tokens_per_second: metrics.tokens_per_second,
+      own_metrics: metrics.own_metrics,
+    })
+    .from(metrics)
+    .innerJoin(cells, eq(cells.run_id, metrics.run_id))
+    .innerJoin(phases, eq(phases.id, cells.phase_id))
+    .innerJoin(sweeps, eq(sweeps.id, phases.sweep_id))
+    .where(eq(sweeps.name, given("sweep")))
+    .orderBy(asc(metrics.run_id), asc(metrics.step))
+    .prepare(),
+);
+
+/** The training curves of a sweep's runs as a table to take away: a row per run and step, a column for every number of scripts' own. */
+export function readCurvesTable(db: Database, sweep: string): Record<string, string | number | null>[] {
+  const rows = ofSweep(db)
+    .all({ sweep })
+    .map(({ own_metrics, ...row }) => ({ row, ...ownOf(own_metrics) }));
+  const names = ownNames(rows);
+  return rows.map(({ row, own_metrics: own }) => ({
+    ...row,
+    ...Object.fromEntries(names.map((name) => [`metrics.${name}`, own?.[name] ?? null])),
+  }));
+}
 
 /** The layer of what a model has once: a key holds no NULL. */
 const ONCE = -1;

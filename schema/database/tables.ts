@@ -166,6 +166,7 @@ export const metrics = sqliteTable(
     validation_loss: real("validation_loss"),
     gradient_norm: real("gradient_norm"),
     tokens_per_second: real("tokens_per_second"),
+    own_metrics: text("own_metrics"),
   },
   (t) => [primaryKey({ columns: [t.run_id, t.step] })],
 );

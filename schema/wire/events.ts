@@ -22,21 +22,22 @@ const shortText = z.string().max(500);
 /** Longer than anybody reads is cut, not refused. */
 const longText = z.string().transform((text) => text.slice(-20_000));
 
+/** What a script reports beside its losses. */
+const ownMetrics = ownMetricsSchema
+  .refine((values) => Object.keys(values).length <= MAX_OWN_METRICS, {
+    error: `expected at most ${MAX_OWN_METRICS} metrics`,
+  })
+  .optional();
+
 const metricPoint = z.strictObject({
   step: z.int().nonnegative(),
   train_loss: finite.nullable(),
   validation_loss: finite.nullable(),
   gradient_norm: finite.nonnegative().nullable(),
   tokens_per_second: finite.nonnegative().nullable(),
+  own_metrics: ownMetrics,
 });
 export type MetricPoint = z.infer<typeof metricPoint>;
-
-/** The last value of each. */
-const ownMetrics = ownMetricsSchema
-  .refine((values) => Object.keys(values).length <= MAX_OWN_METRICS, {
-    error: `expected at most ${MAX_OWN_METRICS} metrics`,
-  })
-  .optional();
 
 const workerEventBody = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("claimed") }),
@@ -53,6 +54,7 @@ const workerEventBody = z.discriminatedUnion("type", [
   z.strictObject({
     type: z.literal("finished"),
     ...finishedFields,
+    /** The last value of each. */
     own_metrics: ownMetrics,
     log_tail: longText,
   }),

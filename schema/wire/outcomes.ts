@@ -16,7 +16,7 @@ export const finite = z.number().min(-MAX_FLOAT32).max(MAX_FLOAT32);
 const seconds = z.number().nonnegative();
 
 /** Numbers that a trainer reports beside its losses are named as it likes, within reason. */
-const ownMetricName = z.string().regex(/^[\w./@%-]{1,64}$/);
+export const ownMetricName = z.string().regex(/^[\w./@%-]{1,64}$/);
 /** Of a run. */
 export const MAX_OWN_METRICS = 16;
 /** By name: accuracy, perplexity, … */

@@ -1,6 +1,7 @@
 /** A script of one's own, from its sweep file to the answer: without PyTorch, so that it is looked at everywhere. */
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { parquetReadObjects } from "hyparquet";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { musweep, sql, succeed } from "../support/musweep.ts";
 import { scratch } from "../support/scratch.ts";
@@ -25,10 +26,24 @@ def train(run):
     best = math.log2(rate) + 5
     for step in run.steps(7):
         print("step", step)
-        run.report(train_loss=10 if best > 3.5 and step > 1 else 5 - step / 10, accuracy=0.5)
+        run.report(train_loss=10 if best > 3.5 and step > 1 else 5 - step / 10, accuracy=step / 10)
         if best > 3.5 and step == 3:
             run.report(train_loss=math.nan)
     run.evaluate(validation_loss=3 + 0.05 * best**2 + s.get("dropout", 0))
+
+
+musweep.main(train)
+`;
+
+/** A number of its own every hundred steps, and after the last. */
+const RARE = `import musweep
+
+
+def train(run):
+    run.without("embedding_multiplier", "attention_scale", "residual_multiplier", "logits_multiplier")
+    for step in run.steps():
+        run.report(train_loss=1, **({"probe": step} if step % 100 == 0 else {}))
+    run.evaluate(validation_loss=1, probe=-1)
 
 
 musweep.main(train)
@@ -84,9 +99,51 @@ describe("a sweep of a script's own model", () => {
       place,
       "SELECT DISTINCT own_metrics FROM run_results WHERE sweep = 'own'",
     );
-    expect(kept.map(({ own_metrics }) => own_metrics)).toEqual(['{"accuracy":0.5}']);
+    // Diverged at step 3, or finished after step 7.
+    expect(kept.map(({ own_metrics }) => own_metrics).sort()).toEqual([
+      '{"accuracy":0.3}',
+      '{"accuracy":0.7}',
+    ]);
     const { stdout } = await succeed(place, "export", "own");
     expect(stdout.split("\r\n")[0]).toMatch(/,metrics\.accuracy$/);
+  });
+
+  it("and is a curve: in SQL and as a table, also where it is reported now and then", async () => {
+    const curve = (sweep: string, metric: string) =>
+      sql<{ step: number; value: number }>(
+        place,
+        `SELECT step, value FROM measurements WHERE run =
+           (SELECT run FROM run_results WHERE sweep = '${sweep}' AND outcome = 'finished' LIMIT 1)
+         AND sweep = '${sweep}' AND metric = '${metric}' ORDER BY step`,
+      ).map(({ step, value }) => [step, value]);
+    expect(curve("own", "accuracy")).toEqual([1, 2, 3, 4, 5, 6, 7].map((step) => [step, step / 10]));
+    expect(curve("own", "train_loss")).toHaveLength(7);
+
+    // A point of the loss every third step: steps 100, 200 and 400 are none of them.
+    write("rare.py", RARE);
+    write(
+      "rare.yaml",
+      `name: rare\ntrainer: mine\nmodel: { width: 32, layers: 1 }\ntraining: { steps: 401 }\nbase: { width: 32 }
+axes: { parameterization: sp, learning_rate: 0.1 }\n`,
+    );
+    await succeed(place, "run", "rare.yaml", "--trainer", "mine=python3 rare.py");
+    expect(curve("rare", "probe")).toEqual([...[100, 200, 300, 400].map((step) => [step, step]), [401, -1]]);
+    const steps = curve("rare", "train_loss").map(([step]) => step);
+    expect(steps).toEqual([1, ...Array.from({ length: 133 }, (_, i) => 3 * (i + 1)), 401]);
+
+    const { stdout } = await succeed(place, "export", "rare", "--curves", "--to", "jsonl");
+    const rows = stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(rows.map(({ step }) => step)).toEqual([...steps, 100, 200, 400].toSorted((a, b) => a! - b!));
+    expect(rows.filter((row) => row["metrics.probe"] !== null).map(({ step }) => step)).toEqual([
+      100, 200, 300, 400, 401,
+    ]);
+    await succeed(place, "export", "rare", "--curves", "--to", "parquet", "--output", "curves.parquet");
+    const { buffer, byteOffset, byteLength } = readFileSync(join(place.directory, "curves.parquet"));
+    const file = buffer.slice(byteOffset, byteOffset + byteLength) as ArrayBuffer;
+    expect(await parquetReadObjects({ file })).toEqual(rows);
   });
 
   it("what it prints is its log; it says nothing of steps in the file, and all of them are reported", () => {

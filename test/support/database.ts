@@ -95,10 +95,15 @@ export class Attempt {
       nonzero_parameters: 600,
       notes: ["a note"],
     });
-  metrics = (step: number, train_loss: number | null, validation_loss: number | null = null) =>
+  metrics = (
+    step: number,
+    train_loss: number | null,
+    validation_loss: number | null = null,
+    own_metrics?: Record<string, number>,
+  ) =>
     this.event({
       type: "metrics",
-      points: [{ step, train_loss, validation_loss, gradient_norm: 1, tokens_per_second: 100 }],
+      points: [{ step, train_loss, validation_loss, gradient_norm: 1, tokens_per_second: 100, own_metrics }],
     });
   coordinates = (step: number, modules: ModuleSize[]) => this.event({ type: "coordinates", step, modules });
   checkpoint = (step: number) =>

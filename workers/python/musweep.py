@@ -50,7 +50,7 @@ PATIENCE_STEPS = 100
 CHECKPOINT_FORMAT = "musweep-script-checkpoint-1"
 ABANDONED_SECONDS = 3600
 CHECKPOINTS_KEPT = 2
-# Numbers beside the losses that a run keeps, the last value of each (schema/wire/outcomes.ts).
+# Numbers beside the losses that a run keeps (schema/wire/outcomes.ts).
 MOST_METRICS = 16
 
 
@@ -907,8 +907,8 @@ class Run:
         self._randomness: Any = None
         self._looping = False
         self._notes: list[str] = []
-        # Names of numbers beside the losses, and of those that are not kept.
-        self._own: set[str] = set()
+        # Numbers beside the losses by name, with the step at which each was last said, and names of those that are not kept.
+        self._own: dict[str, int] = {}
         self._told: set[str] = set()
         self._read: set[str] = set()
         self._tokens_per_step = self._flops_per_step = 0.0
@@ -1173,6 +1173,9 @@ class Run:
             self._diverged = self._diverged or "above-initial"
         now, (step, at) = time.monotonic(), self._reported
         due = self.step in (1, self._total) or self.step % self._report_every == 0
+        # What is reported now and then only becomes a curve as well.
+        every, own = self._report_every, self._own
+        due = due or any(self.step - own.get(name, -every) >= every for name in more if name not in self._told)
         if due or now - at >= SIGN_OF_LIFE_SECONDS:
             self._reported = (self.step, now)
             event = {"type": "step", "step": self.step, "train_loss": loss}
@@ -1207,8 +1210,9 @@ class Run:
                 continue
             if name not in self._own and len(self._own) == MOST_METRICS:
                 self._note_once(f"{name} is not kept: {MOST_METRICS} numbers beside the losses are.")
-            elif math.isfinite(number):
-                self._own.add(name)
+                continue
+            self._own[name] = self.step
+            if math.isfinite(number):
                 kept[name] = number
         return {"metrics": kept} if kept else {}
 

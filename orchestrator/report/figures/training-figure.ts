@@ -1,6 +1,6 @@
 /**
- * Training curves: loss against step, a line per run, its evaluations as markers; for a single run also where attempts went
- * on, and the gradient norm below.
+ * Training curves: loss against step, a line per run, its evaluations as markers, or one of the numbers that a script reports
+ * beside them; for a single run also where attempts went on, and the gradient norm below.
  */
 import { line as lineShape } from "d3-shape";
 import { plural } from "../../terminal/format.ts";
@@ -28,6 +28,7 @@ interface TrainingPoint {
   train_loss: number | null;
   validation_loss: number | null;
   gradient_norm: number | null;
+  own_metrics?: Readonly<Record<string, number>> | undefined;
 }
 
 export interface TrainingCurve {
@@ -54,6 +55,8 @@ export interface TrainingFigureOptions {
 
 /** How training curves are looked at. */
 export interface TrainingView {
+  /** Which of a script's own numbers; null: the losses. */
+  metric: string | null;
   isLog: boolean;
   /** Whether the loss axis begins with the first step's loss; else with what comes after the start. */
   withStart: boolean;
@@ -86,7 +89,9 @@ export function trainingFigure(all: readonly TrainingCurve[], options: TrainingF
   ];
   const curves = all.map((curve) => ({
     ...curve,
-    points: smoothed(curve.points, view.smooth).filter(({ step }) => step >= shown[0] && step <= shown[1]),
+    points: smoothed(chosen(curve.points, view.metric), view.smooth).filter(
+      ({ step }) => step >= shown[0] && step <= shown[1],
+    ),
   }));
   const losses = lossDomain(curves, view);
   if (losses === null) return null;
@@ -112,7 +117,7 @@ export function trainingFigure(all: readonly TrainingCurve[], options: TrainingF
     label(
       0,
       0,
-      `loss${curves.every(({ unit }) => unit === curves[0]!.unit) ? curves[0]!.unit : ""}`,
+      view.metric ?? `loss${curves.every(({ unit }) => unit === curves[0]!.unit) ? curves[0]!.unit : ""}`,
       turned(15, box.y + box.height / 2),
     ),
     ...(single === null
@@ -136,7 +141,7 @@ export function trainingFigure(all: readonly TrainingCurve[], options: TrainingF
     {
       id,
       title: single === null ? "Training curves" : `Training curve of ${single.title}`,
-      description: `Loss against step of ${plural(curves.length, "run")}. The table beside it has the same numbers.`,
+      description: `${view.metric ?? "Loss"} against step of ${plural(curves.length, "run")}. The table beside it has the same numbers.`,
       series: curves.length,
     },
     content,
@@ -151,6 +156,15 @@ const turned = (x: number, y: number) => ({
 const clip = (id: string, { x, y, width, height }: Box): Markup[] => [
   element("clipPath", { id }, element("rect", { x, y, width, height })),
 ];
+
+/** A script's own number in the place of the training loss. */
+const chosen = (points: readonly TrainingPoint[], metric: string | null): TrainingPoint[] =>
+  metric === null
+    ? [...points]
+    : points.flatMap((point) => {
+        const value = point.own_metrics?.[metric];
+        return value === undefined ? [] : [{ ...point, train_loss: value, validation_loss: null }];
+      });
 
 /** The training loss as the mean over some points around each. */
 function smoothed(points: readonly TrainingPoint[], over: number): TrainingPoint[] {
@@ -183,7 +197,10 @@ function lossAxis([low, high]: [number, number], isLog: boolean, { y, height }: 
 const isStart = ({ steps }: TrainingCurve, { step }: TrainingPoint): boolean => step <= START_SHARE * steps;
 
 /** From below the lowest loss to a little above what training begins with, or what comes after; null without losses. */
-function lossDomain(curves: readonly TrainingCurve[], { withStart }: TrainingView): [number, number] | null {
+function lossDomain(
+  curves: readonly TrainingCurve[],
+  { metric, withStart }: TrainingView,
+): [number, number] | null {
   const all = curves
     .flatMap((c) => c.points.flatMap((p) => [p.train_loss, p.validation_loss]))
     .filter(isNumber);
@@ -195,7 +212,9 @@ function lossDomain(curves: readonly TrainingCurve[], { withStart }: TrainingVie
     .flatMap((c) => c.points.filter((p) => !isStart(c, p)).flatMap((p) => [p.train_loss, p.validation_loss]))
     .filter(isNumber);
   const most = withStart || later.length < 2 ? highest : later.reduce((a, b) => Math.max(a, b));
-  const top = begin.length === 0 ? most : Math.min(most, Math.max(...begin) * HEADROOM);
+  // A loss begins high; other numbers may rise.
+  const top =
+    metric !== null ? highest : begin.length === 0 ? most : Math.min(most, Math.max(...begin) * HEADROOM);
   const margin = 0.04 * Math.max(top - bottom, 0.001 * Math.abs(top));
   return [bottom - margin, Math.max(top, bottom) + margin];
 }
@@ -345,7 +364,7 @@ function legendOf(
         heading: "",
         entries: [
           ...key(
-            "training loss",
+            view.metric ?? "training loss",
             some((c) => c.points.some((p) => p.train_loss !== null)),
             line(-12, 0, 12, 0, { class: stroke }),
           ),

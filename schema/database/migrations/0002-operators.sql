@@ -284,3 +284,40 @@ JOIN runs r ON r.id = c.run_id;
 
 -- Where a phase is a search: what is open and what is decided, as JSON; NULL: it is a grid, or has not begun.
 ALTER TABLE phases ADD COLUMN search TEXT;
+
+-- Curves of what scripts report beside their losses: at a step, a JSON object of numbers by name; NULL: nothing.
+
+ALTER TABLE metrics ADD COLUMN own_metrics TEXT CHECK (own_metrics IS NULL OR json_valid(own_metrics));
+
+-- Whatever was measured along runs, a row a number: losses, what ships beside them, and scripts' own.
+CREATE VIEW measurements AS
+SELECT
+  s.name                AS sweep,
+  p.name                AS phase,
+  c.parameterization    AS parameterization,
+  c.width               AS width,
+  c.layers              AS layers,
+  c.sparsity            AS sparsity,
+  1.0 - c.sparsity      AS density,
+  c.learning_rate       AS learning_rate,
+  log2(c.learning_rate) AS log2_lr,
+  c.seed                AS seed,
+  m.step                AS step,
+  j.key                 AS metric,
+  j.value               AS value,
+  m.run_id              AS run,
+  c.coordinates         AS coordinates
+FROM metrics m
+JOIN cells c ON c.run_id = m.run_id
+JOIN phases p ON p.id = c.phase_id
+JOIN sweeps s ON s.id = p.sweep_id
+JOIN json_each(json_patch(
+  json_object(
+    'train_loss', m.train_loss,
+    'validation_loss', m.validation_loss,
+    'gradient_norm', m.gradient_norm,
+    'tokens_per_second', m.tokens_per_second
+  ),
+  coalesce(m.own_metrics, '{}')
+)) j
+WHERE j.value IS NOT NULL;

@@ -1,6 +1,11 @@
 /** Which curves a verdict compares. */
 import { expect, test } from "vitest";
-import { type Axis, axesOf, groupsAlong } from "../../../orchestrator/analysis/groups.ts";
+import {
+  type Axis,
+  axesOf,
+  type CurveCoordinates,
+  groupsAlong,
+} from "../../../orchestrator/analysis/groups.ts";
 
 /** Each group as its sparsity, width and layers per member, the base first. */
 function groups(axis: Axis, places: Record<string, unknown>[]) {
@@ -119,13 +124,10 @@ test("what only some curves have is an axis among those, and the others are alon
     ...grid({ "settings.dropout": [null], weight_decay: [0, 0.1] }),
     ...grid({ "settings.dropout": [0.5, 0], weight_decay: [0] }),
   ];
-  const coordinates = places.map((place) => ({
-    parameterization: "supar",
-    width: 128,
-    layers: 2,
-    sparsity: 0,
-    ...place,
-  }));
+  const coordinates = places.map((place): CurveCoordinates => {
+    const own = { parameterization: "supar", width: 128, layers: 2, sparsity: 0 };
+    return { ...own, ...place };
+  });
   expect(axesOf(coordinates).slice(3)).toEqual(["settings.dropout", "weight_decay"]);
   const along = (axis: Axis) =>
     groupsAlong(

@@ -47,6 +47,35 @@ describe("a run's page", () => {
     expect(page).not.toContain("<b>no luck");
   });
 
+  it("has the curves of a script's own numbers to choose from, alone and beside other runs'", async () => {
+    const { app, db } = openApp();
+    const runs = submitted(db, { rates: "[0.01, 0.02]" });
+    for (const [i, run] of runs.entries()) {
+      const attempt = new Attempt(run, 1001);
+      applyAll(db, [
+        attempt.claimed(),
+        attempt.started(),
+        attempt.metrics(5, 4, null, { accuracy: 0.25 + i / 8 }),
+        attempt.metrics(20, 3, null, { accuracy: 0.5 }),
+        attempt.metrics(20, null, 3.5, { "f1/macro": 0.125 }),
+      ]);
+    }
+    const page = await text(app, `/runs/${runs[0]}`);
+    expect(page).toContain('<option value="accuracy">accuracy</option>');
+    expect(page).toMatch(/>f1\/macro<\/th>/);
+    expect(page).toMatch(/3\.5000.*0\.5.*0\.125/s);
+    const chosen = await text(app, `/runs/${runs[0]}?metric=accuracy`);
+    expect(chosen).toContain('<option value="accuracy" selected>accuracy</option>');
+    expect(chosen).toContain("accuracy against step of 1 run");
+    expect(chosen).toContain("live?metric=accuracy");
+    const compared = await text(app, `/compare?run=${runs[0]}&run=${runs[1]}&metric=accuracy`);
+    expect(compared).toContain("accuracy against step of 2 runs");
+    expect(compared).toContain("accuracy by step");
+    expect(compared).toContain("0.375");
+    expect(await text(app, `/runs/${runs[0]}?metric=none`)).toContain("Nothing to draw yet");
+    expect(await text(app, `/runs/${runs[0]}?metric=%3Cb%3E`)).toContain("Loss against step of 1 run");
+  });
+
   it("before its first attempt says who will take it", async () => {
     const { app, db } = openApp();
     const [run] = submitted(db);

@@ -72,6 +72,7 @@ describe("a freshly migrated database", () => {
       "curves",
       "exponents",
       "level",
+      "measurements",
       "missing",
       "optima",
       "run_results",

@@ -37,6 +37,7 @@ ${
       )
     : html`${trainingControls(
         view,
+        runs.flatMap((run) => readMetrics(db, run.id)),
         runs.map((run) => run.id),
       )}
 ${fragment("compare-curves", curves(db, runs, view))}
@@ -102,7 +103,7 @@ function curves(db: Db, runs: readonly Run[], view: TrainingView): Html {
   const figures = trainingFigures("compared", drawn, view);
   return figures === null
     ? emptyState("Nothing to draw yet", "Curves appear with the first steps that workers report.")
-    : html`${figures}${comparedTable(drawn)}`;
+    : html`${figures}${comparedTable(drawn, view)}`;
 }
 
 function results(runs: readonly Run[]): Html {

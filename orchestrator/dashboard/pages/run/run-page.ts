@@ -48,7 +48,7 @@ ${
     ? html`<p>It was trained elsewhere: <code>musweep import</code> has brought its result.</p>
 ${compareLinks(db, run)}`
     : html`<h2>Training curve</h2>
-${trainingControls(view)}
+${trainingControls(view, readMetrics(db, run.id))}
 ${fragment("run-curve", live["run-curve"])}
 ${compareLinks(db, run)}
 <h2>What was trained</h2>

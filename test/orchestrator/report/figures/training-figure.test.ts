@@ -22,7 +22,7 @@ const curve = (over: Partial<TrainingCurve> = {}): TrainingCurve => ({
   ...over,
 });
 
-const VIEW = { isLog: false, withStart: true, smooth: 1, from: 0, to: null };
+const VIEW = { metric: null, isLog: false, withStart: true, smooth: 1, from: 0, to: null };
 const OPTIONS = { id: "training", width: 800, view: VIEW };
 const drawn = (...curves: TrainingCurve[]) => parseXml(standalone(trainingFigure(curves, OPTIONS)!, "both"));
 const seen = (view: Partial<typeof VIEW>, one = curve()) =>
@@ -69,6 +69,32 @@ describe("the training figure", () => {
     const [, from, to] = lineOf(seen({ withStart: false }));
     const [, whole, end] = lineOf(seen({}));
     expect(to![1] - from![1]).toBeGreaterThan(2 * (end![1] - whole![1]));
+  });
+
+  it("draws a script's own number instead: its values alone, none cut off, however high it rises", () => {
+    const points = curve().points.map((point, i) => ({
+      ...point,
+      own_metrics: i === 1 ? {} : { accuracy: 0.1 + i },
+    }));
+    const elements = parseXml(
+      standalone(
+        trainingFigure([curve({ points })], {
+          ...OPTIONS,
+          view: { ...VIEW, withStart: false, metric: "accuracy" },
+        })!,
+        "both",
+      ),
+    );
+    const line = lineOf(elements);
+    expect(line).toHaveLength(2);
+    // Rises, from near the bottom of the axis to near its top.
+    expect(line[0]![1] - line[1]![1]).toBeGreaterThan(200);
+    const texts = elements.map((e) => e.text);
+    expect(texts.filter((text) => text === "accuracy")).toHaveLength(2);
+    expect(texts).not.toEqual(expect.arrayContaining(["validation loss"]));
+    expect(
+      trainingFigure([curve({ points })], { ...OPTIONS, view: { ...VIEW, metric: "nothing" } }),
+    ).toBeNull();
   });
 
   it("marks every evaluation with its exact value, and in words", () => {
