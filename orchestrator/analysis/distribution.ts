@@ -30,24 +30,34 @@ export class LognormalMixture {
     this.#total = this.#parts.reduce((sum, p) => sum + p.weight, 0);
   }
 
-  /** Probability of at most exp(log). */
-  #below(log: number): number {
-    let below = 0;
-    for (const { weight, mean_log, sd_log } of this.#parts)
-      below += weight * (sd_log > 0 ? standardCdf((log - mean_log) / sd_log) : Number(log >= mean_log));
-    return below / this.#total;
+  /** Probability of at most exp(log), and the density there; of a part that is zero for certain there is none. */
+  #at(log: number): { below: number; density: number } {
+    let [below, density] = [0, 0];
+    for (const { weight, mean_log, sd_log } of this.#parts) {
+      if (sd_log > 0) {
+        const z = (log - mean_log) / sd_log;
+        below += weight * standardCdf(z);
+        density += (weight / sd_log) * Math.exp(-0.5 * z * z);
+      } else if (log >= mean_log) below += weight;
+    }
+    return { below: below / this.#total, density: density / this.#total / Math.sqrt(2 * Math.PI) };
   }
 
-  /** By bisection; zero where more than p lies at (next to) zero. */
+  /** By Newton's steps, by halves where they leave what is left of the range; zero where more than p lies at (next to) zero. */
   quantile(p: number): number {
     let [low, high] = LOG_RANGE;
-    if (this.#below(low) >= p) return 0;
+    if (this.#at(low).below >= p) return 0;
+    let log = (low + high) / 2;
     while (high - low > PRECISION) {
-      const middle = (low + high) / 2;
-      if (this.#below(middle) < p) low = middle;
-      else high = middle;
+      const { below, density } = this.#at(log);
+      if (below < p) low = log;
+      else high = log;
+      const newton = log - (below - p) / density;
+      const next = newton > low && newton < high ? newton : (low + high) / 2;
+      if (Math.abs(next - log) < PRECISION) return Math.exp(next);
+      log = next;
     }
-    return Math.exp((low + high) / 2);
+    return Math.exp(log);
   }
 }
 

@@ -8,8 +8,8 @@ import { TUNED } from "./tuned.ts";
 import type { Cell, JudgedCell, Verdict } from "./types.ts";
 
 type Said = Omit<Verdict, "sentence">;
-/** What the cells differ in, what moves with it, and what their optima are of. */
-type Along = { axis: Axis; tied?: readonly string[]; tuned?: TakenName };
+/** What the cells differ in, what moves with it, what their optima are of, and whether a search chooses the runs. */
+type Along = { axis: Axis; tied?: readonly string[]; tuned?: TakenName; searched?: boolean };
 
 /** @returns what follows "SμPar: ", without a full stop */
 export function verdictSentence(v: Said, base: Cell, along: Along): string {
@@ -163,14 +163,22 @@ function costs(v: Said, base: Cell, along: Along): string {
 const runs = (open: number): string => (open === 1 ? "1 run is" : `${open} runs are`);
 
 /** Why a cell has no estimate, and what would give it one. @param open runs that are still to be trained */
-function reasonOf({ optimum: o }: Cell, { tuned = "learning_rate" }: Along, open: number): string {
+function reasonOf(
+  { optimum: o }: Cell,
+  { tuned = "learning_rate", searched = false }: Along,
+  open: number,
+): string {
   const { plural } = TUNED[tuned];
+  const atEdge = (which: string): [string, string] =>
+    searched
+      ? [`optimum at the edge of the ${plural} tried`, "with a larger budget the search goes on"]
+      : ["optimum at the edge of the grid", `add ${which} ${plural}, or let extend do it`];
   const [state, remedy] = ((): [string, string] => {
     switch (o.flag) {
       case "at low edge":
-        return ["optimum at the edge of the grid", `add lower ${plural}, or let extend do it`];
+        return atEdge("lower");
       case "at high edge":
-        return ["optimum at the edge of the grid", `add higher ${plural}, or let extend do it`];
+        return atEdge("higher");
       case "edge is divergence":
         return ["optimum beside one that diverges", `add ${plural} between`];
       case "too few points":

@@ -41,6 +41,8 @@ export type VerdictOptions = Asked & {
   tied?: readonly string[];
   /** What the optima are of; only words depend on it. The learning rate by default. */
   tuned?: TakenName;
+  /** A search chooses the runs; only words depend on it. */
+  searched?: boolean;
   /** As for fitOptimum. */
   noise?: Noise | undefined;
   stated_noise?: number | undefined;

@@ -138,6 +138,7 @@ function askings(db: Database, phase: number, curves: readonly Fitted[], refit: 
         axis,
         tied: group.tied,
         tuned,
+        searched: definition.phase.search !== undefined,
         noise: refit.noise.get(group.shared.parameterization as string) ?? undefined,
         stated_noise: definition.phase.noise,
         open: read.reduce((sum, curve) => sum + curve.open, 0),

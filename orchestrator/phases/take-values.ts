@@ -61,7 +61,7 @@ function findValue(
       .map(([name, value]) => `${name} ${value}`),
   ].join(", ");
   return axis.name === tunedOf(source.definition.phase) && !isRandomSearch(source.definition.phase.axes)
-    ? optimalValue(db, { phaseId: source.id, tuned: axis.name }, wanted, place, allowUnbracketed)
+    ? optimalValue(db, source, wanted, place, allowUnbracketed)
     : bestConfiguration(db, source.id, wanted, place, axis.name);
 }
 
@@ -70,15 +70,13 @@ const rounded = (value: number): number => Number(value.toPrecision(6));
 
 function optimalValue(
   db: Database,
-  { phaseId, tuned }: { phaseId: number; tuned: TakenName },
+  { id, tuned, definition }: StoredPhase,
   wanted: Partial<Coordinates>,
   place: string,
   allowUnbracketed: boolean,
 ): Found {
   // The sweep file was checked to name one curve.
-  const found = [...readOptima(db, phaseId)].find(([curve]) =>
-    matches(JSON.parse(curve) as Coordinates, wanted),
-  );
+  const found = [...readOptima(db, id)].find(([curve]) => matches(JSON.parse(curve) as Coordinates, wanted));
   const optimum: Optimum | undefined = found?.[1];
   if (optimum?.log2_tuned != null) {
     const { log2_tuned, log2_tuned_low: low, log2_tuned_high: high } = optimum;
@@ -87,14 +85,18 @@ function optimalValue(
       how: `optimum of ${place}: 2^${log2_tuned.toFixed(2)} (2^${low!.toFixed(2)} to 2^${high!.toFixed(2)})`,
     };
   }
-  const flag = optimum === undefined ? "it has no runs" : `${optimum.flag}: ${explainFlag(optimum, tuned)}`;
+  const searched = definition.phase.search !== undefined;
+  const flag =
+    optimum === undefined
+      ? "it has no runs"
+      : `${optimum.flag}: ${explainFlag(optimum, { tuned, searched })}`;
   if (allowUnbracketed && optimum?.grid_log2_tuned != null)
     return {
       value: 2 ** optimum.grid_log2_tuned,
       how: `best of the grid of ${place}: 2^${optimum.grid_log2_tuned.toFixed(2)}, NOT BRACKETED (${flag})`,
     };
   return {
-    problem: `the optimum of ${place} is not bracketed (${flag}); give that phase a wider grid or \`extend\`, or this one \`allow_unbracketed: true\`, and submit the file again`,
+    problem: `the optimum of ${place} is not bracketed (${flag}); give that phase ${searched ? "a larger budget" : "a wider grid or `extend`"}, or this one \`allow_unbracketed: true\`, and submit the file again`,
   };
 }
 

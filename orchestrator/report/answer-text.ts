@@ -129,7 +129,7 @@ function columns(rows: AnswerRow[]): Column<AnswerRow>[] {
     { title: "loss there", align: "right", value: (r) => lossCell(r.optimum) },
     { title: "drift", align: "right", value: (r) => (r.drift ? driftCell(r.drift) : "base") },
     { title: `cost of base ${short}`, align: "right", value: (r) => (r.regret ? regretCell(r.regret) : "") },
-    { title: "note", value: (r) => explainFlag(r.optimum, r.tuned) },
+    { title: "note", value: (r) => explainFlag(r.optimum, r) },
   ];
 }
 

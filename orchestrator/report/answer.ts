@@ -40,6 +40,8 @@ export interface AnswerRow {
   phase: string;
   /** What the optimum is of: the learning rate, unless the phase tunes something else. */
   tuned: TakenName;
+  /** A search chooses its runs. */
+  searched: boolean;
   parameterization: Parameterization;
   /** As people write it: SP, μP, SμPar. */
   title: string;
@@ -163,6 +165,7 @@ function rowsOf(db: Database, phase: StoredPhase, moved: readonly TransferRow[])
       return {
         phase: phase.name,
         tuned: phase.tuned,
+        searched: phase.definition.phase.search !== undefined,
         parameterization,
         title: RULES[parameterization].title,
         width,

@@ -229,13 +229,13 @@ function sourceRow(answer: Answer, asked: Parameterization | undefined): AnswerR
   const proxy = rows[0];
   const estimate = rows.find((r) => r.optimum.flag === "bracketed" && r.sparsity === proxy?.sparsity);
   if (estimate) return estimate;
-  const why = proxy === undefined ? "it has no curves" : explainFlag(proxy.optimum);
+  const why = proxy === undefined ? "it has no curves" : explainFlag(proxy.optimum, proxy);
   throw new MusweepError(
     "no-optimum",
     `${answer.progress.sweep} has no estimated optimum to carry over: ${why}`,
     {
       kind: "usage",
-      remedy: "Only a bracketed optimum is carried over: extend the grid, then submit it again.",
+      remedy: `Only a bracketed optimum is carried over: ${proxy?.searched ? "give the search a larger budget" : "extend the grid"}, then submit it again.`,
     },
   );
 }

@@ -161,7 +161,7 @@ export function optimumTable(id: string, facets: Facets, curves: FigureCurve[]):
             },
           ]
         : []),
-      { name: "note", kind: "words", value: (c) => explainFlag(c.optimum, c.tuned) },
+      { name: "note", kind: "words", value: (c) => explainFlag(c.optimum, c) },
     ],
     curves,
   );

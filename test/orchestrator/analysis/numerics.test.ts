@@ -1,6 +1,7 @@
 /** The parts under the fit: seed levels, interpolation, valley shapes. */
 import { describe, expect, it } from "vitest";
 import { readCurve } from "../../../orchestrator/analysis/curve.ts";
+import { LognormalMixture } from "../../../orchestrator/analysis/distribution.ts";
 import { monotoneCubic } from "../../../orchestrator/analysis/interpolate.ts";
 import { exponentialValley, halfParabolas } from "../../../orchestrator/analysis/shapes.ts";
 
@@ -64,5 +65,31 @@ describe("valley shapes", () => {
   it("are steeper on the right when skewed", () => {
     for (const valley of [halfParabolas(0.5), exponentialValley(0.5)])
       expect(valley.excess(1)).toBeGreaterThan(valley.excess(-1));
+  });
+});
+
+describe("mixture of lognormals", () => {
+  it("has the quantiles of a lognormal: e^(mean + z·sd), z from a table of the normal distribution", () => {
+    const one = new LognormalMixture([{ weight: 2, mean_log: -5, sd_log: 0.4 }]);
+    expect(Math.log(one.quantile(0.975))).toBeCloseTo(-5 + 0.4 * 1.959964, 6);
+    expect(Math.log(one.quantile(0.5))).toBeCloseTo(-5, 6);
+  });
+
+  it("is symmetric where its parts are, finds a far part's tail, and counts what is zero for certain", () => {
+    const far = { mean_log: -15, sd_log: 0.1 };
+    const near = { mean_log: -3, sd_log: 0.1 };
+    const two = new LognormalMixture([
+      { weight: 1, ...far },
+      { weight: 1, ...near },
+    ]);
+    // Half of the upper part lies above its middle.
+    expect(Math.log(two.quantile(0.75))).toBeCloseTo(-3, 6);
+    expect(Math.log(two.quantile(0.25))).toBeCloseTo(-15, 6);
+    const zero = new LognormalMixture([
+      { weight: 1, mean_log: Math.log(1e-12), sd_log: 0 },
+      { weight: 1, ...near },
+    ]);
+    expect(zero.quantile(0.4)).toBe(0);
+    expect(Math.log(zero.quantile(0.75))).toBeCloseTo(-3, 6);
   });
 });

@@ -199,6 +199,10 @@ describe("verdict", () => {
     expect(judge([base], cellOf(bounded("at low edge", null, -8))).sentence).toBe(
       "inconclusive: at sparsity 0 optimum at the edge of the grid: add lower learning rates, or let extend do it",
     );
+    const sought = { axis: "density", searched: true } as const;
+    expect(verdict([base], cellOf(bounded("at low edge", null, -8)), sought).sentence).toBe(
+      "inconclusive: at sparsity 0 optimum at the edge of the learning rates tried: with a larger budget the search goes on",
+    );
     expect(judge([]).sentence).toBe("inconclusive: nothing to compare with sparsity 0");
   });
 
