@@ -2,23 +2,27 @@
 import { existsSync } from "node:fs";
 import type { Command } from "commander";
 import { MusweepError } from "../../schema/wire/errors.ts";
+import type { Database } from "../database/open.ts";
 import {
   type Suggestion,
   type Suggestions,
   suggest,
   suggestionsCsv,
   suggestionsYaml,
+  suggestSearched,
 } from "../report/suggest.ts";
 import { titleOf } from "../sweep/title.ts";
 import { plural } from "../terminal/format.ts";
 import { textTable } from "../terminal/table.ts";
-import { type CommonOptions, common, print, withDatabase } from "./common.ts";
+import { type CommonOptions, common, parseCount, print, withDatabase } from "./common.ts";
 import { type ImportOptions, importOptions } from "./import-options.ts";
 import { withTable } from "./imported-table.ts";
 
 interface Options extends CommonOptions, ImportOptions {
   csv?: boolean;
   yaml?: boolean;
+  untilDecided?: boolean;
+  batch?: number;
 }
 
 export function addSuggest(program: Command): void {
@@ -29,11 +33,21 @@ export function addSuggest(program: Command): void {
         .description(
           "which runs to do next to decide what is open: beyond an edge, in a gap, more seeds; of a sweep or a table of results",
         )
+        .option(
+          "--until-decided",
+          "choose them as a search does, which begins with the results that there are",
+        )
+        .option(
+          "--batch <runs>",
+          "with --until-decided: at most so many at a time, 4 by default",
+          parseCount("--batch"),
+        )
         .option("--csv", "print a row per run")
         .option("--yaml", "print the axes of a sweep file"),
       [
         "musweep suggest my-sweep",
         "musweep suggest results.csv --csv > next.csv",
+        "musweep suggest results.csv --until-decided --batch 8",
         "musweep suggest my-sweep --yaml",
       ],
     ),
@@ -43,21 +57,33 @@ export function addSuggest(program: Command): void {
         kind: "usage",
         remedy: "Choose one.",
       });
+    if (options.batch !== undefined && !options.untilDecided)
+      throw new MusweepError("bad-option", "--batch is given without --until-decided", {
+        kind: "usage",
+        remedy: "Give both, or neither.",
+      });
+    const ask = (db: Database, name: string): Suggestions =>
+      options.untilDecided ? suggestSearched(db, name, options.batch ?? BATCH) : suggest(db, name);
     const suggestions =
       what === "-" || existsSync(what)
-        ? await withTable(what, options, (db, name) => suggest(db, name))
-        : await withDatabase(options, { readonly: true }, (db) => suggest(db, what));
+        ? await withTable(what, options, ask)
+        : await withDatabase(options, { readonly: true }, (db) => ask(db, what));
     if (options.csv) process.stdout.write(suggestionsCsv(suggestions));
     else if (options.yaml) process.stdout.write(suggestionsYaml(suggestions));
     else print(options, suggestions, () => suggestionsText(suggestions));
   });
 }
 
-function suggestionsText({ sweep, open, suggestions }: Suggestions): string {
-  const first =
-    open === 0
+/** Where nobody says how many runs train at a time. */
+const BATCH = 4;
+
+function suggestionsText({ sweep, open, questions, suggestions }: Suggestions): string {
+  const first = [
+    ...(open === 0
       ? []
-      : [`${plural(open, "run")} of ${sweep} still to be trained; these would come after them.`];
+      : [`${plural(open, "run")} of ${sweep} still to be trained; these would come after them.`]),
+    ...questions.map(({ state, says }) => `${state}: ${says}`),
+  ];
   if (suggestions.length === 0) return [...first, `${sweep}: no run would decide more.`].join("\n");
   const runs = suggestions.reduce((n, { values, seeds }) => n + values.length * seeds.length, 0);
   return [

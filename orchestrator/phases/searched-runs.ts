@@ -7,8 +7,8 @@ import type { Phase } from "../../schema/sweep/sweep.ts";
 import { plannedFlops, sparseTrainingFlops } from "../../schema/wire/cost.ts";
 import { isForEmbedded, needOfRun } from "../../schema/wire/need.ts";
 import { isScriptPlan, type RunPlan } from "../../schema/wire/plan.ts";
-import { coordinatesOf } from "../analysis/groups.ts";
-import { nextRuns } from "../analysis/search.ts";
+import { type CurveCoordinates, coordinatesOf } from "../analysis/groups.ts";
+import { nextRuns, type SearchStep } from "../analysis/search.ts";
 import type { NextRun } from "../analysis/search-choices.ts";
 import type { SearchedCurve } from "../analysis/search-curves.ts";
 import { questionOf } from "../analysis/verdict.ts";
@@ -83,6 +83,58 @@ export function addSearched(
   };
   // A point that is there already is none that waits.
   return plannedPoints(db, self.id).length > points.length;
+}
+
+/**
+ * What a search would train next from the results that a phase has, whoever trained them: its first steps are done. Reads alone; of
+ * a budget it knows nothing.
+ * @param batch runs at a time
+ */
+export function searchFurther(
+  db: Database,
+  self: StoredPhase,
+  batch: number,
+): Pick<SearchStep, "questions" | "stopped"> & { runs: (NextRun & { tuned_value: number })[] } {
+  const curves = [...readCurves(db, self.id).values()].map(({ curve, coordinates, input }): SearchedCurve => {
+    const rates = input.points.map(({ log2_tuned }) => log2_tuned).sort((a, b) => a - b);
+    const planned = input.points.flatMap(({ log2_tuned, seeds }) =>
+      seeds.map(({ seed }) => ({ log2_tuned, seed })),
+    );
+    return {
+      curve,
+      coordinates,
+      input,
+      planned,
+      middle: (rates[0]! + rates.at(-1)!) / 2,
+      first_seed: Math.min(...planned.map(({ seed }) => seed)),
+      cost: relativeCost(coordinates),
+    };
+  });
+  const { runs, questions, stopped } = nextRuns(
+    curves,
+    { ...questionOf(self.definition.phase), stated_noise: self.definition.phase.noise },
+    {
+      batch,
+      thrift: Number.POSITIVE_INFINITY,
+      runs: Number.POSITIVE_INFINITY,
+      cost: Number.POSITIVE_INFINITY,
+    },
+  );
+  const points = plannedPoints(db, self.id);
+  return {
+    questions,
+    stopped,
+    runs: runs.map((run) => {
+      const tried = points.filter(({ curve }) => curve === run.curve).map(({ tuned_value }) => tuned_value);
+      return { ...run, tuned_value: rateAt(run.log2_tuned, tried) };
+    }),
+  };
+}
+
+/** Of a run somewhere else, beside another's: by what its results tell of its size. */
+function relativeCost({ width, layers, steps, tokens }: CurveCoordinates): number {
+  const factor = (value: unknown): number => (typeof value === "number" && value > 0 ? value : 1);
+  return factor(width) ** 2 * factor(layers) * factor(tokens ?? steps);
 }
 
 function byReason(runs: readonly NextRun[]): { reason: string; runs: number }[] {

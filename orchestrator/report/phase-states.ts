@@ -55,7 +55,7 @@ function searchSpent({ added, earlier, share, budget }: SearchState): string {
 }
 
 /** "SμPar across width: cost at width 512" */
-const questionText = ({ axis, parameterization, says }: SearchState["questions"][number]): string =>
+export const questionText = ({ axis, parameterization, says }: SearchState["questions"][number]): string =>
   `${RULES[parameterization as Parameterization].title}${axis === null ? "" : ` across ${axis}`}: ${says}`;
 
 const percent = (share: number): string => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)}%`;

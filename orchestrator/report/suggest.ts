@@ -1,14 +1,18 @@
 /** Which runs would decide a sweep's open questions: values beyond an edge, in a gap, or more seeds; as data, CSV and YAML. */
 import { stringify } from "yaml";
 import type { TakenName } from "../../schema/sweep/hyperparameters.ts";
+import { MusweepError } from "../../schema/wire/errors.ts";
 import { coordinatesOf } from "../analysis/groups.ts";
 import type { Database } from "../database/open.ts";
-import { isCoordinateCheck, readPhases } from "../database/phases.ts";
+import { isCoordinateCheck, readPhases, type StoredPhase } from "../database/phases.ts";
 import { progressOf, unfinished } from "../database/progress.ts";
 import { nextRuns } from "../phases/added-runs.ts";
+import { searchFurther } from "../phases/searched-runs.ts";
 import type { Coordinates } from "../sweep/expand-sweep.ts";
 import { gridAt, isRandomSearch } from "../sweep/taken-axes.ts";
+import { plural } from "../terminal/format.ts";
 import { csv } from "./figures/csv.ts";
+import { questionText } from "./phase-states.ts";
 
 export interface Suggestion {
   phase: string;
@@ -23,22 +27,22 @@ export interface Suggestion {
 
 export interface Suggestions {
   sweep: string;
+  /** What a search asks, where the runs are chosen as it does. */
+  questions: { phase: string; state: string; says: string }[];
   /** Runs of the sweep that are still to be trained: what they say may make some of these needless. */
   open: number;
   suggestions: Suggestion[];
 }
 
-/** @throws MusweepError when there is no such sweep */
+/** What `extend` and `refine` would add. @throws MusweepError when there is no such sweep */
 export const suggest = (db: Database, sweep: string): Suggestions =>
   db.snapshot(() => {
     const progress = progressOf(db, sweep);
-    const phases = readPhases(db, progress.id).filter(
-      ({ id, definition }) => !isCoordinateCheck(db, id) && !isRandomSearch(definition.phase.axes),
-    );
     return {
       sweep,
       open: unfinished(progress),
-      suggestions: phases.flatMap(({ id, name, tuned }) =>
+      questions: [],
+      suggestions: comparedPhases(db, progress.id).flatMap(({ id, name, tuned }) =>
         nextRuns(db, id).map(({ curve, points, reason }) => ({
           phase: name,
           tuned,
@@ -50,6 +54,52 @@ export const suggest = (db: Database, sweep: string): Suggestions =>
       ),
     };
   });
+
+/**
+ * What a search would train next, had it trained what the sweep has.
+ * @param batch runs at a time
+ * @throws MusweepError when there is no such sweep, or runs of it are still to be trained
+ */
+export const suggestSearched = (db: Database, sweep: string, batch: number): Suggestions =>
+  db.snapshot(() => {
+    const progress = progressOf(db, sweep);
+    const open = unfinished(progress);
+    if (open > 0)
+      throw new MusweepError("open-runs", `${sweep} has ${plural(open, "run")} still to be trained`, {
+        kind: "usage",
+        remedy: "What a search adds next depends on them: ask again when they have ended.",
+      });
+    const steps = comparedPhases(db, progress.id).map((phase) => ({
+      phase,
+      ...searchFurther(db, phase, batch),
+    }));
+    return {
+      sweep,
+      open,
+      questions: steps.flatMap(({ phase, questions }) =>
+        questions.map((question) => ({
+          phase: phase.name,
+          state: question.state,
+          says: questionText(question),
+        })),
+      ),
+      suggestions: steps.flatMap(({ phase: { name, tuned }, runs }) =>
+        runs.map(({ curve, tuned_value, seed, reason }) => ({
+          phase: name,
+          tuned,
+          coordinates: known(coordinatesOf(curve)),
+          values: [tuned_value],
+          seeds: [seed],
+          reason,
+        })),
+      ),
+    };
+  });
+
+const comparedPhases = (db: Database, sweep: number): StoredPhase[] =>
+  readPhases(db, sweep).filter(
+    ({ id, definition }) => !isCoordinateCheck(db, id) && !isRandomSearch(definition.phase.axes),
+  );
 
 /** Without what no grid can say: a size that imported results do not tell, a value that follows from another. */
 const known = (coordinates: Record<string, unknown>): Partial<Coordinates> =>

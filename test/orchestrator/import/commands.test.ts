@@ -5,6 +5,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parse } from "csv-parse/sync";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { withTable } from "../../../orchestrator/commands/imported-table.ts";
+import { suggestSearched } from "../../../orchestrator/report/suggest.ts";
 import { musweep, sql, succeed, writeSweep } from "../../support/musweep.ts";
 import { scratch } from "../../support/scratch.ts";
 
@@ -24,12 +26,14 @@ const TABLE = `lr,val_loss,sparsity\n${[0, 0.5]
   )
   .join("\n")}\n`;
 
+const READ_AS_IT_IS = { column: new Map<string, string>(), ignore: [], set: new Map<string, string>() };
+
 describe("the same runs, trained here and imported", () => {
   beforeAll(async () => {
     const file = writeSweep(place, {
       name: "native",
       parameterization: "[sp, supar]",
-      rates: "{ log2: { from: -10, to: -3 } }",
+      rates: "{ log2: { from: -10, to: -1 } }",
       seeds: "[1, 2]",
     });
     await succeed(place, "run", file);
@@ -117,6 +121,47 @@ describe("a table by itself", () => {
       /learning_rate:\s+- 0.0078125/,
     );
     expect((await succeed(place, "suggest", "table.csv")).stdout).toContain("no run would decide more");
+  });
+
+  it("goes on as a search from results that exist, until what is asked is decided", async () => {
+    // Optima at 2^-7 and 2^-4 by construction, so that the base's rate costs 27% in the wider model; scatter of 0.2% or so.
+    const optimum: Record<number, number> = { 64: -7, 256: -4 };
+    const lossOf = (width: number, x: number, seed: number): number =>
+      3 * (1 + 0.03 * (x - optimum[width]!) ** 2 + 0.003 * Math.sin(7 * x + 5 * seed + width));
+    const row = (width: number, lr: number, seed: number): string =>
+      `${lr},${width},${seed},${lossOf(width, Math.log2(lr), seed)}\n`;
+    let table = "lr,width,seed,val_loss\n";
+    for (const width of [64, 256])
+      for (const x of [-8, -7, -6]) for (const seed of [1, 2]) table += row(width, 2 ** x, seed);
+    const ask = () =>
+      withTable(join(place.directory, write("sought.csv", table)), READ_AS_IT_IS, (db, name) =>
+        suggestSearched(db, name, 8),
+      );
+    const reasons: string[] = [];
+    for (;;) {
+      const { suggestions, questions } = await ask();
+      expect(questions).toEqual([
+        expect.objectContaining({ says: expect.stringMatching(/^SP across width/) }),
+      ]);
+      if (suggestions.length === 0) break;
+      for (const { coordinates, values, seeds, reason } of suggestions) {
+        reasons.push(reason);
+        table += row(coordinates.width!, values[0]!, seeds[0]!);
+      }
+      expect(reasons.length).toBeLessThan(30);
+    }
+    expect(reasons[0]).toBe("search: the optimum may lie above the rates tried");
+    expect((await succeed(place, "suggest", "sought.csv", "--until-decided")).stdout).toMatch(
+      /decided: SP across width: the cost at width 256 is surely beyond the margin\n.*no run would decide more/,
+    );
+    expect((await succeed(place, "analyze", "sought.csv")).stdout).toMatch(
+      /SP: does not transfer by cost: the optimum of width 64 costs at least [12]\d/,
+    );
+  });
+
+  it("suggests as a search only when told so", async () => {
+    const { code, stderr } = await musweep(place, "suggest", "table.csv", "--batch", "2");
+    expect([code, stderr]).toEqual([2, expect.stringContaining("--batch is given without --until-decided")]);
   });
 
   it.each<[string, string, RegExp, ...string[]]>([
