@@ -87,7 +87,7 @@ export function readResults(table: Table, options: ImportOptions): Imported {
     if (name === undefined)
       throw refuse(
         `${file} has no column that is known to be the ${meaning.replace("_", " ")}; it has ${table.columns.join(", ")}`,
-        `Say which: --column ${meaning}=NAME`,
+        `Say which: --column ${meaning}=NAME${meaning === "loss" ? scoreRemedy(table.columns) : ""}`,
       );
     return name;
   };
@@ -182,10 +182,19 @@ const EVERY_RUN = {
   sparsity: 0,
 } as const;
 
-const mistakeIn = (file: string, { line }: TableRow, message: string): MusweepError =>
+/** Of what is no loss, but is to be made large. */
+function scoreRemedy(columns: readonly string[]): string {
+  const score = columns.find((name) => /(^|[^a-z])(acc(uracy)?|score|f1|auc|bleu)([^a-z]|$)/i.test(name));
+  return score === undefined ? "" : `; a score to be made large: --column loss=${score} --maximize`;
+}
+
+/** "0,001", as spreadsheets of half the world write it. */
+const DECIMAL_COMMA = /^[+-]?\d*,\d+(e[+-]?\d+)?$/i;
+
+const mistakeIn = (file: string, { line }: TableRow, message: string, cell?: unknown): MusweepError =>
   new MusweepError("results-file", `${file}:${line}: ${message}`, {
     kind: "usage",
-    remedy: "Nothing was stored.",
+    remedy: `${typeof cell === "string" && DECIMAL_COMMA.test(cell.trim()) ? "Write decimal points, not commas. " : ""}Nothing was stored.`,
   });
 
 /** Empty and not-a-number is divergence; what is neither that nor a number is a mistake. */
@@ -199,6 +208,7 @@ function lossOf(row: TableRow, column: string, file: string): number | null {
       file,
       row,
       `${column} is ${JSON.stringify(cell)}; expected a number, or nothing for a run that diverged`,
+      cell,
     );
   return value;
 }
@@ -207,7 +217,7 @@ function positiveNumber(row: TableRow, column: string, what: string, file: strin
   const cell = row.cells[column] ?? null;
   const value = cell === null || cell === "" || typeof cell === "boolean" ? Number.NaN : Number(cell);
   if (Number.isFinite(value) && value > 0) return value;
-  throw mistakeIn(file, row, `${column} is ${JSON.stringify(cell)}; expected a ${what} above 0`);
+  throw mistakeIn(file, row, `${column} is ${JSON.stringify(cell)}; expected a ${what} above 0`, cell);
 }
 
 /** Everything to be made small and positive. */

@@ -39,8 +39,12 @@ const ALIASES: Partial<Record<Meaning, readonly string[]>> = {
 const PREFIX =
   /^(params?|config|hparams|hyperparameters|metrics|summary_metrics|summary|user_attrs|args)[._/]/i;
 
+/** A configuration of W&B as its API gives it: {"lr": {"value": 0.1, "desc": null}}. */
+const VALUE = /^(config[._/].+)[._/]value$/i;
+
 const plain = (name: string): string =>
   name
+    .replace(VALUE, "$1")
     .replace(PREFIX, "")
     .replaceAll(/([a-z0-9])([A-Z])/g, "$1_$2")
     .toLowerCase()

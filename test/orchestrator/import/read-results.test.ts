@@ -96,6 +96,27 @@ describe("columns", () => {
 });
 
 describe("losses", () => {
+  it("a nested configuration as W&B's API gives it", () => {
+    const row = (lr: number, loss: number) =>
+      `${JSON.stringify({ config: { lr: { value: lr, desc: null }, d_model: { value: 128 } }, summary: { loss } })}\n`;
+    const { results } = read(row(0.1, 3) + row(0.2, 2.5), {}, "runs.jsonl");
+    expect(results.map((r) => [r.coordinates.learning_rate, r.coordinates.width, r.loss])).toEqual([
+      [0.1, 128, 3],
+      [0.2, 128, 2.5],
+    ]);
+  });
+
+  it("decimal commas are refused with what to write, and an accuracy alone with how it is read", () => {
+    expect(refusal(() => read("lr;loss\n0.1;3,25\n"))).toMatchObject({
+      message: 'r.csv:2: loss is "3,25"; expected a number, or nothing for a run that diverged',
+      remedy: "Write decimal points, not commas. Nothing was stored.",
+    });
+    expect(refusal(() => read("lr;loss\n0,1;3.25\n")).remedy).toMatch(/^Write decimal points/);
+    expect(refusal(() => read("lr,val_accuracy\n0.1,0.9\n")).remedy).toBe(
+      "Say which: --column loss=NAME; a score to be made large: --column loss=val_accuracy --maximize",
+    );
+  });
+
   it("an accuracy is made small: 1 − it, or 100 − it", () => {
     const table = (values: number[]) =>
       `lr,accuracy\n${values.map((v, i) => `0.${i + 1},${v}`).join("\n")}\n`;
