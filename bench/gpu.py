@@ -11,6 +11,7 @@ residuals, the loss) is free there.
 
 import argparse
 import functools
+import gc
 import json
 import math
 import os
@@ -136,10 +137,28 @@ class Clock:
 
     def __init__(self, device, seconds):
         self.device, self.end = device, time.monotonic() + seconds
+        self.longest = 0.0
 
     @property
     def left(self):
         return self.end - time.monotonic()
+
+    def attempt(self, work):
+        """What went wrong, out of memory say, in place of a result: the parts that follow are measured all the same. Nothing begins
+        that would end too late if it took as long as the longest before it."""
+        if self.left < self.longest:
+            return {"error": "not measured: out of time"}
+        began = time.monotonic()
+        try:
+            return work()
+        except Exception as error:
+            traceback.print_exc()
+            return {"error": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"}
+        finally:
+            self.longest = max(self.longest, time.monotonic() - began)
+            gc.collect()
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
 
     def wait(self):
         if self.device.type == "cuda":
@@ -348,7 +367,9 @@ def model(size, mode, options, clock, measured, peak, seconds):
         "flops_per_token": flops_per_token(training.plan),
         "flops": flops,
         "utilization": flops / peak if peak else None,
-        "share_of_roofline": roofline_seconds(training.plan, measured) / found["seconds_per_step"],
+        "share_of_roofline": (
+            None if "error" in measured else roofline_seconds(training.plan, measured) / found["seconds_per_step"]
+        ),
     }
 
 
@@ -357,7 +378,7 @@ def cohorts(cases, modes, options, clock, keep, seconds):
     rows = []
 
     def add(replicas, size, mode, work):
-        found = attempt(work) if clock.left > 0 else {"error": "not measured: out of time"}
+        found = clock.attempt(work)
         tokens = size["batch"] * size["length"]
         rows.append({"replicas": replicas, "tokens_per_step": tokens, "mode": mode, **found})
         keep(rows)
@@ -367,7 +388,9 @@ def cohorts(cases, modes, options, clock, keep, seconds):
 
         def measure(mode):
             if mode == "graphs":
-                training = trainings["compiled"]
+                training = trainings.get("compiled")
+                if training is None:
+                    raise RuntimeError("nothing was compiled that could be captured")
                 training.capture()
             else:
                 trainings.clear()
@@ -377,18 +400,6 @@ def cohorts(cases, modes, options, clock, keep, seconds):
         for mode in modes:
             add(replicas, size, mode, functools.partial(measure, mode))
     return rows
-
-
-def attempt(work):
-    """What went wrong in place of a result: the parts that follow are measured all the same."""
-    try:
-        return work()
-    except Exception as error:
-        traceback.print_exc()
-        return {"error": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"}
-    finally:
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
 
 
 # What is said of it.
@@ -423,7 +434,7 @@ def told(result):
                 f"{found['parameters'] / 1e6:.1f}M",
                 f"{found['tokens_per_second']:,.0f}",
                 number(found["utilization"] and 100 * found["utilization"], ".1f"),
-                number(100 * found["share_of_roofline"], ".0f"),
+                number(found["share_of_roofline"] and 100 * found["share_of_roofline"], ".0f"),
                 number(found["peak_bytes"] and found["peak_bytes"] / 2**30, ".1f"),
                 number(found["estimated_bytes"] / 2**30, ".1f"),
                 number(found["seconds_to_first_step"], ".1f"),
@@ -468,7 +479,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, help="default: bench/results/gpu-<device>.json")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--seconds", type=float, default=345, help="no part begins after this; default: 345")
+    parser.add_argument("--seconds", type=float, default=345, help="no part begins that would end after this, as far as the longest so far tells; default: 345")
     parser.add_argument("--tiny", action="store_true", help="models of no size, to try the script")
     options = parser.parse_args()
     device = torch.device(options.device)
@@ -488,18 +499,21 @@ def main():
     def keep(part, found):
         result[part] = found
         result["seconds"] = time.monotonic() - started
-        out.write_text(json.dumps(result, indent=1) + "\n")
+        # Whole at every moment: whoever fetches it may come in the middle.
+        written = out.with_suffix(".part")
+        written.write_text(json.dumps(result, indent=1) + "\n")
+        written.replace(out)
         print(f"{result['seconds']:6.0f} s  {part}", file=sys.stderr, flush=True)
 
     best = "eager" if options.tiny else "compiled"
     modes = ("eager",) if options.tiny else ("eager", "compiled", "graphs")
     seconds = 0.02 if options.tiny else 1.0
     peak = result["environment"]["peak_flops"]
-    keep("compared", attempt(lambda: compared(device, options)))
-    keep("speeds", attempt(lambda: speeds(clock, size)))
+    keep("compared", clock.attempt(lambda: compared(device, options)))
+    keep("speeds", clock.attempt(lambda: speeds(clock, size)))
     measured = result["speeds"]
     for part, how_long in (("target", 20 * seconds), ("proxy", 5 * seconds)):
-        keep(part, attempt(lambda: model(size[part], best, options, clock, measured, peak, how_long)))
+        keep(part, clock.attempt(lambda: model(size[part], best, options, clock, measured, peak, how_long)))
     keep("cohorts", cohorts(size["cohorts"], modes, options, clock, lambda rows: keep("cohorts", rows), seconds))
     print(told(result))
     print(f"\nstored in {out}", file=sys.stderr)

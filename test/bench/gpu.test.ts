@@ -51,6 +51,36 @@ describe.skipIf(python === undefined)("bench/gpu.py", PATIENT, () => {
     expect(stdout).toContain("| tokens a step | runs at once |");
   });
 
+  test("goes on after what fails, and begins nothing that would end too late", async () => {
+    const program = `
+import json, torch, gpu
+clock = gpu.Clock(torch.device("cpu"), 1000)
+def out_of_memory():
+    raise torch.OutOfMemoryError("no room\\nfor this")
+found = [clock.attempt(out_of_memory), clock.attempt(lambda: {"fits": True})]
+clock.longest = 2000
+found.append(clock.attempt(lambda: {"fits": True}))
+found.append(gpu.model(gpu.sizes(True)["proxy"], "eager", type("Options", (), {"pad": 8}), clock, {"error": "no speeds"}, None, 0.01)["share_of_roofline"])
+print(json.dumps(found))
+rows = gpu.cohorts(gpu.sizes(True)["cohorts"][:1], ("graphs",), None, gpu.Clock(torch.device("cpu"), 1000), lambda rows: None, 0.01)
+print(json.dumps(rows))
+print(gpu.told({"environment": gpu.environment(torch.device("cpu")), "target": found[0], "cohorts": rows}))`;
+    const { stdout } = await run(python!, ["-c", program], {
+      env: { ...env(), PYTHONPATH: `${env().PYTHONPATH}:${bench}` },
+    });
+    const [found, rows, ...told] = stdout.split("\n");
+    expect(JSON.parse(found!)).toEqual([
+      { error: "OutOfMemoryError: no room" },
+      { fits: true },
+      { error: "not measured: out of time" },
+      null,
+    ]);
+    expect(JSON.parse(rows!)).toMatchObject([
+      { mode: "graphs", error: expect.stringContaining("nothing was compiled") },
+    ]);
+    expect(told.join("\n")).toContain("OutOfMemoryError: no room");
+  });
+
   test("counts the models of sweeps/target-610m.yaml as the rest of musweep does", async () => {
     const program = `
 import json, gpu
