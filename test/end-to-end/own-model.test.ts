@@ -1,10 +1,13 @@
 /** A script of one's own, from its sweep file to the answer: without PyTorch, so that it is looked at everywhere. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parquetReadObjects } from "hyparquet";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { musweep, sql, succeed } from "../support/musweep.ts";
+import { packageRoot } from "../../schema/wire/package.ts";
+import { CLI, musweep, sql, succeed } from "../support/musweep.ts";
 import { scratch } from "../support/scratch.ts";
+import { torchPython } from "../support/torch-python.ts";
 
 const place = scratch(afterAll);
 const write = (name: string, text: string): void => writeFileSync(join(place.directory, name), text);
@@ -154,6 +157,32 @@ axes: { parameterization: sp, learning_rate: 0.1 }\n`,
     expect(attempt).toMatchObject({ step: 7, engine: expect.stringContaining("train ") });
     expect(attempt!.log_tail).toContain("step 7");
   });
+
+  it("the page's lines of Python write TensorBoard's files of them", async ({ skip }) => {
+    const python = existsSync(torchPython) ? torchPython : "python3";
+    if (spawnSync(python, ["-c", "import tensorboardX"]).status !== 0) skip("tensorboardX is not there");
+    const page = readFileSync(join(packageRoot(), "docs", "from-python.md"), "utf8");
+    const [, program] = /```python\n((?:(?!```)[\s\S])*SummaryWriter[\s\S]*?)```/.exec(page)!;
+    const command = JSON.stringify([process.execPath, CLI, "export", "own", "--curves"]);
+    write("board.py", program!.replace('["npx", "musweep", "export", "quickstart", "--curves"]', command));
+    const { status, stderr } = spawnSync(python, ["board.py"], {
+      cwd: place.directory,
+      env: { ...process.env, ...place.env },
+    });
+    expect([status, String(stderr)]).toEqual([0, expect.anything()]);
+    const written = readdirSync(join(place.directory, "tensorboard"));
+    expect(written.toSorted()).toEqual(
+      sql<{ run: string }>(
+        place,
+        "SELECT DISTINCT run FROM run_results WHERE sweep = 'own' ORDER BY run",
+      ).map(({ run }) => run),
+    );
+    // Names stand in the files as they are.
+    const [file] = readdirSync(join(place.directory, "tensorboard", written[0]!));
+    expect(readFileSync(join(place.directory, "tensorboard", written[0]!, file!)).includes("accuracy")).toBe(
+      true,
+    );
+  }, 120_000);
 
   it("report, recommend and suggest work on it", async () => {
     expect((await succeed(place, "report", "own")).stdout).toContain("settings.dropout");

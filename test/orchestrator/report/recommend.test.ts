@@ -1,6 +1,6 @@
 /** What is recommended for another width and sparsity, against the multipliers worked by hand. */
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, it, onTestFinished } from "vitest";
@@ -8,6 +8,7 @@ import { recommend } from "../../../orchestrator/report/recommend.ts";
 import { pytorchSnippet, recommendationText } from "../../../orchestrator/report/recommend-text.ts";
 import { freshDatabase, sqliteOf, submitText, train } from "../../support/database.ts";
 import { describeWithTorch, torchPython } from "../../support/torch-python.ts";
+import { scriptEnvironment } from "../../workers/python/script-process.ts";
 
 const SWEEP = `name: proxy
 data: { corpus: moby-dick }
@@ -116,5 +117,117 @@ print(int(kept.sum()), float(query.detach()[kept].std()), bool((query[~kept] == 
     expect(Number(std) / query.init_std!).toBeCloseTo(1, 1);
     expect(Number(rate) / query.learning_rate).toBeCloseTo(1, 4);
     expect(Number(last)).toBeCloseTo(0.1, 12);
+  });
+});
+
+/** The paper's worked row (arXiv 2405.15743, Table 1): width 4096 and density 2^-6 over a dense proxy of width 256. */
+const OWN_MODEL = `name: own
+trainer: mine
+model: { width: 256, layers: 1 }
+training: { optimizer: { weight_decay: 0.1, decay_mode: constant } }
+base: { width: 256, init_std: 0.08665602, alpha_input: 1, alpha_output: 1 }
+axes:
+  parameterization: [sp, supar]
+  learning_rate: { multiples_of: 1.62e-2, log2: { from: -3, to: 3 } }
+  seed: [1, 2, 3]
+`;
+
+/** What the printed program makes of a model, what musweep.py makes of it, and one step on no gradient. */
+const COMPARE = `
+import json, os, torch
+from torch import nn
+from roles import configure
+import musweep
+
+def model():
+    embed, hidden, head = nn.Linear(16, 512, bias=False), nn.Linear(512, 512), nn.Linear(512, 4, bias=False)
+    return nn.ModuleDict({"embed": embed, "hidden": hidden, "head": head})
+
+def numbers(model, optimizer):
+    """By parameter: rate, decay, epsilon, how many weights exist, their deviation."""
+    group_of = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+    said = {}
+    for name, p in model.named_parameters():
+        group, existing = group_of[id(p)], p.detach()[p.detach() != 0]
+        said[name] = [group["lr"], group["weight_decay"], group["eps"], len(existing), float(existing.std())]
+    return said
+
+torch.manual_seed(1)
+printed = model()
+optimizer = configure(printed)
+from_program = numbers(printed, optimizer)
+before = {name: p.detach().norm().item() for name, p in printed.named_parameters()}
+for p in printed.parameters():
+    p.grad = torch.zeros_like(p)
+optimizer.step()
+shrunk = {name: 1 - p.detach().norm().item() / before[name] for name, p in printed.named_parameters()}
+optimizer.zero_grad()
+# Where no weight is, none comes: not from a gradient either.
+weight = printed["hidden"].weight
+absent = weight == 0
+printed["hidden"](torch.ones(1, 512)).sum().backward()
+assert (weight.grad[absent] == 0).all() and (weight.grad[~absent] != 0).all()
+run = musweep.start("plan.json")
+own = model()
+roles = {"embed.weight": "embedding", "hidden.weight": "hidden", "head.weight": "unembedding", "*.bias": "vector"}
+optimizer = torch.optim.AdamW(run.apply(own, roles=roles), betas=(0.9, 0.95))
+from_apply = numbers(own, optimizer)
+with open("numbers.json", "w") as file:
+    json.dump({"program": from_program, "shrunk": shrunk, "apply": from_apply, "logits": run.logits_multiplier}, file)
+os._exit(0)  # no run: nothing is trained
+`;
+
+describeWithTorch("the program for a script's own model", () => {
+  it("gives the paper's numbers, and those of run.apply, to every role", { timeout: 120_000 }, () => {
+    const directory = mkdtempSync(join(tmpdir(), "musweep-recommend-"));
+    onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+    const db = freshDatabase();
+    submitText(db, OWN_MODEL);
+    const rows = sqliteOf(db)
+      .prepare<[], { run: string; learning_rate: number; parameterization: string; seed: number }>(
+        "SELECT * FROM run_results",
+      )
+      .all();
+    for (const { run, learning_rate, parameterization, seed } of rows)
+      train(
+        db,
+        run,
+        (parameterization === "sp" ? 3 : 2) + 0.02 * Math.log2(learning_rate / 1.62e-2) ** 2 + 0.001 * seed,
+      );
+    const r = recommend(db, "own", { width: 4096, sparsity: 1 - 2 ** -6 });
+    expect(r.learning_rate / 1.62e-2).toBeCloseTo(1, 1);
+    writeFileSync(join(directory, "roles.py"), pytorchSnippet(r)!);
+    writeFileSync(join(directory, "plan.json"), JSON.stringify(r.plan));
+    writeFileSync(join(directory, "compare.py"), COMPARE);
+    execFileSync(torchPython, ["compare.py"], { cwd: directory, env: scriptEnvironment(), stdio: "pipe" });
+    const said = JSON.parse(readFileSync(join(directory, "numbers.json"), "utf8")) as {
+      program: Record<string, number[]>;
+      shrunk: Record<string, number>;
+      apply: Record<string, number[]>;
+      logits: number;
+    };
+    const eta = r.learning_rate;
+    // By hand: m_d = 16, m_d·m_ρ = 1/4. Hidden std 2σ = 0.1733 and rate 4η; weight decay λ at the role's own rate; α_out/m_d.
+    const expected: Record<string, [rate: number, decay: number, std: number | null, kept: number]> = {
+      "embed.weight": [eta, 0.1, 0.08665602, 16 * 512],
+      "hidden.weight": [4 * eta, 0.1, 0.1733, (512 * 512) / 64],
+      "hidden.bias": [eta, 0, null, 512],
+      "head.weight": [eta, 0.1, 0.08665602, 512 * 4],
+    };
+    expect(said.logits).toBe(1 / 16);
+    expect(pytorchSnippet(r)).toContain("logits × 0.0625");
+    for (const [name, [rate, decay, std, kept]] of Object.entries(expected))
+      for (const [source, numbers] of Object.entries({ program: said.program, apply: said.apply })) {
+        const [lr, weight_decay, eps, existing, deviation] = numbers[name]!;
+        const where = `${source} ${name}`;
+        expect(lr! / rate, where).toBeCloseTo(1, 4);
+        expect(weight_decay, where).toBeCloseTo(decay, 4);
+        expect(eps, where).toBe(1e-8);
+        expect(existing, where).toBe(kept);
+        if (std !== null) expect(deviation! / std, where).toBeCloseTo(1, 1);
+      }
+    // AdamW, on no gradient, shrinks by rate times λ, and leaves what does not decay.
+    expect(said.shrunk["hidden.weight"]! / (4 * eta * 0.1)).toBeCloseTo(1, 3);
+    expect(said.shrunk["hidden.bias"]).toBe(0);
   });
 });
