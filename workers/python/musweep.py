@@ -1101,7 +1101,10 @@ class Run:
         """Of step 1, 2, …: what the plan's schedule multiplies every group's rate by."""
         schedule = self.plan.get("schedule")
         if schedule is None:
-            raise ScriptError("the sweep file gives no schedule: use one that scales each group's initial rate")
+            raise ScriptError(
+                "the sweep file gives no schedule: say one (training.warmup_steps, training.schedule), or use one of your own"
+                " that scales each group's initial rate"
+            )
         warmup, last = schedule["warmup_steps"], schedule["final_fraction"]
         if step <= warmup:
             return step / warmup

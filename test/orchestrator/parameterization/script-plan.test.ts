@@ -186,3 +186,13 @@ describe("mistakes, at their places", () => {
     expect(() => parseSweep(text, "test.yaml")).toThrow(message);
   });
 });
+
+it("the sweep file of docs/own-model.md gives the script of that page what it asks for", () => {
+  const page = readFileSync(join(packageRoot(), "docs", "own-model.md"), "utf8");
+  const [, file] = /```yaml\n(name: my-model\n[\s\S]*?)```/.exec(page)!;
+  const plan = planOf(file!);
+  // run.steps(), run.scheduler(optimizer), settings.batch_size
+  expect(plan.steps).toBe(300);
+  expect(plan.schedule).toMatchObject({ warmup_steps: 30 });
+  expect(plan.settings).toMatchObject({ batch_size: 16, width: 512 });
+});
