@@ -63,8 +63,9 @@ export const readMetrics = (db: Database, run: string): MetricPoint[] =>
     .all({ run })
     .map(({ own_metrics, ...point }) => ({ ...point, ...ownOf(own_metrics) }));
 
+/** Without a prototype: a script, or an address, may call a number whatever objects have of their own. */
 const ownOf = (json: string | null): Pick<MetricPoint, "own_metrics"> =>
-  json === null ? {} : { own_metrics: JSON.parse(json) as Record<string, number> };
+  json === null ? {} : { own_metrics: Object.assign(Object.create(null), JSON.parse(json)) };
 
 /** Names of what a script has reported beside its losses, as they came. */
 export const ownNames = (points: readonly Pick<MetricPoint, "own_metrics">[]): string[] => [

@@ -72,7 +72,8 @@ describe("a run's page", () => {
     expect(compared).toContain("accuracy against step of 2 runs");
     expect(compared).toContain("accuracy by step");
     expect(compared).toContain("0.375");
-    expect(await text(app, `/runs/${runs[0]}?metric=none`)).toContain("Nothing to draw yet");
+    for (const name of ["none", "constructor", "__proto__"])
+      expect(await text(app, `/runs/${runs[0]}?metric=${name}`)).toContain("Nothing to draw yet");
     expect(await text(app, `/runs/${runs[0]}?metric=%3Cb%3E`)).toContain("Loss against step of 1 run");
   });
 
