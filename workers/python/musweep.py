@@ -37,7 +37,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Run", "RunEnded", "ScriptError", "huggingface_callback", "main", "start"]
 
 PROTOCOL_VERSION = 1
