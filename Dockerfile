@@ -14,8 +14,7 @@ COPY workers workers
 COPY schema schema
 RUN npm run build \
     && chmod +x dist/orchestrator/cli.js \
-    && npm prune --omit=dev --ignore-scripts --no-audit --no-fund \
-    && rm -rf node_modules/better-sqlite3-12
+    && npm prune --omit=dev --ignore-scripts --no-audit --no-fund
 
 FROM node:22-bookworm-slim
 ENV NODE_ENV=production MUSWEEP_DIR=/state

@@ -10,9 +10,9 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
-  realpathSync,
   renameSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import path from "node:path";
@@ -116,18 +116,12 @@ export function isInstallStale(root) {
   });
 }
 
-/** better-sqlite3 13 needs Node-API 10, which Node 22 and later have; Node 20 gets 12. */
+/** better-sqlite3 13 needs Node-API 10, which Node 22 and later have; Node 20 gets 12, under this name. */
 const SQLITE = Number(process.versions.napi) < 10 ? "better-sqlite3-12" : "better-sqlite3";
 
 /** Whether the SQLite binding loads: one that another Node compiled does not. */
 const loadSqlite = () =>
   collect(process.execPath, ["-e", `new (require(${JSON.stringify(SQLITE)}))(":memory:").close()`]);
-
-/** Node's own headers, where it was installed with them: a binding then compiles without a download. */
-function headersOfNode() {
-  const prefix = path.dirname(path.dirname(realpathSync(process.execPath)));
-  return existsSync(path.join(prefix, "include", "node", "node.h")) ? { npm_config_nodedir: prefix } : {};
-}
 
 const lastLines = (text, count) => text.trim().split("\n").slice(-count).join("\n");
 
@@ -138,13 +132,20 @@ async function installPackages() {
   if (!installed.ok) throw new SetupError(`npm ci did not work:\n${lastLines(installed.output, 15)}`);
 }
 
-async function compileSqlite() {
-  const compiled = await step(`compiling ${SQLITE} for Node ${process.versions.node}, a minute`, () =>
-    collect("npm", ["rebuild", SQLITE, "--loglevel=error"], headersOfNode()),
+async function makeSqlite() {
+  const place = path.join(ROOT, "node_modules", ".sqlite-node-20");
+  const script = path.join(ROOT, "scripts", "make-sqlite-binding.mjs");
+  const made = await step(`making SQLite's binding for Node ${process.versions.node}, a minute`, () =>
+    collect(process.execPath, [script, place]),
   );
-  if (compiled.ok) return;
+  if (made.ok) {
+    const link = path.join(ROOT, "node_modules", SQLITE);
+    rmSync(link, { recursive: true, force: true });
+    symlinkSync(path.join(".sqlite-node-20", "node_modules", "better-sqlite3"), link);
+    return;
+  }
   throw new SetupError(
-    `${SQLITE} did not compile:\n${lastLines(compiled.output, 8)}\n` +
+    `SQLite's binding could not be made:\n${lastLines(made.output, 8)}\n` +
       "On Node 20 this needs Python 3 and a C++ toolchain (Debian, Ubuntu: apt-get install python3 make g++;\n" +
       "macOS: xcode-select --install). On Node 22 and 24 nothing is compiled.",
   );
@@ -153,7 +154,7 @@ async function compileSqlite() {
 async function ensurePackages() {
   if (isInstallStale(ROOT)) await installPackages();
   if ((await loadSqlite()).ok) return;
-  await compileSqlite();
+  if (SQLITE !== "better-sqlite3") await makeSqlite();
   const sqlite = await loadSqlite();
   if (!sqlite.ok) throw new SetupError(`The SQLite binding does not load:\n${lastLines(sqlite.output, 8)}`);
 }

@@ -1,7 +1,7 @@
 /**
  * SQLite's binding that fits the running Node: better-sqlite3 13 needs Node-API 10 (Node 22 and later, and it crashes on 20);
- * 12 aborts on recent Node 24. 13 comes ready-made in its package; 12 is fetched or compiled when it is installed, which npm
- * may not be allowed to do, or unable to: then it is made at first use, once for each user.
+ * 12 aborts on recent Node 24. 13 comes ready-made in its package; 12 is fetched or compiled: in a clone when it is
+ * set up, elsewhere at first use, once for each user. So no other Node waits for it.
  */
 import { createRequire } from "node:module";
 import type Sqlite from "better-sqlite3";
