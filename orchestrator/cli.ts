@@ -43,6 +43,7 @@ const COMMANDS: Record<string, () => Promise<(program: Command) => void>> = {
   requeue: async () => (await import("./commands/requeue.ts")).addRequeue,
   cancel: async () => (await import("./commands/cancel.ts")).addCancel,
   note: async () => (await import("./commands/note.ts")).addNote,
+  tag: async () => (await import("./commands/tag.ts")).addTag,
   archive: async () => (await import("./commands/archive.ts")).addArchive,
   rm: async () => (await import("./commands/rm.ts")).addRm,
   prune: async () => (await import("./commands/prune.ts")).addPrune,

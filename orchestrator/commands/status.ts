@@ -18,6 +18,7 @@ import { type CommonOptions, common, print, withDatabase, withRedis } from "./co
 interface Options extends CommonOptions {
   redis?: string;
   all?: boolean;
+  tag?: string;
 }
 
 export function addStatus(program: Command): void {
@@ -33,18 +34,21 @@ export function addStatus(program: Command): void {
         "musweep status quickstart --json",
         "musweep status --all        # with those that are put away",
       ],
-    ).option("--all", "also sweeps that are put away (musweep archive)"),
+    )
+      .option("--all", "also sweeps that are put away (musweep archive)")
+      .option("--tag <word>", "only sweeps with this tag (musweep tag)"),
   ).action(async (sweep: string | undefined, options: Options) => {
     await withDatabase(options, { readonly: true }, async (db, state) => {
       const workers = await readFleet(state, options.redis);
       const unmet = workers === null ? [] : unmetNeeds(db, needsMet(workers), sweep);
-      const sweeps = sweep === undefined ? listedSweeps(db, options.all) : [progressOf(db, sweep)];
+      const sweeps = sweep === undefined ? listedSweeps(db, options) : [progressOf(db, sweep)];
       const values = sweeps.map((s) =>
         workers === null
           ? s
           : { ...s, workers: fleetOf(workers), waits: unmet.filter(({ sweep }) => sweep === s.sweep) },
       );
       print(options, sweep === undefined ? values : values[0], () => {
+        if (sweeps.length === 0 && options.tag !== undefined) return `No sweep has the tag ${options.tag}.`;
         if (sweeps.length === 0 && newestSweep(db) !== undefined)
           return "All sweeps are put away: `musweep status --all` lists them.";
         if (sweeps.length === 0) return "No sweeps yet: `musweep init` writes one to start from.";
@@ -53,7 +57,10 @@ export function addStatus(program: Command): void {
           holder === undefined
             ? "No orchestrator is running on this directory: `musweep run FILE` or `musweep serve` trains what is pending."
             : `Orchestrator running (process ${holder}).`;
-        const notes = sweeps.flatMap((s) => (s.note === null ? [] : [`${s.sweep}: ${s.note}`]));
+        const notes = sweeps.flatMap((s) => [
+          ...(s.tags.length === 0 ? [] : [`${s.sweep} is tagged ${s.tags.join(", ")}`]),
+          ...(s.note === null ? [] : [`${s.sweep}: ${s.note}`]),
+        ]);
         const phases = sweeps.flatMap((s) => phaseLines(s));
         return [
           table(sweeps),
@@ -70,8 +77,10 @@ export function addStatus(program: Command): void {
   });
 }
 
-const listedSweeps = (db: Database, all = false): SweepProgress[] =>
-  sweepProgress(db).filter((s) => all || s.archived_at === null);
+const listedSweeps = (db: Database, { all, tag }: Options): SweepProgress[] =>
+  sweepProgress(db).filter(
+    (s) => (all || s.archived_at === null) && (tag === undefined || s.tags.includes(tag)),
+  );
 
 function awayLines(db: Database, sweep: string): string[] {
   const away = awayRuns(db, sweep).length;

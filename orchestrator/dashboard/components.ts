@@ -10,6 +10,12 @@ export const runPath = (run: string): string => `/runs/${encodeURIComponent(run)
 export const comparePath = (runs: readonly string[]): string =>
   `/compare?${runs.map((run) => `run=${encodeURIComponent(run)}`).join("&")}`;
 
+/** Each leads to the sweeps that have it. */
+export const tagList = (tags: readonly string[]): Html | "" =>
+  tags.length === 0
+    ? ""
+    : html`<p class="tags">${tags.map((tag) => html`<a href="/?tag=${encodeURIComponent(tag)}">${tag}</a> `)}</p>`;
+
 type State = RunState | PhaseState | SweepProgress["state"];
 
 /** A sign for each state, so that none is told by its colour alone. */

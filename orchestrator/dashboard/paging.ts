@@ -54,15 +54,15 @@ function decode(cursor: string | undefined): Key | null {
   }
 }
 
-/** Links to the neighbouring pages, every other part of the address kept; nothing when there is one page only. */
-export function pager(c: Request, slice: Slice<unknown>, what: string): Html | "" {
+/** Links to the neighbouring pages, every other part of the address kept, `at` behind it; nothing when there is one page only. */
+export function pager(c: Request, slice: Slice<unknown>, what: string, at = ""): Html | "" {
   if (slice.previous === null && slice.next === null) return "";
   const link = (name: "before" | "after", cursor: string | null, title: string): Html => {
     if (cursor === null) return html`<span class="muted">${title}</span>`;
     const url = new URL(c.req.url);
     for (const other of ["before", "after"]) url.searchParams.delete(other);
     url.searchParams.set(name, cursor);
-    return html`<a href="${url.pathname}${url.search}" rel="${name === "after" ? "next" : "prev"}">${title}</a>`;
+    return html`<a href="${url.pathname}${url.search}${at}" rel="${name === "after" ? "next" : "prev"}">${title}</a>`;
   };
   return html`<nav class="pager" aria-label="Pages of ${what}">${link("before", slice.previous, "← Previous")} ${link("after", slice.next, "Next →")}</nav>`;
 }

@@ -15,6 +15,7 @@ import { countAdded, countPoints } from "./cells.ts";
 import { amongGiven, type Database, prepared } from "./connection.ts";
 import { readPhases, type SearchState, type TakenValue } from "./phases.ts";
 import { sweepNames } from "./sweeps.ts";
+import { tagsOf } from "./tags.ts";
 
 export interface SweepProgress {
   id: number;
@@ -26,6 +27,8 @@ export interface SweepProgress {
   submitted_at: number;
   /** What an operator has said of it. */
   note: string | null;
+  /** Words that people have put on it. */
+  tags: string[];
   /** Since when it is put away; null: it is not. */
   archived_at: number | null;
   /** Grid points, and the distinct runs behind them. */
@@ -116,6 +119,7 @@ export function sweepProgress(db: Database, names?: readonly string[]): SweepPro
         phases: phaseProgress(db, id),
         submitted_at,
         note,
+        tags: tagsOf(db, id),
         archived_at,
         points: 0,
         runs: 0,

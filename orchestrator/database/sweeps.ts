@@ -1,7 +1,15 @@
 /** Sweeps by name and by time, and the counts that the database itself keeps of each. */
 import { and, count, desc, eq, inArray, sql } from "drizzle-orm";
 import { RESULT_STATES, type RunState, type SWEEP_STATES } from "../../schema/database/states.ts";
-import { cells, phases, runs, sweepCounts, sweepRuns, sweeps } from "../../schema/database/tables.ts";
+import {
+  cells,
+  phases,
+  runs,
+  sweepCounts,
+  sweepRuns,
+  sweeps,
+  sweepTags,
+} from "../../schema/database/tables.ts";
 import { type Database, given, prepared, proposed } from "./connection.ts";
 
 export interface StoredSweep {
@@ -109,6 +117,8 @@ export function countSweep(db: Database, sweep: number): SweepSize {
 
 export type ListedSweep = Pick<typeof sweeps.$inferSelect, "id" | "name" | "submitted_at">;
 
+const tagsOfRow = sql`(SELECT ${sweepTags.tag} FROM ${sweepTags} WHERE ${sweepTags.sweep_id} = ${sweeps.id})`;
+
 const page = (backward: boolean, isFirst: boolean) =>
   prepared(({ orm }) => {
     const place = sql`(${sweeps.submitted_at}, ${sweeps.id})`;
@@ -119,7 +129,13 @@ const page = (backward: boolean, isFirst: boolean) =>
     return orm
       .select({ id: sweeps.id, name: sweeps.name, submitted_at: sweeps.submitted_at })
       .from(sweeps)
-      .where(and(sql`(${sweeps.archived_at} IS NOT NULL) = ${given("archived")}`, behind))
+      .where(
+        and(
+          sql`(${sweeps.archived_at} IS NOT NULL) = ${given("archived")}`,
+          sql`(${given("tag")} IS NULL OR ${given("tag")} IN ${tagsOfRow})`,
+          behind,
+        ),
+      )
       .orderBy(order(sweeps.submitted_at), order(sweeps.id))
       .limit(sql.placeholder("limit"))
       .prepare();
@@ -133,7 +149,7 @@ const pages = {
 
 /**
  * Newest first, or oldest first when `backward`.
- * @param archived those that are put away, in place of the others
+ * @param which tag: those that have it; archived: those that are put away, in place of the others
  * @param from the time and the id of the sweep that they come after; null: from the end
  */
 export const listSweeps = (
@@ -141,11 +157,11 @@ export const listSweeps = (
   from: readonly [time: number, id: number] | null,
   backward: boolean,
   limit: number,
-  archived = false,
+  { tag = null, archived = false }: { tag?: string | null; archived?: boolean } = {},
 ): ListedSweep[] => {
   const statement =
     from === null ? (backward ? pages.oldest : pages.newest) : backward ? pages.newer : pages.older;
-  return statement(db).all({ time: from?.[0], id: from?.[1], limit, archived: archived ? 1 : 0 });
+  return statement(db).all({ time: from?.[0], id: from?.[1], limit, tag, archived: archived ? 1 : 0 });
 };
 
 /** Runs of a sweep that have a result, by the engine and version that trained them. */

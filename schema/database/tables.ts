@@ -36,6 +36,12 @@ export const sweeps = sqliteTable("sweeps", {
   archived_at: integer("archived_at"),
 });
 
+export const sweepTags = sqliteTable(
+  "sweep_tags",
+  { sweep_id: integer("sweep_id").notNull(), tag: text("tag").notNull() },
+  (t) => [primaryKey({ columns: [t.sweep_id, t.tag] })],
+);
+
 export const phases = sqliteTable("phases", {
   id: integer("id").primaryKey(),
   sweep_id: integer("sweep_id").notNull(),

@@ -3,6 +3,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { Database } from "../../orchestrator/database/open.ts";
+import { progressOf } from "../../orchestrator/database/progress.ts";
+import { setTags } from "../../orchestrator/database/tags.ts";
 import { advancePhases } from "../../orchestrator/phases/advance.ts";
 import { readSqlGuide } from "../../orchestrator/sql/guide.ts";
 import { COORDINATE_MODULES } from "../../schema/wire/coordinates.ts";
@@ -62,6 +64,7 @@ function filledDatabase(): Database {
   });
   const broken = new Attempt(failing!.run, 1001);
   applyAll(db, [...events, broken.claimed(), broken.failed(true)]);
+  setTags(db, progressOf(db, "quickstart").id, ["baseline"]);
   return db;
 }
 
@@ -75,7 +78,7 @@ describe("docs/sql.md", () => {
 
   it.each([
     ...["run_results", "curves", "optima", "transfer", "exponents", "level", "missing"],
-    ...["coordinates", "coordinate_slopes"],
+    ...["coordinates", "coordinate_slopes", "tags"],
   ])("explains every column of %s, and no other", (view) => {
     const guide = readSqlGuide().views.find(({ name }) => name === view)!;
     const columns = sqliteOf(freshDatabase())

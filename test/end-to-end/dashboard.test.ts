@@ -119,6 +119,8 @@ describe("the dashboard", () => {
   });
 
   it("goes through the map by arrow keys, and opens a run from it", async () => {
+    await page.getByRole("link", { name: "Grid", exact: true }).click();
+    expect(page.url()).toBe(`${url}/sweeps/watched#grid`);
     const first = page.locator(".map td a").first();
     await first.focus();
     await page.keyboard.press("ArrowRight");
@@ -133,12 +135,41 @@ describe("the dashboard", () => {
   });
 
   it("filters by address, and draws what is left", async () => {
-    await page.locator("select[name=sparsity]").selectOption({ label: "1/2" });
-    await page.waitForURL(/\?sparsity=0\.5$/);
+    await page.locator("#grid ~ .choices select[name=sparsity]").selectOption({ label: "1/2" });
+    await page.waitForURL(/\?sparsity=0\.5#grid$/);
     expect(await page.locator(".map tbody tr").count()).toBe(1);
     await page.getByRole("link", { name: "Show all" }).click();
-    await page.waitForURL(`${url}/sweeps/watched`);
+    await page.waitForURL(`${url}/sweeps/watched#grid`);
     expect(await page.locator(".map tbody tr").count()).toBe(2);
+  });
+
+  it("shows a tab at a time, that of the address, by keys, with the way back, and all of them on paper", async () => {
+    const seen = async (): Promise<string[]> => {
+      const visible = page.locator(".tabbed > section > h2:first-child:visible");
+      return visible.evaluateAll((headings) => headings.map((heading) => heading.id));
+    };
+    await page.goto(`${url}/sweeps/watched`);
+    expect(await seen()).toEqual(["answer"]);
+    const parts = page.getByRole("navigation", { name: "Parts of this page" });
+    await parts.getByRole("link", { name: "Runs" }).focus();
+    await page.keyboard.press("Enter");
+    expect(await seen()).toEqual(["runs-heading"]);
+    expect(await parts.locator("[aria-current]").allTextContents()).toEqual(["Runs"]);
+    await page.goBack();
+    expect(await seen()).toEqual(["answer"]);
+    // Something inside of a tab; and skipping to the content leaves it open.
+    await page.goto(`${url}/sweeps/watched#files`);
+    await page.locator("a.skip").first().focus();
+    await page.keyboard.press("Enter");
+    expect(await seen()).toEqual(["trained"]);
+    await page.emulateMedia({ media: "print" });
+    expect(await seen()).toEqual(["answer", "curves", "grid", "optima", "runs-heading", "trained"]);
+    await page.emulateMedia({ media: "screen" });
+    const plain = await openTab(browser, { javaScriptEnabled: false, extraHTTPHeaders: asOwner(place) });
+    await plain.page.goto(`${url}/sweeps/watched?sort=validation_loss#runs-heading`);
+    expect(await plain.page.locator("#runs-table").isVisible()).toBe(true);
+    expect(await plain.page.locator("#verdicts").isVisible()).toBe(false);
+    await plain.page.context().close();
   });
 
   it("cancels and takes up again, after asking once more", async () => {
@@ -219,7 +250,11 @@ describe.each([
       "/",
       "/submit?from=quickstart",
       "/sweeps/watched",
-      "/sweeps/watched?map=state",
+      "/sweeps/watched#curves",
+      "/sweeps/watched?map=state#grid",
+      "/sweeps/watched#optima",
+      "/sweeps/watched#runs-heading",
+      "/sweeps/watched#trained",
       `/runs/${runs[0]}`,
       `/compare?run=${runs.join("&run=")}`,
       "/workers",

@@ -8,6 +8,32 @@ const address = document.body.dataset.live;
 if (address !== undefined) follow(address);
 document.addEventListener("keydown", sendByKeys);
 
+/** Which tab of a long page is seen, for those who hear it; the style sheet shows it by itself. */
+function nameTab() {
+  for (const tabbed of document.querySelectorAll(".tabbed")) {
+    const parts = [...tabbed.querySelectorAll(":scope > section")];
+    const seen = Math.max(
+      0,
+      parts.findIndex((part) => part.querySelector(":target") !== null),
+    );
+    [...tabbed.querySelectorAll(":scope > nav > a")].forEach((link, i) => {
+      if (i === seen) link.setAttribute("aria-current", "true");
+      else link.removeAttribute("aria-current");
+    });
+  }
+}
+nameTab();
+window.addEventListener("hashchange", nameTab);
+
+/** Skipping leaves the address as it is, for it may name a tab. */
+document.addEventListener("click", (event) => {
+  const link = event.target instanceof Element ? event.target.closest("a.skip") : null;
+  const target = document.getElementById(link?.getAttribute("href")?.slice(1) ?? "");
+  if (target === null) return;
+  event.preventDefault();
+  target.focus();
+});
+
 /**
  * Ctrl or ⌘ with Enter sends the form of a box that says so, as people know it from other consoles.
  * @param {KeyboardEvent} event

@@ -1,8 +1,18 @@
--- What operators say of a sweep: its share of the workers, a note, and that it is put away.
+-- What operators say of a sweep: its share of the workers, a note, tags, and that it is put away.
 
 ALTER TABLE sweeps ADD COLUMN priority REAL NOT NULL DEFAULT 1 CHECK (priority > 0);  -- share of the work beside other sweeps'
 ALTER TABLE sweeps ADD COLUMN note TEXT;
 ALTER TABLE sweeps ADD COLUMN archived_at INTEGER;                                    -- NULL: shown in lists
+
+-- Words by which people find sweeps again.
+CREATE TABLE sweep_tags (
+  sweep_id INTEGER NOT NULL REFERENCES sweeps (id) ON DELETE CASCADE,
+  tag      TEXT    NOT NULL,
+  PRIMARY KEY (sweep_id, tag)
+) WITHOUT ROWID;
+
+CREATE VIEW tags AS
+SELECT s.name AS sweep, t.tag AS tag FROM sweep_tags t JOIN sweeps s ON s.id = t.sweep_id;
 
 -- What a run needs of whoever trains it, in place of a kind of machine that nothing could ask for: schema/wire/need.ts.
 DROP INDEX runs_by_state;

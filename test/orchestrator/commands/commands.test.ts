@@ -43,6 +43,7 @@ const COMMANDS = [
     "requeue",
     "cancel",
     "note",
+    "tag",
     "archive",
     "rm",
     "prune",

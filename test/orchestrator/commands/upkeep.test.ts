@@ -36,6 +36,24 @@ describe("a sweep", () => {
     expect(await json(place, "note", "a", "--clear")).toEqual({ sweep: "a", note: null });
   });
 
+  it("has tags, by which status finds it", async () => {
+    expect(await json(place, "tag", "a", "warm", "first", "warm")).toEqual({
+      sweep: "a",
+      tags: ["first", "warm"],
+    });
+    await succeed(place, "tag", "b", "warm");
+    expect((await json(place, "status")).map((s: { tags: string[] }) => s.tags)).toEqual([
+      ["warm"],
+      ["first", "warm"],
+    ]);
+    const found = await json(place, "status", "--tag", "first");
+    expect(found.map((s: { sweep: string }) => s.sweep)).toEqual(["a"]);
+    expect(sql(place, "SELECT sweep, tag FROM tags ORDER BY 1, 2")).toHaveLength(3);
+    expect((await succeed(place, "tag", "a", "warm", "--remove")).stdout).toBe("first\n");
+    expect(await musweep(place, "tag", "a", "x".repeat(41))).toMatchObject({ code: 2 });
+    expect((await succeed(place, "status", "--tag", "none")).stdout).toContain("No sweep has the tag none");
+  });
+
   it("is put away and brought back, and can be asked about meanwhile", async () => {
     await succeed(place, "archive", "a");
     expect((await json(place, "status")).map((s: { sweep: string }) => s.sweep)).toEqual(["b"]);

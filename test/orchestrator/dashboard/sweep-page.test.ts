@@ -188,10 +188,10 @@ describe("phases", () => {
     const file = readFileSync(join(ROOT, "sweeps", "proxy-to-target.yaml"), "utf8");
     submitText(db, file);
     const first = await page(app, "/sweeps/proxy-to-target");
-    expect(first).toMatch(/<a href="[^"]+phase=proxy" aria-current="true">proxy/);
+    expect(first).toMatch(/<a href="[^"]+phase=proxy#curves" aria-current="true">proxy/);
     expect(first).toContain("starts when what it waits for is decided");
     const waiting = await page(app, "/sweeps/proxy-to-target?phase=target");
-    expect(waiting).toMatch(/<a href="[^"]+phase=target" aria-current="true">target/);
+    expect(waiting).toMatch(/<a href="[^"]+phase=target#curves" aria-current="true">target/);
     expect(waiting).toContain("Phase target has no runs yet: it takes values from another phase");
     expect(waiting).not.toContain('class="map');
   });
@@ -264,6 +264,18 @@ describe("actions", () => {
     expect((await post("/sweeps/grid/note", { note: "x".repeat(2001) }))[0]).toBe(422);
     expect(await post("/sweeps/grid/note", { note: "" })).toEqual([303, "/sweeps/grid"]);
     expect(await page(app, "/")).not.toContain("warm-up");
+    expect(await post("/sweeps/grid/tags", { tags: " draft <b>,draft  wide" })).toEqual([
+      303,
+      "/sweeps/grid",
+    ]);
+    expect(await page(app, "/sweeps/grid")).toContain(
+      '<a href="/?tag=%3Cb%3E">&lt;b&gt;</a> <a href="/?tag=draft">draft</a> <a href="/?tag=wide">wide</a>',
+    );
+    expect(await list("/?tag=wide")).toEqual(["grid"]);
+    expect(await list("/?tag=nobody")).toEqual([]);
+    expect((await post("/sweeps/grid/tags", { tags: "x".repeat(41) }))[0]).toBe(422);
+    expect(await post("/sweeps/grid/tags", { tags: "" })).toEqual([303, "/sweeps/grid"]);
+    expect(await page(app, "/")).not.toContain('class="tags"');
     // Not before it is trained.
     expect((await post("/sweeps/grid/archive", {}))[0]).toBe(422);
     train(db, first!.run, 3);
@@ -349,7 +361,7 @@ describe("the stream of a page", () => {
     submitText(db, yaml);
     const text = await page(app, "/sweeps/grid");
     const have = [...text.matchAll(/<div id="([^"]+)" data-hash="([^"]+)"/g)].map((m) => `${m[1]}:${m[2]}`);
-    expect(have.length).toBe(7);
+    expect(have.length).toBe(8);
     const response = await app.request(`/sweeps/grid/live?have=${have.join()}`);
     expect(response.headers.get("content-type")).toContain("text/event-stream");
     const events = readEvents(response);

@@ -76,6 +76,7 @@ describe("a freshly migrated database", () => {
       "missing",
       "optima",
       "run_results",
+      "tags",
       "transfer",
     ]);
   });

@@ -1,16 +1,19 @@
 /** What a sweep has found out: its verdicts in words, and where its phases stand. */
 import type { CellVerdict } from "../../../analysis/types.ts";
-import type { SweepProgress } from "../../../database/progress.ts";
+import { type SweepProgress, unfinished } from "../../../database/progress.ts";
 import { type Answer, sayings } from "../../../report/answer.ts";
 import { coordinateLines } from "../../../report/coordinate-text.ts";
 import { additionTexts, takenTexts } from "../../../report/phase-states.ts";
 import { confirmationLines, searchLines } from "../../../report/phase-text.ts";
-import { plural } from "../../../terminal/format.ts";
+import { titleOf } from "../../../sweep/title.ts";
+import { plural, short } from "../../../terminal/format.ts";
 import { badge } from "../../components.ts";
 import { type Html, html } from "../../html.ts";
+import type { SweepData } from "./answers.ts";
 
 const SIGNS: Record<CellVerdict, string> = { transfers: "✓", drifts: "↗", costs: "↗", inconclusive: "?" };
 const VERDICTS_SHOWN = 40;
+const SUGGESTIONS_SHOWN = 5;
 
 export function verdictView(answer: Answer): Html {
   const { verdicts } = answer;
@@ -29,6 +32,27 @@ export function verdictView(answer: Answer): Html {
     )}</ul>
 ${verdicts.length > VERDICTS_SHOWN ? html`<p class="muted">The first ${VERDICTS_SHOWN} of ${verdicts.length}; transfer.csv has all.</p>` : ""}`;
 }
+
+/** What is open, and which runs would decide it. */
+export function nextView(progress: SweepProgress, { answer, suggestions }: SweepData): Html | "" {
+  const left = unfinished(progress);
+  if (left > 0)
+    return html`<p><strong>Next:</strong> ${plural(left, "run")} of this sweep, still to be trained. What is open may be decided by them.</p>`;
+  if (answer.rows.length === 0) return "";
+  if (suggestions.length === 0) return html`<p><strong>Next:</strong> nothing; no run would decide more.</p>`;
+  const runs = suggestions.reduce((n, { values, seeds }) => n + values.length * seeds.length, 0);
+  return html`<p><strong>Next:</strong> ${plural(runs, "run")} would decide more (<code>musweep suggest ${progress.sweep}</code>).</p>
+<ul class="next">${suggestions
+    .slice(0, SUGGESTIONS_SHOWN)
+    .map(
+      ({ coordinates, tuned, values, seeds, reason }) =>
+        html`<li><strong>${titleOf(coordinates)}</strong>: ${values.map((v) => valueText(tuned, v)).join(", ")}, ${seeds.length === 1 ? "seed" : "seeds"} ${seeds.join(", ")} <span class="muted">${reason}</span></li>`,
+    )}</ul>
+${suggestions.length > SUGGESTIONS_SHOWN ? html`<p class="muted">And ${suggestions.length - SUGGESTIONS_SHOWN} curves more.</p>` : ""}`;
+}
+
+const valueText = (name: string, value: number): string =>
+  name === "learning_rate" ? `lr 2^${Number(Math.log2(value).toFixed(2))}` : `${name} ${short(value)}`;
 
 /** Nothing for a sweep of one plain grid. */
 export function phasesView({ phases }: SweepProgress): Html | "" {

@@ -1,4 +1,4 @@
-/** The choices of a sweep's page: phase, parameterization, width, sparsity, outcome. A plain form that makes the address. */
+/** The choices of a sweep's page: phase, parameterization, width, sparsity, outcome. A plain form that makes the address of its tab. */
 
 import type { Context as Request } from "hono";
 import { RUN_STATES } from "../../../../schema/database/states.ts";
@@ -9,10 +9,10 @@ import { sparsityLabel } from "../../../report/figures/labels.ts";
 import { type Html, html } from "../../html.ts";
 import { CURVE_FILTERS, type CurveFilter, otherView, type View } from "./view.ts";
 
-export function filterBar(c: Request, db: Database, view: View): Html {
+export function filterBar(c: Request, db: Database, view: View, tab: string): Html {
   const values: Record<CurveFilter, (string | number)[]> = choicesOf(db, view.phase.id);
   const isFiltered = Object.keys(view.chosen).length > 0 || view.outcome !== undefined;
-  return html`<form method="get" class="filters" aria-label="Filters" data-auto>
+  return html`<form method="get" action="#${tab}" class="filters" aria-label="Filters" data-auto>
 ${view.phases.length > 1 ? html`<input type="hidden" name="phase" value="${view.phase.name}">` : ""}
 ${view.map === "state" ? html`<input type="hidden" name="map" value="state">` : ""}
 ${CURVE_FILTERS.filter((name) => values[name].length > 1).map((name) =>
@@ -28,7 +28,7 @@ ${choice(
   view.outcome,
 )}
 <button>Show</button>
-${isFiltered ? html`<a href="${otherView(c, { parameterization: null, width: null, sparsity: null, outcome: null })}">Show all</a>` : ""}
+${isFiltered ? html`<a href="${otherView(c, { parameterization: null, width: null, sparsity: null, outcome: null })}#${tab}">Show all</a>` : ""}
 </form>`;
 }
 
@@ -49,11 +49,11 @@ function nameOf(name: CurveFilter, value: string | number): string {
 }
 
 /** A tab per phase, where there are several. */
-export function phaseTabs(c: Request, view: View): Html | "" {
+export function phaseTabs(c: Request, view: View, tab: string): Html | "" {
   if (view.phases.length < 2) return "";
   return html`<nav class="tabs" aria-label="Phases">${view.phases.map(
     (phase) =>
-      html`<a href="${otherView(c, { phase: phase.name, parameterization: null, width: null, sparsity: null, outcome: null })}"${
+      html`<a href="${otherView(c, { phase: phase.name, parameterization: null, width: null, sparsity: null, outcome: null })}#${tab}"${
         phase.id === view.phase.id ? html` aria-current="true"` : ""
       }>${phase.name} <span class="muted">${phase.state}</span></a>`,
   )}</nav>`;

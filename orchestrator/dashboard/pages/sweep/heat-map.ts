@@ -124,7 +124,7 @@ const rateLabel = (rate: number): string => {
 
 function toggle(c: Request, view: View): Html {
   const option = (map: View["map"], title: string): Html =>
-    html`<a href="${otherView(c, { map: map === "loss" ? null : map })}#map-section"${view.map === map ? html` aria-current="true"` : ""}>${title}</a>`;
+    html`<a href="${otherView(c, { map: map === "loss" ? null : map })}#grid"${view.map === map ? html` aria-current="true"` : ""}>${title}</a>`;
   return html`<nav class="toggle" aria-label="Colours of the map">${option("loss", "Loss")}${option("state", "State")}</nav>`;
 }
 

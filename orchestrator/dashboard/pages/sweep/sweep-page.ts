@@ -7,6 +7,7 @@ import { archiveSweep, noteOf, noteSweep, removeSweep } from "../../../database/
 import { progressOf, type SweepProgress } from "../../../database/progress.ts";
 import { cancelSweep, requeueRuns } from "../../../database/stop-and-requeue.ts";
 import { findSweep } from "../../../database/sweeps.ts";
+import { readTags, setTags } from "../../../database/tags.ts";
 import { needsMet, readWorkers } from "../../../queue/read-workers.ts";
 import { inTime } from "../../../redis/in-time.ts";
 import { trained } from "../../../report/figures/html.ts";
@@ -14,13 +15,13 @@ import { type UnmetNeed, unmetNeeds } from "../../../report/unmet-needs.ts";
 import { plural } from "../../../terminal/format.ts";
 import { removeFilesOf } from "../../../upkeep/leftovers.ts";
 import { readForm } from "../../bodies.ts";
-import { ago, sweepPath } from "../../components.ts";
+import { ago, sweepPath, tagList } from "../../components.ts";
 import { embed, type Html, html } from "../../html.ts";
 import { page } from "../../layout.ts";
 import { type Fragments, fragment, streamFragments } from "../../live.ts";
 import type { Context, Page } from "../../page.ts";
 import { pager } from "../../paging.ts";
-import { phasesView, specialAnswer, verdictView } from "./answer-view.ts";
+import { nextView, phasesView, specialAnswer, verdictView } from "./answer-view.ts";
 import { type Answers, keepAnswers } from "./answers.ts";
 import { chosenPhase, figuresView, tablesView } from "./figures-view.ts";
 import { fileList, readDownload } from "./files.ts";
@@ -29,6 +30,7 @@ import { heatMap } from "./heat-map.ts";
 import { readRuns, runFilter, runList } from "./run-list.ts";
 import { isSearchView, searchView } from "./search-view.ts";
 import { statusView } from "./status.ts";
+import { tabs } from "./tabs.ts";
 import { readView, type View } from "./view.ts";
 
 export const sweepPage: Page = {
@@ -67,6 +69,12 @@ export const sweepPage: Page = {
       noteSweep(db, name, noteOf(typeof note === "string" ? note : undefined));
       return c.redirect(sweepPath(name), 303);
     });
+    app.post("/sweeps/:name/tags", async (c) => {
+      const { id, sweep: name } = progressOf(db, c.req.param("name"));
+      const { tags } = await readForm(c);
+      setTags(db, id, readTags(typeof tags === "string" ? tags : ""));
+      return c.redirect(sweepPath(name), 303);
+    });
     app.post("/sweeps/:name/archive", async (c) => {
       const progress = progressOf(db, c.req.param("name"));
       const { which } = await readForm(c);
@@ -95,21 +103,6 @@ export const sweepPage: Page = {
 /** A phase that has not started yet may have as many, once it does. */
 const FEW_LINES = [1, 2, 3, 4, 5, 6, 7, 8];
 
-const CONTENTS = [
-  ["answer", "Answer"],
-  ["curves", "Curves"],
-  ["grid", "Grid"],
-  ["optima", "Optima, drift, cost"],
-  ["runs-heading", "Runs"],
-  ["trained", "What was trained"],
-  ["files", "Files"],
-] as const;
-
-/** A random search has no grid, and no optimum of a curve. */
-const SEARCH_CONTENTS = CONTENTS.filter(([id]) => id !== "grid" && id !== "optima").map(
-  ([id, title]) => [id, id === "curves" ? "Search" : title] as const,
-);
-
 /** The parts that follow the database. */
 function parts(
   c: Request,
@@ -123,6 +116,7 @@ function parts(
   return {
     status: statusView(db, view.progress, data.answer.failures, unmet),
     verdicts: verdictView(data.answer),
+    next: html`${nextView(view.progress, data)}`,
     phases: html`${phasesView(view.progress)}`,
     figures: html`${specialAnswer(data.answer, view.phase.name)}${isSearchView(view) ? searchView(db, data, view) : figuresView(drawn, view)}`,
     tables: html`${tablesView(drawn, data.answer)}`,
@@ -147,9 +141,10 @@ function sweep(
   const data = answers(view.progress);
   const live = parts(c, context, answers, view, unmet);
   const runs = readRuns(c, db, view);
-  const isGrid = !isSearchView(view);
-  const contents = isGrid ? CONTENTS : SEARCH_CONTENTS;
   const { search } = new URL(c.req.url);
+  const isGrid = !isSearchView(view);
+  const choices = (tab: string): Html =>
+    html`<div class="choices">${phaseTabs(c, view, tab)}${filterBar(c, db, view, tab)}</div>`;
   return c.html(
     page(c, {
       title: name,
@@ -160,40 +155,72 @@ function sweep(
 ${notice(c)}
 ${noteView(view.progress)}
 ${fragment("status", live.status!)}
-<nav class="contents" aria-label="On this page">${contents.map(([id, title]) => html`<a href="#${id}">${title}</a>`)}</nav>
-<h2 id="answer">Does the optimal learning rate transfer?</h2>
+${tabs([
+  {
+    id: "answer",
+    title: "Answer",
+    body: html`<h2 id="answer">Does the optimal learning rate transfer?</h2>
 ${fragment("verdicts", live.verdicts!)}
-${fragment("phases", live.phases!)}
-<div class="choices">${phaseTabs(c, view)}${filterBar(c, db, view)}</div>
-<section aria-labelledby="curves"><h2 id="curves">${isGrid ? "Curves" : "Search"}</h2>
-${fragment("figures", live.figures!)}</section>
-${
-  isGrid
-    ? html`<section id="map-section" aria-labelledby="grid"><h2 id="grid">Grid</h2>
-<a class="skip inline" href="#optima">Skip the map</a>
-${fragment("map-part", live["map-part"]!)}</section>
-<section aria-labelledby="optima"><h2 id="optima">Optima, drift, cost</h2>
-${fragment("tables", live.tables!)}</section>`
-    : ""
-}
-<section aria-labelledby="runs-heading"><h2 id="runs-heading">Runs</h2>
+${fragment("next", live.next!)}
+${fragment("phases", live.phases!)}`,
+  },
+  {
+    id: "curves",
+    title: isGrid ? "Curves" : "Search",
+    body: html`<h2 id="curves">${isGrid ? "Curves" : "Search"}</h2>
+${choices("curves")}
+${fragment("figures", live.figures!)}`,
+  },
+  ...(isGrid
+    ? [
+        {
+          id: "grid",
+          title: "Grid",
+          body: html`<h2 id="grid">Grid</h2>
+${choices("grid")}
+<a class="skip inline" href="#after-map">Skip the map</a>
+${fragment("map-part", live["map-part"]!)}
+<span id="after-map" tabindex="-1"></span>`,
+        },
+        {
+          id: "optima",
+          title: "Optima, drift, cost",
+          body: html`<h2 id="optima">Optima, drift, cost</h2>
+${choices("optima")}
+${fragment("tables", live.tables!)}`,
+        },
+      ]
+    : []),
+  {
+    id: "runs-heading",
+    title: "Runs",
+    body: html`<h2 id="runs-heading">Runs</h2>
+${choices("runs-heading")}
 ${runFilter(c, runs)}
 <form action="/compare" class="compared">${fragment("runs", live.runs!)}
 ${runs.rows.length < 2 ? "" : html`<button>Compare the checked runs</button>`}</form>
-${pager(c, runs, "runs")}</section>
-<section class="what-was-trained" aria-labelledby="trained">${embed(trained(data.trained))}</section>
-<section aria-labelledby="files"><h2 id="files">Files</h2>
-${fileList(name, data)}</section>`,
+${pager(c, runs, "runs", "#runs-heading")}`,
+  },
+  {
+    id: "trained",
+    title: "What was trained",
+    body: html`${embed(trained(data.trained))}
+<h2 id="files">Files</h2>
+${fileList(name, data)}`,
+  },
+])}`,
     }),
   );
 }
 
 /** Outside of what follows the database: whoever writes one is not interrupted. */
-const noteView = ({ sweep: name, note, archived_at }: SweepProgress): Html =>
+const noteView = ({ sweep: name, note, tags, archived_at }: SweepProgress): Html =>
   html`${archived_at === null ? "" : html`<p class="note">Put away ${ago(archived_at)}: lists show it no longer.</p>`}
-<div class="sweep-note">${note === null ? "" : html`<p>${note}</p>`}
+<div class="sweep-note">${tagList(tags)}${note === null ? "" : html`<p>${note}</p>`}
 <details class="confirm"><summary class="button">${note === null ? "Add a note" : "Change the note"}…</summary><form method="post" action="${sweepPath(name)}/note">
-<label for="note">Note, for people</label><textarea id="note" name="note" rows="3" maxlength="2000">${note ?? ""}</textarea><button>Save the note</button></form></details></div>`;
+<label for="note">Note, for people</label><textarea id="note" name="note" rows="3" maxlength="2000">${note ?? ""}</textarea><button>Save the note</button></form></details>
+<details class="confirm"><summary class="button">${tags.length === 0 ? "Add tags" : "Change the tags"}…</summary><form method="post" action="${sweepPath(name)}/tags">
+<label for="tags">Tags: words, with spaces between them</label><input id="tags" name="tags" value="${tags.join(" ")}" maxlength="900"> <button>Save the tags</button></form></details></div>`;
 
 /** What the last action did. Only its kind and its number come from the address. */
 function notice(c: Request) {

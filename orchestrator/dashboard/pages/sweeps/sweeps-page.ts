@@ -4,8 +4,9 @@ import type { Database } from "../../../database/open.ts";
 import { type SweepProgress, sweepProgress } from "../../../database/progress.ts";
 import { type Rate, sweepRates } from "../../../database/rates.ts";
 import { type ListedSweep, listSweeps } from "../../../database/sweeps.ts";
+import { knownTags } from "../../../database/tags.ts";
 import { plural } from "../../../terminal/format.ts";
-import { ago, badge, countsText, speedText, stateBar, sweepPath } from "../../components.ts";
+import { ago, badge, countsText, speedText, stateBar, sweepPath, tagList } from "../../components.ts";
 import { type Html, html } from "../../html.ts";
 import { emptyState, page } from "../../layout.ts";
 import { fragment, streamFragments } from "../../live.ts";
@@ -21,15 +22,23 @@ export const sweepsPage: Page = {
       const slice = readSweeps(c, db);
       const { search } = new URL(c.req.url);
       const isArchive = c.req.query("archived") !== undefined;
-      const title = isArchive ? "Archived sweeps" : "Sweeps";
+      const tag = c.req.query("tag");
+      const title = isArchive
+        ? "Archived sweeps"
+        : tag === undefined
+          ? "Sweeps"
+          : `Sweeps with the tag ${tag}`;
       const body = html`<div class="title"><h1>${title}</h1><a class="button primary" href="/submit">New sweep</a></div>
 ${notice(c)}
-${fragment("sweeps", list(db, slice.rows))}
+${tagBar(knownTags(db), tag)}
+${fragment("sweeps", list(db, slice.rows, tag))}
 ${pager(c, slice, "sweeps")}
 <p class="muted">${isArchive ? html`<a href="/">Sweeps that are not archived</a>` : html`<a href="/?archived">Archived sweeps</a>`}</p>`;
       return c.html(page(c, { title, section: "/", live: `/live${search}`, body }));
     });
-    app.get("/live", (c) => streamFragments(c, db, () => ({ sweeps: list(db, readSweeps(c, db).rows) })));
+    app.get("/live", (c) =>
+      streamFragments(c, db, () => ({ sweeps: list(db, readSweeps(c, db).rows, c.req.query("tag")) })),
+    );
   },
 };
 
@@ -39,16 +48,25 @@ const readSweeps = (c: Request, db: Database): Slice<ListedSweep> =>
     SIZE,
     (row) => [row.submitted_at, row.id],
     (from, backward, limit) =>
-      listSweeps(
-        db,
-        from === null ? null : [Number(from[0]), Number(from[1])],
-        backward,
-        limit,
-        c.req.query("archived") !== undefined,
-      ),
+      listSweeps(db, from === null ? null : [Number(from[0]), Number(from[1])], backward, limit, {
+        tag: c.req.query("tag") ?? null,
+        archived: c.req.query("archived") !== undefined,
+      }),
   );
 
-function list(db: Database, rows: readonly ListedSweep[]): Html {
+/** The sweeps of one tag, or of all. */
+function tagBar(tags: readonly string[], chosen: string | undefined): Html | "" {
+  if (tags.length === 0) return "";
+  const link = (href: string, title: string, isCurrent: boolean): Html =>
+    html`<a href="${href}"${isCurrent ? html` aria-current="true"` : ""}>${title}</a> `;
+  return html`<nav class="tags" aria-label="Tags">${link("/", "all", chosen === undefined)}${tags.map((tag) =>
+    link(`/?tag=${encodeURIComponent(tag)}`, tag, tag === chosen),
+  )}</nav>`;
+}
+
+function list(db: Database, rows: readonly ListedSweep[], tag: string | undefined): Html {
+  if (rows.length === 0 && tag !== undefined)
+    return emptyState(`No sweep has the tag ${tag}`, html`<a href="/">All sweeps</a>`);
   if (rows.length === 0)
     return emptyState(
       "No sweeps yet",
@@ -73,7 +91,7 @@ function notice(c: Request): Html | "" {
 const item = (sweep: SweepProgress, rate: Rate | undefined): Html =>
   html`<li class="card sweep" id="sweep-${sweep.id}">
 <div class="name"><h2><a href="${sweepPath(sweep.sweep)}">${sweep.sweep}</a></h2>
-<p class="muted">${badge(sweep.state)} submitted ${ago(sweep.submitted_at)}</p>${sweep.note === null ? "" : html`<p class="words">${sweep.note}</p>`}</div>
+<p class="muted">${badge(sweep.state)} submitted ${ago(sweep.submitted_at)}</p>${sweep.note === null ? "" : html`<p class="words">${sweep.note}</p>`}${tagList(sweep.tags)}</div>
 <div class="progress">${stateBar(sweep.by_state)}<p><strong>${Math.floor(sweep.fraction * 100)}%</strong> of ${plural(sweep.runs, "run")}: ${countsText(sweep.by_state)}</p></div>
 <div class="speed">${speedText(sweep, rate)}</div>
 </li>
