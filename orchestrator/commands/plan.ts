@@ -255,25 +255,10 @@ function summaryText(s: PlanSummary, estimated: boolean, tflops: number): string
     return [`${s.sweep}: nothing but a search`, "", ...searches].join("\n");
   const lines = [
     `${s.sweep}: ${plural(s.points, "grid point")}${s.duplicates > 0 ? ` (${plural(s.duplicates, "duplicate")} removed)` : ""}, ${plural(s.runs, "unique run")}, ${s.done} already done, ${s.to_train} to train${s.failed > 0 ? `, ${s.failed} failed` : ""}`,
-    "",
-    textTable<WidthRow>(
-      [
-        { title: "width", align: "right", value: (r) => String(r.width) },
-        { title: "layers", align: "right", value: (r) => String(r.layers) },
-        { title: "parameters", align: "right", value: (r) => exact(r.parameters) },
-        { title: "non-zero", align: "right", value: (r) => exactRange(r.nonzero) },
-        { title: "tokens a run", align: "right", value: (r) => exactRange(r.tokens) },
-        { title: "runs to train", align: "right", value: (r) => String(r.runs) },
-        { title: "FLOPs", align: "right", value: (r) => quantity(r.flops) },
-        { title: "sparse FLOPs", align: "right", value: (r) => quantity(r.sparse_flops) },
-        { title: "time", align: "right", value: (r) => (r.seconds ? duration(r.seconds) : "–") },
-      ],
-      s.widths,
-    ),
-    "",
-    s.seconds === null ? `${flopsText(s)} in all.` : `${flopsText(s)} in all; ${timeText(s, estimated)}`,
+    // A script's model has neither sizes nor FLOPs that are known here.
+    ...(s.widths.length === 0 ? [] : costLines(s, estimated)),
     ...(s.gpu === null ? [] : [`On GPUs: ${gpuText(s.gpu, tflops)}.`]),
-    COUNTING,
+    ...(s.widths.length === 0 ? [] : [COUNTING]),
     ...(s.failed > 0
       ? [
           `What failed is trained again only when asked for, once the sweep is submitted: musweep requeue ${s.sweep} --failed`,
@@ -287,6 +272,26 @@ function summaryText(s: PlanSummary, estimated: boolean, tflops: number): string
   ];
   return lines.join("\n");
 }
+
+const costLines = (s: PlanSummary, estimated: boolean): string[] => [
+  "",
+  textTable<WidthRow>(
+    [
+      { title: "width", align: "right", value: (r) => String(r.width) },
+      { title: "layers", align: "right", value: (r) => String(r.layers) },
+      { title: "parameters", align: "right", value: (r) => exact(r.parameters) },
+      { title: "non-zero", align: "right", value: (r) => exactRange(r.nonzero) },
+      { title: "tokens a run", align: "right", value: (r) => exactRange(r.tokens) },
+      { title: "runs to train", align: "right", value: (r) => String(r.runs) },
+      { title: "FLOPs", align: "right", value: (r) => quantity(r.flops) },
+      { title: "sparse FLOPs", align: "right", value: (r) => quantity(r.sparse_flops) },
+      { title: "time", align: "right", value: (r) => (r.seconds ? duration(r.seconds) : "–") },
+    ],
+    s.widths,
+  ),
+  "",
+  s.seconds === null ? `${flopsText(s)} in all.` : `${flopsText(s)} in all; ${timeText(s, estimated)}`,
+];
 
 function searchText({ phase, curves, grid, begins, expected, most }: SearchPlan): string {
   const limit =

@@ -215,7 +215,7 @@ function lossDomain(
   // A loss begins high; other numbers may rise.
   const top =
     metric !== null ? highest : begin.length === 0 ? most : Math.min(most, Math.max(...begin) * HEADROOM);
-  const margin = 0.04 * Math.max(top - bottom, 0.001 * Math.abs(top));
+  const margin = Math.max(0.04 * (top - bottom), 0.005 * Math.abs(top));
   return [bottom - margin, Math.max(top, bottom) + margin];
 }
 
