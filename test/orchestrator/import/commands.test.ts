@@ -33,7 +33,7 @@ describe("the same runs, trained here and imported", () => {
     const file = writeSweep(place, {
       name: "native",
       parameterization: "[sp, supar]",
-      rates: "{ log2: { from: -10, to: -1 } }",
+      rates: "{ log2: { from: -10, to: -3 } }",
       seeds: "[1, 2]",
     });
     await succeed(place, "run", file);
