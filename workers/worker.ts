@@ -42,12 +42,11 @@ import { readDispatch, readJob, refused } from "./read-job.ts";
 import { redisGone } from "./redis-gone.ts";
 import { Reporter } from "./reporter.ts";
 import { type Claim, RunQueues } from "./run-queues.ts";
+import { Slots } from "./slots.ts";
 import { describeTrainer } from "./trainer-commands.ts";
 import { TrainerFailure } from "./trainer-failure.ts";
 import { TrainerPool } from "./trainer-pool.ts";
 
-/** Free slots look at the queues so often where nobody says that there is work: jobs of lost workers come back in silence. */
-const LOOK_MS = 1000;
 /** A run that this worker cannot train is away from the queue for so long before others can take it; and this slot with it. */
 const LEAVE_MS = 250;
 /** Of one job that was picked up so often, another is made: its attempts are numbered by its pick-ups, up to 999. */
@@ -261,9 +260,9 @@ export function startWorker(config: WorkerConfig, log: Logger): RunningWorker {
       await pause(Math.min(MAX_WAIT_MS, 1000 * 2 ** (failuresInARow - FAILURES_UNTIL_WAIT)));
   }
 
-  const slots = slotsOf(config);
+  const devices = slotsOf(config);
   const needs = new Map(
-    [...new Set(slots.map(kindOfDevice))].map((kind) => [
+    [...new Set(devices.map(kindOfDevice))].map((kind) => [
       kind,
       [...new Set(trainersFor(config, kind).flatMap((offer) => needsMet(offer, kind)))],
     ]),
@@ -276,51 +275,17 @@ export function startWorker(config: WorkerConfig, log: Logger): RunningWorker {
     onLockLost: (id) => active.get(id)?.stop("lock-lost"),
   });
 
-  /** Devices of the slots that have nothing to do. */
-  const free = [...slots];
-  let wake: () => void = () => undefined;
-
-  /** Fills free slots as long as there is work for them. */
-  async function fill(): Promise<void> {
-    for (const kind of new Set(free.map(kindOfDevice))) {
-      for (;;) {
-        const place = free.findIndex((device) => kindOfDevice(device) === kind);
-        if (place < 0 || closing || isFull() || inabilities.pause() > 0) break;
-        const [device] = free.splice(place, 1) as [string];
-        const processing = await queues.next(needs.get(kind)!, device).catch((error: Error) => {
-          log.error(error.message);
-          return undefined;
-        });
-        if (processing === undefined) {
-          free.push(device);
-          break;
-        }
-        const held = processing.done.finally(() => {
-          free.push(device);
-          holding.delete(held);
-          wake();
-        });
-        holding.add(held);
-      }
-    }
-  }
-  /** Jobs that are not over yet, with what BullMQ is still to be told of them. */
-  const holding = new Set<Promise<void>>();
-
-  async function fillUntilClosed(): Promise<void> {
-    while (!closing) {
-      const woken = new Promise<void>((resolve) => {
-        wake = resolve;
-      });
-      await fill();
-      const rest = setTimeout(wake, LOOK_MS);
-      await woken;
-      clearTimeout(rest);
-    }
-  }
+  const slots = new Slots(devices, {
+    next: (device) =>
+      queues.next(needs.get(kindOfDevice(device))!, device).catch((error: Error) => {
+        log.error(error.message);
+        return undefined;
+      }),
+    isOpen: () => !isFull() && inabilities.pause() === 0,
+  });
 
   subscriber.on("message", (channel, message) => {
-    if (channel === WORK_CHANNEL) return wake();
+    if (channel === WORK_CHANNEL) return slots.wake();
     for (const entry of active.values()) if (entry.progress.run === message) entry.stop("cancelled");
   });
 
@@ -331,7 +296,7 @@ export function startWorker(config: WorkerConfig, log: Logger): RunningWorker {
       host: hostname(),
       pid: process.pid,
       needs: [...queues.needs],
-      slots: slots.length,
+      slots: devices.length,
       engine: config.trainers.map(describeTrainer).join("; ").slice(0, 500),
       version: packageVersion(),
       started_at: startedAt,
@@ -341,13 +306,12 @@ export function startWorker(config: WorkerConfig, log: Logger): RunningWorker {
     return beat(redis, heartbeat, held);
   };
   const heartbeat = setInterval(() => void sayAlive().catch(() => undefined), HEARTBEAT_MS);
-  let filling: Promise<void> = Promise.resolve();
   const ready = (async () => {
     await subscriber.subscribe(CANCEL_CHANNEL, WORK_CHANNEL);
     await queues.start();
     await sayAlive();
-    filling = fillUntilClosed();
-    log.info({ worker: name, slots: slots.length, needs: queues.needs }, "worker ready");
+    slots.start();
+    log.info({ worker: name, slots: devices.length, needs: queues.needs }, "worker ready");
   })();
 
   return {
@@ -374,9 +338,8 @@ export function startWorker(config: WorkerConfig, log: Logger): RunningWorker {
         (config.grace_seconds - LEAVING_SECONDS) * 1000,
       );
       const closed = new AbortController();
-      wake();
-      const inOrder = filling
-        .then(() => Promise.all(holding))
+      const inOrder = slots
+        .close()
         .then(() => queues.close())
         .then(() => {
           clearInterval(heartbeat);

@@ -58,4 +58,4 @@ it("is refused by name, uses up no attempt, and leaves the run to one of the rig
   expect(sql(place, "SELECT outcome FROM attempts")).toEqual([{ outcome: "finished" }]);
   for (const command of [stranger, right, serve])
     expect(await command.signal("SIGTERM")).toMatchObject({ code: 0 });
-}, 120_000);
+}, 240_000);
