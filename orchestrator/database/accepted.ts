@@ -1,5 +1,6 @@
 /** What a database holds of trainings in the end, to be held against another's: outcomes, curves, and what should not be there any more. */
 import { type Database, prepared } from "./connection.ts";
+import { SETBACKS_ALLOWED } from "./run-states.ts";
 
 /** Everything that the same plan must end with, on the same engine and machine, however often it was interrupted. */
 export interface Accepted {
@@ -70,6 +71,17 @@ const underWay = prepared(({ sqlite }) =>
 
 /** Runs that are trained at this moment. */
 export const runsUnderWay = (db: Database): UnderWay[] => underWay(db).all();
+
+const lastTries = prepared(({ sqlite }) =>
+  sqlite
+    .prepare<[], number>(
+      `SELECT count(*) FROM runs WHERE state IN ('pending', 'queued', 'running') AND setbacks >= ${SETBACKS_ALLOWED - 1}`,
+    )
+    .pluck(),
+);
+
+/** How many runs would be given up if their next attempt got no further, either. */
+export const runsAtLastTry = (db: Database): number => lastTries(db).get() ?? 0;
 
 const inHand = prepared(({ sqlite }) =>
   sqlite

@@ -30,7 +30,7 @@ export const isHeld = and(
   or(eq(runs.state, "running"), and(eq(runs.on_queue, true), inArray(runs.state, ["cancelled", "pending"]))),
 );
 /** Attempts in a row that fail, or whose worker is lost, without progress: then a run is given up, and what else waits goes on. */
-const SETBACKS_ALLOWED = 3;
+export const SETBACKS_ALLOWED = 3;
 /** By a job: of this dispatch, which no worker has taken since. */
 const isQueued = and(
   eq(runs.id, given("id")),
