@@ -20,11 +20,13 @@ import { type PointNoise, pointNoise } from "./point-noise.ts";
 import type { Noise } from "./types.ts";
 
 /**
- * How far the excess loss at a rate between the points may be off, relative to itself: 0.5 + 1.1·d. Points say how high a
- * valley is where they are, hardly how flat its floor is between them: of the shapes that the constants were chosen on, those
- * are half to one and a half times as high near the floor as their flanks say.
+ * How far the excess loss at a rate may be off, relative to itself: 0.3 + 1.1·d where a run was trained at that rate, up to
+ * 0.6 more half an octave from the next one and beyond. Points say how high a valley is where they are, hardly how flat its
+ * floor is between them: of the shapes that the constants were chosen on, those are half to one and a half times as high near
+ * the floor as their flanks say. @param away octaves to the nearest rate that was tried
  */
-export const excessDiscrepancy = (excess: number): number => 0.5 + 1.1 * excess;
+export const excessDiscrepancy = (excess: number, away: number): number =>
+  0.3 + 0.6 * Math.min(1, 2 * away) + 1.1 * excess;
 /** How far beyond the rates tried the optimum may lie, octaves. */
 const REACH = 2;
 /** Points of the passes: everywhere, per octave; then where the mass is; then there again, with what the curve leaves possible. */
@@ -42,6 +44,8 @@ type Moments = { mean: number; sd: number };
 export type Weights = Float64Array;
 
 export type Posterior = {
+  /** Of the points, log2 η. */
+  rates: readonly number[];
   /** Candidate optima, log2 η, evenly spaced, and the density there up to a factor. */
   xs: Float64Array;
   density: Float64Array;
@@ -113,7 +117,8 @@ function integrate(stable: StablePoint[], limit: number | undefined, others: Noi
   const { density, shares } = scan(kernel, middle, ALL);
   const alive = Uint8Array.from(shares, (share) => (share > POSSIBLE ? 1 : 0));
   const fine = evenly(...massOf(middle, density), FINE_POINTS);
-  return { ...summarise(kernel, fine, alive, best, noise, skew_prior), shown };
+  const rates = stable.map((p) => p.log2_tuned);
+  return { ...summarise(kernel, fine, alive, best, noise, skew_prior), rates, shown };
 }
 
 /** All but a negligible part of it, with a step to each side. */
@@ -175,7 +180,7 @@ function summarise(
   best: StablePoint,
   { nodes }: PointNoise,
   skew_prior: number[],
-): Omit<Posterior, "shown"> {
+): Omit<Posterior, "rates" | "shown"> {
   const shapes = CANDIDATES.map((_, v) => v).filter((v) => alive[v] === 1);
   const size = xs.length * shapes.length;
   const perFit = () => new Float64Array(size);
@@ -268,6 +273,10 @@ export function bentExcess({ bend }: Posterior, at: number, v: number, u: number
   return bent * Math.min(HIGHEST, CANDIDATES[v]!.valley.excess(u));
 }
 
+/** Octaves from a rate to the nearest one that was tried. */
+export const awayFrom = ({ rates }: Posterior, log2_tuned: number): number =>
+  Math.min(...rates.map((rate) => Math.abs(rate - log2_tuned)));
+
 /** Excess log loss at a rate above the optimum's. @param weights of the posterior's, or others of the same shape */
 export function excessAt(
   p: Posterior,
@@ -275,6 +284,7 @@ export function excessAt(
   log2_tuned: number,
 ): Moments & { mixture: LognormalMixture } {
   const { xs, shapes, curvature, curvature_square, bend_variance } = p;
+  const away = awayFrom(p, log2_tuned);
   const parts: Lognormal[] = [];
   let [total, first, second] = [0, 0, 0];
   for (const [i, x] of xs.entries()) {
@@ -292,7 +302,7 @@ export function excessAt(
       total += weight;
       first += weight * mean;
       second += weight * square;
-      parts.push(lognormal(weight, mean, square));
+      parts.push(lognormal(weight, mean, square, away));
     }
   }
   const mean = first / total;
@@ -304,9 +314,9 @@ export function excessAt(
 }
 
 /** With the given mean and mean square, widened by the discrepancy. */
-function lognormal(weight: number, mean: number, square: number): Lognormal {
+function lognormal(weight: number, mean: number, square: number, away: number): Lognormal {
   if (!(mean > 1e-12)) return { weight, mean_log: Math.log(1e-12), sd_log: 0 };
   const relative = Math.max(0, square / (mean * mean) - 1);
-  const variance = Math.log1p(relative + excessDiscrepancy(mean) ** 2);
+  const variance = Math.log1p(relative + excessDiscrepancy(mean, away) ** 2);
   return { weight, mean_log: Math.log(mean) - variance / 2, sd_log: Math.sqrt(variance) };
 }

@@ -183,7 +183,8 @@ function isFutile(
       };
     }
     const limit = Math.log1p(margin.cost / 100);
-    const sd = Math.hypot(Math.sqrt(after), mean * excessDiscrepancy(mean));
+    // What is left would be trained at that very rate.
+    const sd = Math.hypot(Math.sqrt(after), mean * excessDiscrepancy(mean, 0));
     return { transfers: 1 - beyond(limit - Z95 * sd), moves: beyond(limit + Z95 * sd) };
   });
   return powers.some((p) => p.transfers < FUTILE.chance) && powers.every((p) => p.moves < FUTILE.chance);

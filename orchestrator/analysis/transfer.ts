@@ -8,7 +8,7 @@ import { monotoneCubic, segmentOf } from "./interpolate.ts";
 import { runVariance } from "./noise.ts";
 import { type Fit, fitCurve, fitValley } from "./optimum.ts";
 import { extraTail } from "./places.ts";
-import { excessAt, excessDiscrepancy, type Weights } from "./posterior.ts";
+import { awayFrom, excessAt, excessDiscrepancy, type Weights } from "./posterior.ts";
 import type { Difference } from "./registration.ts";
 import type { Bounded, Bounded90, Drift, Noise, Optimum, Regret } from "./types.ts";
 
@@ -119,7 +119,7 @@ function estimatedExcess(
   const between = interpolated(curve, at, (n) => p.noise.run / n + p.noise.shared);
   const measured = { mean: between.y - p.best.mean, sd: Math.hypot(between.sd, p.best.sd) };
   const { mean, sd, mixture } = excessAt(p, weights ?? p.weights, at);
-  const fitted_sd = Math.hypot(sd, mean * excessDiscrepancy(mean));
+  const fitted_sd = Math.hypot(sd, mean * excessDiscrepancy(mean, awayFrom(p, at)));
   const { mean: m, sd: s } = measured;
   if (s < fitted_sd && m > Z95 * s)
     return { estimate: m, low: m - Z95 * s, high: m + Z95 * s, low_90: m - Z90 * s, high_90: m + Z90 * s };

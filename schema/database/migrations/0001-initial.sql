@@ -11,9 +11,19 @@ CREATE TABLE sweeps (
   revision     INTEGER NOT NULL DEFAULT 1,   -- grows when the same name is submitted with another file
   data_hash    TEXT    NOT NULL,
   state        TEXT    NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'cancelled')),
-  submitted_at INTEGER NOT NULL              -- Unix time, milliseconds, as every *_at
+  submitted_at INTEGER NOT NULL,             -- Unix time, milliseconds, as every *_at
+  priority     REAL    NOT NULL DEFAULT 1 CHECK (priority > 0), -- share of the work beside other sweeps'
+  note         TEXT,
+  archived_at  INTEGER                       -- NULL: shown in lists
 );
 CREATE INDEX sweeps_by_time ON sweeps (submitted_at);
+
+-- Words by which people find sweeps again.
+CREATE TABLE sweep_tags (
+  sweep_id INTEGER NOT NULL REFERENCES sweeps (id) ON DELETE CASCADE,
+  tag      TEXT    NOT NULL,
+  PRIMARY KEY (sweep_id, tag)
+) WITHOUT ROWID;
 
 CREATE TABLE phases (
   id         INTEGER PRIMARY KEY,
@@ -28,13 +38,13 @@ CREATE TABLE phases (
   due        INTEGER NOT NULL DEFAULT 1,     -- 1: its runs have changed since it was last asked whether it is complete
   tuned      TEXT    NOT NULL,               -- what its curves are over: learning_rate, init_std, …
   kind       TEXT    NOT NULL CHECK (kind IN ('grid', 'coordinate-check')),
+  search     TEXT,                           -- JSON: what is open and what is decided; NULL: a grid, or not begun
   UNIQUE (sweep_id, name)
 );
 
 -- One row per distinct training, whichever sweeps and grid points ask for it. The id is the hash of the plan.
 CREATE TABLE runs (
   id               TEXT    PRIMARY KEY,
-  capability       TEXT    NOT NULL CHECK (capability IN ('cpu', 'cuda')),
   state            TEXT    NOT NULL DEFAULT 'pending'
                    CHECK (state IN ('pending', 'queued', 'running', 'finished', 'diverged', 'failed', 'cancelled')),
   ordinal          INTEGER NOT NULL,         -- order of training: that of submission
@@ -59,12 +69,17 @@ CREATE TABLE runs (
   error            TEXT,
   weights_path     TEXT,
   created_at       INTEGER NOT NULL,
-  updated_at       INTEGER NOT NULL
+  updated_at       INTEGER NOT NULL,
+  need             TEXT    NOT NULL DEFAULT 'musweep', -- of whoever trains it: schema/wire/need.ts
+  kept_step        INTEGER NOT NULL DEFAULT 0, -- the furthest that a checkpoint has been known to hold
+  setbacks         INTEGER NOT NULL DEFAULT 0, -- attempts in a row that failed or were lost without getting further
+  -- What a script reports beside its losses: the last value of each, as a JSON object; NULL: nothing.
+  own_metrics      TEXT CHECK (own_metrics IS NULL OR json_valid(own_metrics))
 ) WITHOUT ROWID;
-
-CREATE INDEX runs_by_state ON runs (state, capability, ordinal);
+CREATE INDEX runs_by_state ON runs (state, need, ordinal);
 CREATE INDEX runs_on_queue ON runs (id) WHERE on_queue = 1;
 CREATE INDEX runs_by_ordinal ON runs (ordinal);
+
 -- Runs that are part of the way: few, since runs are finished one by one.
 CREATE INDEX runs_under_way ON runs (id) WHERE step > 0 AND state IN ('pending', 'queued', 'running');
 
@@ -92,7 +107,6 @@ CREATE TABLE cells (
   tuned_value      REAL    NOT NULL,         -- of what the phase tunes: its learning rate, unless the phase says otherwise
   UNIQUE (phase_id, curve, tuned_value, seed)
 );
-
 CREATE INDEX cells_by_run ON cells (run_id);
 CREATE INDEX cells_by_position ON cells (phase_id, position);
 CREATE INDEX cells_added ON cells (phase_id, reason) WHERE reason <> 'grid';
@@ -135,6 +149,8 @@ CREATE TABLE metrics (
   validation_loss   REAL,
   gradient_norm     REAL,
   tokens_per_second REAL,
+  -- What a script reports beside its losses: a JSON object of numbers by name; NULL: nothing.
+  own_metrics       TEXT CHECK (own_metrics IS NULL OR json_valid(own_metrics)),
   PRIMARY KEY (run_id, step)
 ) WITHOUT ROWID;
 
@@ -160,18 +176,19 @@ CREATE TABLE curve_optima (
   sparsity            REAL    NOT NULL,
   position            INTEGER NOT NULL,
   flag                TEXT    NOT NULL,
-  log2_lr             REAL,                  -- log2 of what the phase tunes, in all columns of this name
-  log2_lr_low         REAL,
-  log2_lr_high        REAL,
-  log2_lr_low_90      REAL,
-  log2_lr_high_90     REAL,
+  log2_tuned          REAL,                  -- log2 of what the phase tunes
+  log2_tuned_low      REAL,
+  log2_tuned_high     REAL,
+  log2_tuned_low_90   REAL,
+  log2_tuned_high_90  REAL,
   loss                REAL,
   loss_low            REAL,
   loss_high           REAL,
   valley_low          REAL,
   valley_high         REAL,
   stability_edge      REAL,
-  grid_log2_lr        REAL,                  -- best of the grid, and the mean loss there
+  places              TEXT    NOT NULL,      -- JSON: the two places of an ambiguous curve, log2 with their 95% intervals
+  grid_log2_tuned     REAL,                  -- best of the grid, and the mean loss there
   grid_loss           REAL,
   points              INTEGER NOT NULL,      -- values tried with a finite loss
   seeds               INTEGER NOT NULL,
@@ -189,7 +206,7 @@ CREATE TABLE curve_optima (
 -- A cell of an axis beside the axis's base.
 CREATE TABLE curve_transfer (
   phase_id            INTEGER NOT NULL REFERENCES phases (id) ON DELETE CASCADE,
-  axis                TEXT    NOT NULL CHECK (axis IN ('density', 'width', 'layers')),
+  axis                TEXT    NOT NULL CHECK (axis <> ''),
   curve               TEXT    NOT NULL,
   base                TEXT    NOT NULL,      -- the base's curve
   drift               REAL,
@@ -197,7 +214,7 @@ CREATE TABLE curve_transfer (
   drift_high          REAL,
   drift_low_90        REAL,
   drift_high_90       REAL,
-  verdict             TEXT    NOT NULL CHECK (verdict IN ('transfers', 'drifts', 'inconclusive')),
+  drift_verdict       TEXT    NOT NULL CHECK (drift_verdict IN ('transfers', 'drifts', 'inconclusive')),
   regret_state        TEXT    NOT NULL CHECK (regret_state IN ('known', 'diverges', 'outside', 'unknown')),
   regret_nats         REAL,
   regret_nats_low     REAL,
@@ -205,22 +222,38 @@ CREATE TABLE curve_transfer (
   regret_per_cent     REAL,
   regret_per_cent_low REAL,
   regret_per_cent_high REAL,
+  regret_per_cent_low_90 REAL,
+  regret_per_cent_high_90 REAL,
+  cost_verdict        TEXT    NOT NULL CHECK (cost_verdict IN ('costs at most', 'costs at least', 'open')),
+  verdict             TEXT    NOT NULL       -- by the criterion that decides
+                      CHECK (verdict IN ('transfers', 'drifts', 'costs', 'inconclusive')),
   PRIMARY KEY (phase_id, axis, curve)
 ) WITHOUT ROWID;
 
 -- All cells of an axis together, under one parameterization at one place.
 CREATE TABLE verdicts (
   phase_id         INTEGER NOT NULL REFERENCES phases (id) ON DELETE CASCADE,
-  axis             TEXT    NOT NULL CHECK (axis IN ('density', 'width', 'layers')),
+  axis             TEXT    NOT NULL CHECK (axis <> ''),
   base             TEXT    NOT NULL,
   parameterization TEXT    NOT NULL,
   place            TEXT    NOT NULL,         -- JSON: the coordinates that its cells share
-  verdict          TEXT    NOT NULL CHECK (verdict IN ('transfers', 'drifts', 'inconclusive')),
-  margin           REAL    NOT NULL,
-  within           REAL,
+  criterion        TEXT    NOT NULL CHECK (criterion IN ('cost', 'octaves')), -- what decides
+  margin_octaves   REAL    NOT NULL,
+  margin_cost      REAL    NOT NULL,         -- per cent of loss
+  pooling          TEXT    NOT NULL CHECK (pooling IN ('loose', 'medium', 'none')),
+  verdict          TEXT    NOT NULL CHECK (verdict IN ('transfers', 'drifts', 'costs', 'inconclusive')),
+  drift_verdict    TEXT    NOT NULL CHECK (drift_verdict IN ('transfers', 'drifts', 'inconclusive')),
+  cost_verdict     TEXT    NOT NULL CHECK (cost_verdict IN ('costs at most', 'costs at least', 'open')),
+  within           REAL,                     -- octaves
+  costs_at_most    REAL,                     -- per cent
+  costs_at_least   REAL,
   more_seeds       INTEGER,
   open             INTEGER NOT NULL,
   sentence         TEXT    NOT NULL,
+  exponent         REAL,                     -- octaves of the optimum per octave of the axis
+  exponent_low     REAL,
+  exponent_high    REAL,
+  exponent_theory  TEXT    NOT NULL,         -- JSON: what theories say it is
   PRIMARY KEY (phase_id, axis, base)
 ) WITHOUT ROWID;
 
@@ -381,6 +414,7 @@ SELECT
   r.id                   AS run,
   c.curve                AS curve,
   c.coordinates          AS coordinates,
+  r.own_metrics          AS own_metrics,
   c.reason               AS reason
 FROM cells c
 JOIN phases p ON p.id = c.phase_id
@@ -430,30 +464,31 @@ SELECT
   o.sparsity         AS sparsity,
   1.0 - o.sparsity   AS density,
   o.flag             AS flag,
-  CASE p.tuned WHEN 'learning_rate' THEN o.log2_lr END         AS log2_lr,
-  CASE p.tuned WHEN 'learning_rate' THEN o.log2_lr_low END     AS log2_lr_low,
-  CASE p.tuned WHEN 'learning_rate' THEN o.log2_lr_high END    AS log2_lr_high,
-  CASE p.tuned WHEN 'learning_rate' THEN o.log2_lr_low_90 END  AS log2_lr_low_90,
-  CASE p.tuned WHEN 'learning_rate' THEN o.log2_lr_high_90 END AS log2_lr_high_90,
+  CASE p.tuned WHEN 'learning_rate' THEN o.log2_tuned END         AS log2_lr,
+  CASE p.tuned WHEN 'learning_rate' THEN o.log2_tuned_low END     AS log2_lr_low,
+  CASE p.tuned WHEN 'learning_rate' THEN o.log2_tuned_high END    AS log2_lr_high,
+  CASE p.tuned WHEN 'learning_rate' THEN o.log2_tuned_low_90 END  AS log2_lr_low_90,
+  CASE p.tuned WHEN 'learning_rate' THEN o.log2_tuned_high_90 END AS log2_lr_high_90,
   o.loss             AS loss,
   o.loss_low         AS loss_low,
   o.loss_high        AS loss_high,
   o.valley_low       AS valley_low,
   o.valley_high      AS valley_high,
   o.stability_edge   AS stability_edge,
-  CASE p.tuned WHEN 'learning_rate' THEN o.grid_log2_lr END    AS grid_log2_lr,
+  o.places           AS places,
+  CASE p.tuned WHEN 'learning_rate' THEN o.grid_log2_tuned END    AS grid_log2_lr,
   o.grid_loss        AS grid_loss,
   o.points           AS points,
   o.seeds            AS seeds,
   o.missing          AS missing,
   o.curve            AS curve,
   p.tuned            AS tuned,
-  o.log2_lr          AS log2_tuned,
-  o.log2_lr_low      AS log2_tuned_low,
-  o.log2_lr_high     AS log2_tuned_high,
-  o.log2_lr_low_90   AS log2_tuned_low_90,
-  o.log2_lr_high_90  AS log2_tuned_high_90,
-  o.grid_log2_lr     AS grid_log2_tuned
+  o.log2_tuned          AS log2_tuned,
+  o.log2_tuned_low      AS log2_tuned_low,
+  o.log2_tuned_high     AS log2_tuned_high,
+  o.log2_tuned_low_90   AS log2_tuned_low_90,
+  o.log2_tuned_high_90  AS log2_tuned_high_90,
+  o.grid_log2_tuned     AS grid_log2_tuned
 FROM curve_optima o
 JOIN phases p ON p.id = o.phase_id
 JOIN sweeps s ON s.id = p.sweep_id;
@@ -464,6 +499,8 @@ SELECT
   p.name               AS phase,
   o.parameterization   AS parameterization,
   t.axis               AS axis,
+  CASE t.axis WHEN 'density' THEN 1.0 - b.sparsity ELSE json_extract(t.base, '$."' || t.axis || '"') END  AS base_value,
+  CASE t.axis WHEN 'density' THEN 1.0 - o.sparsity ELSE json_extract(t.curve, '$."' || t.axis || '"') END AS value,
   o.width              AS width,
   o.layers             AS layers,
   o.sparsity           AS sparsity,
@@ -476,7 +513,7 @@ SELECT
   t.drift_high         AS drift_high,
   t.drift_low_90       AS drift_low_90,
   t.drift_high_90      AS drift_high_90,
-  t.verdict            AS verdict,
+  t.drift_verdict      AS drift_verdict,
   t.regret_state       AS regret_state,
   t.regret_nats        AS regret_nats,
   t.regret_nats_low    AS regret_nats_low,
@@ -484,12 +521,27 @@ SELECT
   t.regret_per_cent    AS regret_per_cent,
   t.regret_per_cent_low AS regret_per_cent_low,
   t.regret_per_cent_high AS regret_per_cent_high,
+  t.regret_per_cent_low_90 AS regret_per_cent_low_90,
+  t.regret_per_cent_high_90 AS regret_per_cent_high_90,
+  t.cost_verdict       AS cost_verdict,
+  t.verdict            AS verdict,
   v.verdict            AS axis_verdict,
-  v.margin             AS margin,
+  v.drift_verdict      AS axis_drift_verdict,
+  v.cost_verdict       AS axis_cost_verdict,
+  v.criterion          AS criterion,
+  v.margin_octaves     AS margin_octaves,
+  v.margin_cost        AS margin_cost,
+  v.pooling            AS pooling,
   v.within             AS within,
+  v.costs_at_most      AS costs_at_most,
+  v.costs_at_least     AS costs_at_least,
   v.more_seeds         AS more_seeds,
   v.open               AS still_to_train,
   v.sentence           AS sentence,
+  v.exponent           AS exponent,
+  v.exponent_low       AS exponent_low,
+  v.exponent_high      AS exponent_high,
+  v.exponent_theory    AS exponent_theory,
   v.place              AS place,
   p.tuned              AS tuned,
   t.curve              AS curve,
@@ -611,3 +663,39 @@ SELECT
 FROM coordinate_fits f
 JOIN phases p ON p.id = f.phase_id
 JOIN sweeps s ON s.id = p.sweep_id;
+
+CREATE VIEW tags AS
+SELECT s.name AS sweep, t.tag AS tag FROM sweep_tags t JOIN sweeps s ON s.id = t.sweep_id;
+
+-- Whatever was measured along runs, a row a number: losses, what ships beside them, and scripts' own.
+CREATE VIEW measurements AS
+SELECT
+  s.name                AS sweep,
+  p.name                AS phase,
+  c.parameterization    AS parameterization,
+  c.width               AS width,
+  c.layers              AS layers,
+  c.sparsity            AS sparsity,
+  1.0 - c.sparsity      AS density,
+  c.learning_rate       AS learning_rate,
+  log2(c.learning_rate) AS log2_lr,
+  c.seed                AS seed,
+  m.step                AS step,
+  j.key                 AS metric,
+  j.value               AS value,
+  m.run_id              AS run,
+  c.coordinates         AS coordinates
+FROM metrics m
+JOIN cells c ON c.run_id = m.run_id
+JOIN phases p ON p.id = c.phase_id
+JOIN sweeps s ON s.id = p.sweep_id
+JOIN json_each(json_patch(
+  json_object(
+    'train_loss', m.train_loss,
+    'validation_loss', m.validation_loss,
+    'gradient_norm', m.gradient_norm,
+    'tokens_per_second', m.tokens_per_second
+  ),
+  coalesce(m.own_metrics, '{}')
+)) j
+WHERE j.value IS NOT NULL;
