@@ -54,8 +54,8 @@ const segment = fc.oneof(
   },
 );
 
-/** X stands for a segment. */
-const ROUTES = [
+/** X stands for a segment. All that there are but the one that would leave no sweep to ask for. */
+export const ROUTES = [
   "/",
   "/live",
   "/healthz",
@@ -73,16 +73,21 @@ const ROUTES = [
   "/sweeps/X/live",
   "/sweeps/X/requeue",
   "/sweeps/X/cancel",
+  "/sweeps/X/archive",
+  "/sweeps/X/note",
+  "/sweeps/X/tags",
   "/sweeps/X/files/X",
   "/runs/X",
   "/runs/X/live",
   "/compare",
   "/compare/live",
+  "/compare/sweeps",
   "/assets/X/X",
   "/assets/X/figures.css",
   "/api/sweeps",
   "/api/sweeps/X",
   "/api/sweeps/X/report",
+  "/api/data/X/X",
   "/queues",
   "/queues/",
   "/queues/X",

@@ -4,9 +4,10 @@
  */
 import fc from "fast-check";
 import { beforeAll, expect, it, onTestFinished } from "vitest";
+import { openApp } from "../orchestrator/dashboard/start-app.ts";
 import { Connection, type Running, startDashboard } from "../support/dashboard.ts";
 import { gridText, sqliteOf, submitText, train } from "../support/database.ts";
-import { framing, known, request, type Sent, visitor } from "./http-requests.ts";
+import { framing, known, ROUTES, request, type Sent, visitor } from "./http-requests.ts";
 import { FUZZ } from "./runs.ts";
 
 const LIMITS = { headersMs: 2000, requestMs: 3000, stallMs: 3000, connections: 200 };
@@ -31,6 +32,15 @@ beforeAll(async () => {
   };
 });
 const closers: (() => Promise<void>)[] = [];
+
+it("every route is asked", () => {
+  const { app } = openApp();
+  const paths = app.routes
+    .filter(({ method, path }) => method !== "ALL" && !path.startsWith("/queues"))
+    .map(({ path }) => path.replace(/:\w+/g, "X"));
+  expect(new Set(paths)).toContain("/sweeps/X/note");
+  expect([...new Set(paths)].filter((path) => !ROUTES.includes(path))).toEqual(["/sweeps/X/delete"]);
+});
 
 function bytesOf(request: Sent, visitor: string, framing: string): Buffer {
   const { method, path, query, headers } = request;

@@ -60,7 +60,7 @@ function appOf(context: Omit<Context, "keys" | "log">, token: string | undefined
     if (token === undefined) headers.set("authorization", `Bearer ${TOKEN}`);
     return Promise.resolve(app.request(path, { ...init, headers }));
   };
-  return { app: { request }, tickets, logged };
+  return { app: { request, routes: app.routes }, tickets, logged };
 }
 
 /** Registers what is to be done when a test, or a file of tests, is over. */
