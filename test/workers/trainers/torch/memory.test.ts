@@ -4,12 +4,13 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { TrainerEvent } from "../../../../schema/wire/protocol.ts";
+import { onLinux } from "../../../support/tested-where.ts";
 import { inTorch, PATIENT, python } from "../engines.ts";
 import { makePlan, type PlanOptions, temporaryDirectory, writeData } from "../support.ts";
 import { ENDINGS, runCommand, TrainerProcess } from "../trainer-process.ts";
 
 const MEBIBYTE = 2 ** 20;
-const onLinux = process.platform === "linux" && python !== undefined;
+const isRead = python !== undefined && onLinux("what a trainer in PyTorch holds in memory");
 
 /** VmHWM: the most resident bytes so far; VmSize: the address space of now. */
 function bytesOf(trainer: TrainerProcess, field: "VmHWM" | "VmSize"): number {
@@ -21,7 +22,7 @@ const wide = { layers: 4, d_model: 128, d_head: 32, d_ffn: 352, sequence_length:
 /** Much to keep for the backward pass, little to compute. */
 const deep = { layers: 32, d_model: 32, d_head: 16, d_ffn: 64, sequence_length: 256 };
 
-describe.skipIf(!onLinux)("memory", PATIENT, () => {
+describe.runIf(isRead)("memory", PATIENT, () => {
   test.each<[string, PlanOptions]>([
     ["one pass, masked", { density: 0.5, shape: wide }],
     ["many passes", { shape: wide, plan: { micro_batch_size: 2 } }],
