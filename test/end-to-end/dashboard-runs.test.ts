@@ -38,7 +38,7 @@ beforeAll(async () => {
   browser = await startBrowser((close) => closers.push(close));
   tab = await openTab(browser);
   page = tab.page;
-  await page.goto(linkOf(commands[0]!));
+  await page.goto(await linkOf(commands[0]!));
   await succeed(place, "submit", writeSweep(place, { name: "short", sparsity: "[0.5]" }));
   await succeed(
     place,

@@ -41,7 +41,7 @@ const file = (sweep: Parameters<typeof writeSweep>[1]): string =>
 
 describe("the dashboard", () => {
   it("says what to do where there is nothing yet", async () => {
-    await page.goto(linkOf(commands[0]!));
+    await page.goto(await linkOf(commands[0]!));
     // Nothing of the link is left in the address.
     expect(page.url()).toBe(`${url}/`);
     expect(await text("main")).toContain("No sweeps yet");

@@ -210,7 +210,7 @@ describe("the dashboard on loopback", () => {
     async () => {
       const place = scratch();
       const { command, url } = await serve(place);
-      const link = linkOf(command);
+      const link = await linkOf(command);
       expect(await thief(link)).toBe("401");
       const response = await fetch(link, { redirect: "manual" });
       expect(response.status).toBe(303);

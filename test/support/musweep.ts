@@ -76,11 +76,11 @@ export const asOwner = (place: Scratch): { authorization: string } => ({
   authorization: `Bearer ${readFileSync(join(place.directory, ".musweep", "token"), "utf8").trim()}`,
 });
 
-/** The link that a command has printed, which logs in. */
-export function linkOf({ stderr }: Musweep): string {
-  const link = /(http:\/\/\S+\/login\?\S+)/.exec(stderr)?.[1];
-  if (link === undefined) throw new Error(`no link that logs in was printed:\n${stderr}`);
-  return link;
+/** The link that a command prints, which logs in. */
+export async function linkOf(command: Musweep): Promise<string> {
+  const link = /(http:\/\/\S+\/login\?\S+) /;
+  await command.says(link);
+  return link.exec(command.stderr)![1]!;
 }
 
 /** Runs a command to its end. */
