@@ -35,7 +35,7 @@ function explain(root: Schema, value: unknown, issue: Issue, prefix: Path): Expl
       return issue.keys.map((key) => ({
         path: [...path, key],
         atKey: true,
-        message: `unknown key ${quoted(key)}${meantBy(key, valid) || didYouMean(key, valid) || `; expected one of ${valid.join(", ")}`}`,
+        message: `unknown key ${quoted(key)}${meantBy(key, valid, path) || didYouMean(key, valid) || `; expected one of ${valid.join(", ")}`}`,
         remove: [...path, key],
       }));
     }

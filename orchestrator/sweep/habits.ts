@@ -1,18 +1,26 @@
 /** What people write who come from another tool, and how it is written here: added to the message that refuses it. */
-import type { HyperparameterName } from "../../schema/sweep/hyperparameters.ts";
+import { type HyperparameterName, TABLE } from "../../schema/sweep/hyperparameters.ts";
 import { OTHER_NAMES } from "../../schema/sweep/other-names.ts";
-import { excerpt } from "./problems.ts";
+import { excerpt, type Path } from "./problems.ts";
 
 const HEADS = ["n_head", "n_heads", "num_heads", "num_attention_heads", "heads"];
 
-/** @returns `; did you mean "learning_rate"?` for "lr" where that may stand; empty for a key that nobody uses */
-export function meantBy(key: string, valid: readonly string[]): string {
+/**
+ * @param at the section that the key stands in
+ * @returns `; did you mean "learning_rate"?` for "lr" where that may stand, else where it may; empty for a key that nobody uses
+ */
+export function meantBy(key: string, valid: readonly string[], at: Path): string {
   const plain = key.toLowerCase().replaceAll("-", "_");
   if (HEADS.includes(plain) && valid.includes("d_head"))
     return "; the number of heads is width ÷ d_head: set d_head";
-  for (const [name, others] of Object.entries(OTHER_NAMES) as [HyperparameterName, readonly string[]][])
-    if (others.includes(plain) && valid.includes(name)) return `; did you mean "${name}"?`;
-  return "";
+  const names = Object.keys(TABLE) as HyperparameterName[];
+  const name = names.find((n) => n === plain || OTHER_NAMES[n]?.includes(plain));
+  if (name === undefined) return "";
+  if (valid.includes(name)) return `; did you mean "${name}"?`;
+  // Further inside, what the section takes says more.
+  if (at.length > (at[0] === "phases" ? 3 : 1)) return "";
+  const { section, key: there = name } = TABLE[name] as { section: string | null; key?: string };
+  return `; did you mean ${section === null ? "" : `${section}.${there} or `}axes.${name}?`;
 }
 
 const isMap = (value: unknown): value is Record<string, unknown> =>

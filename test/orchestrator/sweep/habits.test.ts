@@ -30,6 +30,25 @@ describe("another tool's", () => {
     expect(ofAxes(`${theirs}: 1`)).toContain(`unknown key "${theirs}"; did you mean "${ours}"?`);
   });
 
+  it.each([
+    ["", "init_std", "base.init_std or axes.init_std"],
+    ["", "lr", "base.learning_rate or axes.learning_rate"],
+    ["", "grad_clip", "training.clip_norm or axes.clip_norm"],
+    ["", "density", "axes.density"],
+    ["training", "init_std", "base.init_std or axes.init_std"],
+    ["model", "weight_decay", "training.optimizer.weight_decay or axes.weight_decay"],
+    ["phases", "n_embd", "model.width or axes.width"],
+  ])("field in the wrong section: %s %s", (section, theirs, ours) => {
+    const text = sweepText(
+      section === "phases"
+        ? { axes: `phases: [{name: a, axes: {parameterization: sp, width: 64, seed: 1}, ${theirs}: 1}]` }
+        : {},
+    );
+    const misplaced =
+      section === "" ? `${text}\n${theirs}: 1\n` : text.replace(`\n${section}: {`, `$& ${theirs}: 1,`);
+    expect(problemsOf(misplaced).join("\n")).toContain(`unknown key "${theirs}"; did you mean ${ours}?`);
+  });
+
   it("number of heads follows from the size of one", () => {
     expect(ofAxes("n_head: [2, 4]")).toContain("the number of heads is width ÷ d_head: set d_head");
   });
