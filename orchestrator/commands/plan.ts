@@ -135,8 +135,12 @@ export function addPlan(program: Command): void {
       );
       const speed = summary.seconds === null ? null : estimated ? "estimated" : "measured";
       const needs = phaseNeeds(loaded.sweep, offer);
+      const isTrained =
+        summary.to_train === 0 && summary.waiting.length === 0 && summary.searches.length === 0;
       print(options, { ...summary, speed, needs }, () =>
-        [summaryText(summary, estimated, options.gpuTflops), ...needsTexts(needs)].join("\n"),
+        [summaryText(summary, estimated, options.gpuTflops), ...(isTrained ? [] : needsTexts(needs))].join(
+          "\n",
+        ),
       );
     });
   });
@@ -256,7 +260,11 @@ function summaryText(s: PlanSummary, estimated: boolean, tflops: number): string
   const lines = [
     `${s.sweep}: ${plural(s.points, "grid point")}${s.duplicates > 0 ? ` (${plural(s.duplicates, "duplicate")} removed)` : ""}, ${plural(s.runs, "unique run")}, ${s.done} already done, ${s.to_train} to train${s.failed > 0 ? `, ${s.failed} failed` : ""}`,
     // A script's model has neither sizes nor FLOPs that are known here.
-    ...(s.widths.length === 0 ? [] : costLines(s, estimated)),
+    ...(s.widths.length > 0
+      ? costLines(s, estimated)
+      : s.to_train > 0
+        ? ["What a script's runs take is not known before some are trained; run and status show it then."]
+        : []),
     ...(s.gpu === null ? [] : [`On GPUs: ${gpuText(s.gpu, tflops)}.`]),
     ...(s.widths.length === 0 ? [] : [COUNTING]),
     ...(s.failed > 0

@@ -54,6 +54,9 @@ function finish(service: Service, sweep: string, options: TrainOptions, seconds:
     const next = [
       "Next:",
       `  musweep serve${dir}   # shows it in a browser: the link that it prints`,
+      ...(answer.verdicts.some(({ verdict }) => verdict.verdict === "inconclusive")
+        ? [`  musweep suggest ${sweep}${dir}   # runs that would decide more`]
+        : []),
       `  musweep report ${sweep}${dir}`,
       `  musweep sql "${curvesQuery(sweep, tuned)}"${dir}`,
       ...(failed + cancelled > 0
