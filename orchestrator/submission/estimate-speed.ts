@@ -13,9 +13,12 @@ interface Rates {
   dense: number;
   kept: number;
   busy: number;
+  at: number;
 }
 
 const SECONDS = 0.7;
+/** Whoever plans again within so many seconds gets the same answer at once, on a busy machine too. */
+const KEPT_SECONDS = 600;
 /** Few enough for some tenths of a second a step on any machine. */
 const STEP_FLOPS = 1e10;
 
@@ -35,7 +38,7 @@ export async function estimateSpeeds(
   for (const [key, plan] of unknown) {
     const kept = keptFlopsPerToken(plan);
     const seconds = (sparseFlopsPerToken(plan) - kept) / rates.dense + kept / rates.kept;
-    speeds.set(key, { tokens_per_second: 1 / seconds, busy: rates.busy });
+    speeds.set(key, { tokens_per_second: 1 / seconds, busy: rates.busy, at: rates.at });
   }
   return speeds;
 }
@@ -49,9 +52,14 @@ async function measureRates(db: Database, plans: Plan[], options: Measuring): Pr
   const dense = smallest[0]!;
   const sparse = smallest.at(-1)!;
   const cuts = new Map([dense, sparse].map((plan) => [`cut:${speedKey(plan)}`, plan]));
-  const speeds = await measureSpeeds(db, cuts, options, SECONDS);
+  const speeds = await measureSpeeds(db, cuts, options, SECONDS, KEPT_SECONDS);
   const secondsOf = (plan: Plan): number => 1 / speeds.get(`cut:${speedKey(plan)}`)!.tokens_per_second;
-  return { ...solve(dense, sparse, secondsOf), busy: Math.max(...[...speeds.values()].map((s) => s.busy)) };
+  const measured = [...speeds.values()];
+  return {
+    ...solve(dense, sparse, secondsOf),
+    busy: Math.max(...measured.map((speed) => speed.busy)),
+    at: Math.min(...measured.map((speed) => speed.at)),
+  };
 }
 
 /** Seconds per token = dense FLOPs / their rate + kept FLOPs / theirs, for both models. */

@@ -49,6 +49,8 @@ export interface Speed {
   tokens_per_second: number;
   /** Of all processors, the share that other programs used just before it was measured: 0 to 1. */
   busy: number;
+  /** When it was measured, ms since the epoch; 0: long ago. */
+  at: number;
 }
 
 /** From this share on, what is measured says more about the other programs. */
@@ -57,9 +59,9 @@ export const BUSY_FROM = 0.3;
 const stored = (db: Database, setting: string): Speed | undefined => {
   const text = readSetting(db, setting);
   if (text === undefined) return undefined;
-  const value = JSON.parse(text) as Speed | number;
+  const value = JSON.parse(text) as (Omit<Speed, "at"> & { at?: number }) | number;
   // Before 0.2 the speed alone was kept.
-  return typeof value === "number" ? { tokens_per_second: value, busy: 0 } : value;
+  return typeof value === "number" ? { tokens_per_second: value, busy: 0, at: 0 } : { at: 0, ...value };
 };
 
 function settingOf(key: string, { slots, threads, trainer }: Fleet): string {
@@ -89,16 +91,20 @@ export interface Measuring extends Fleet {
  * Measures what is not known, or was measured while other programs ran.
  * @param plans by a key that stands for all plans of the same speed (speedKey)
  * @param seconds of training, each
+ * @param kept what was measured while other programs ran holds for so many seconds
  */
 export async function measureSpeeds(
   db: Database,
   plans: ReadonlyMap<string, Plan>,
   options: Measuring,
   seconds = SECONDS_PER_SHAPE,
+  kept = 0,
 ): Promise<Map<string, Speed>> {
   const { slots, threads, trainer } = options;
   const speeds = knownSpeeds(db, plans.keys(), options);
-  const wanted = [...plans].filter(([key]) => (speeds.get(key)?.busy ?? 1) >= BUSY_FROM);
+  const now = Date.now();
+  const holds = ({ busy, at }: Speed): boolean => busy < BUSY_FROM || Math.abs(now - at) < 1000 * kept;
+  const wanted = [...plans].filter(([key]) => !speeds.has(key) || !holds(speeds.get(key)!));
   if (wanted.length === 0) return speeds;
   const request = {
     plans: wanted.map(([, plan]) => plan),
@@ -112,7 +118,7 @@ export async function measureSpeeds(
   let measured = 0;
   await measure(JSON.stringify(request), (tokens_per_second) => {
     const [key] = wanted[measured++]!;
-    const speed = { tokens_per_second, busy };
+    const speed = { tokens_per_second, busy, at: now };
     writeSetting(db, settingOf(key, options), JSON.stringify(speed));
     speeds.set(key, speed);
     options.onMeasure?.(measured, wanted.length);
