@@ -66,6 +66,9 @@ interface Open extends Training {
   reject(error: unknown): void;
 }
 
+/** Characters of them that are said. */
+const LAST_WORDS = 300;
+
 export interface TrainerOptions {
   env: NodeJS.ProcessEnv;
   silenceMs: number;
@@ -113,7 +116,8 @@ export class TrainerProcess {
       // What it has finished is finished.
       if (this.usable && this.#listener === undefined && code !== 0)
         this.#onRemark(`a trainer that had nothing left to do ended by ${how}`);
-      this.#fail(new TrainerFailure("trainer-exited", `the trainer ended by ${how} ${when}`));
+      const why = this.#ready ? "" : this.#lastWords;
+      this.#fail(new TrainerFailure("trainer-exited", `the trainer ended by ${how} ${when}${why}`));
     });
     // A trainer that is gone makes writes fail; its "close" tells the story.
     this.#child.stdin!.on("error", () => undefined);
@@ -262,6 +266,12 @@ export class TrainerProcess {
     if (others.length === 0) this.send(first!);
     else this.send({ type: "cohort", runs: [first!, ...others].map(({ type: _type, ...fields }) => fields) });
     return ends;
+  }
+
+  /** The last line of its log, which says what a program that does not even start lacks. */
+  get #lastWords(): string {
+    const last = this.#logTail.trimEnd().split("\n").at(-1)!.trim();
+    return last === "" ? "" : `: ${last.length > LAST_WORDS ? `${last.slice(0, LAST_WORDS)}…` : last}`;
   }
 
   #withLog(error: unknown): unknown {

@@ -29,7 +29,12 @@ describe("run with a broken trainer", () => {
   // Each sweep has a rate of its own: a run that failed in one is not another's.
   it.each([
     ["crash mid run", "trainer-exited", "the trainer ended by exit code 7 in the middle of its work", 3],
-    ["crash at start", "trainer-exited", "the trainer ended by exit code 3 before it was ready", 3],
+    [
+      "crash at start",
+      "trainer-exited",
+      "the trainer ended by exit code 3 before it was ready: no usable device",
+      3,
+    ],
     ["silent mid run", "trainer-silent", "the trainer said nothing for 1 s", 3],
     ["garbage", "trainer-protocol", 'is not JSON: "Epoch 1/10: loss 3.21"', 3],
     ["failed for good", "unsupported", "This engine knows no ALiBi.", 1],

@@ -51,7 +51,7 @@ const misbehaving = (fault: string, ...more: string[]): string[] => [
 
 describe("a trainer that misbehaves", () => {
   it.each<[fault: string, code: string, message: RegExp, retryable: boolean]>([
-    ["crash at start", "trainer-exited", /ended by exit code 3 before it was ready/, true],
+    ["crash at start", "trainer-exited", /ended by exit code 3 before it was ready: no usable device$/, true],
     ["another protocol", "trainer-protocol", /speaks protocol 3, this worker 1 and 2/, false],
     ["no greeting", "trainer-protocol", /first line was "step", not "ready"/, false],
     ["crash mid run", "trainer-exited", /ended by exit code 7 in the middle of its work/, true],
