@@ -96,9 +96,11 @@ export function refineVerdict(planned: PlannedCurve, verdict: Pick<Verdict, "mor
 const distance = (gap: { low: number; high: number }, x: number): number =>
   Math.abs((gap.low + gap.high) / 2 - x);
 
-/** At every seed; null when the two are too close for another between them. */
+/** At every seed; null when the two are too close for another between them, or there is one that has failed or diverged. */
 function halfway(planned: PlannedCurve, low: number, high: number, why: string): MoreRuns | null {
   if (high - low < 2 * CLOSEST) return null;
+  const inside = planned.rates.map(Math.log2).some((x) => x > low + CLOSEST / 2 && x < high - CLOSEST / 2);
+  if (inside) return null;
   const rateAt = (log2_tuned: number): number =>
     planned.rates.find((rate) => areTwins(rate, 2 ** log2_tuned))!;
   const [a, b] = [rateAt(low), rateAt(high)];

@@ -6,11 +6,17 @@ import {
   refineCurve,
   refineVerdict,
 } from "../analysis/more-runs.ts";
-import { countExtensions, countRefinements, lastPosition, plannedPoints } from "../database/cells.ts";
+import {
+  countExtensions,
+  countPoints,
+  countRefinements,
+  lastPosition,
+  plannedPoints,
+} from "../database/cells.ts";
 import { readCurves, readOptima } from "../database/curves.ts";
 import type { Database } from "../database/open.ts";
 import { refreshPhase } from "../database/optima.ts";
-import { type StoredPhase, startedPhase } from "../database/phases.ts";
+import { hasOpenRuns, type StoredPhase, startedPhase } from "../database/phases.ts";
 import { reviveCancelled } from "../database/run-states.ts";
 import { gatherCells } from "../database/store-cells.ts";
 import { undecidedPairs } from "../database/transfer.ts";
@@ -22,7 +28,7 @@ export interface Addition extends MoreRuns {
   curve: string;
 }
 
-/** @returns whether there was anything to add */
+/** @returns whether the phase has points now that it had not: what asks for those that have failed would ask for ever */
 export function addRuns(db: Database, self: StoredPhase, now: number, slots: number): boolean {
   const { phase, data } = self.definition;
   if (phase.search !== undefined) return addSearched(db, self, phase.search, now, slots);
@@ -39,11 +45,12 @@ export function addRuns(db: Database, self: StoredPhase, now: number, slots: num
   const cells = expansion.extraCells(new Map(additions.map(({ curve, points }) => [curve, points])));
   let position = lastPosition(db, self.id);
   for (const cell of cells) gathered.add(cell, phase, ++position, reasons.get(cell.curve)!);
+  const before = countPoints(db, self.id);
   gathered.store(self.id, now);
   gathered.drop();
   reviveCancelled(db, self.id, now);
   refreshPhase(db, self.id);
-  return true;
+  return countPoints(db, self.id) > before || hasOpenRuns(db, self.id);
 }
 
 /** What would decide a phase most: as `extend` and `refine` would add it, without their limits. Reads alone. */

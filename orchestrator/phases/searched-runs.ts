@@ -16,7 +16,7 @@ import { lastPosition, plannedPoints } from "../database/cells.ts";
 import { readCurves } from "../database/curves.ts";
 import type { Database } from "../database/open.ts";
 import { refreshPhase } from "../database/optima.ts";
-import { type StoredPhase, startedPhase } from "../database/phases.ts";
+import { hasOpenRuns, type StoredPhase, startedPhase } from "../database/phases.ts";
 import { reviveCancelled } from "../database/run-states.ts";
 import { runResult } from "../database/runs.ts";
 import { gatherCells } from "../database/store-cells.ts";
@@ -82,7 +82,7 @@ export function addSearched(
     budget: search.budget,
   };
   // A point that is there already is none that waits.
-  return plannedPoints(db, self.id).length > points.length;
+  return plannedPoints(db, self.id).length > points.length || hasOpenRuns(db, self.id);
 }
 
 /**

@@ -149,6 +149,22 @@ describe("refine, an undecided verdict", () => {
     expect(more?.reason).toBe("refine: between 2^-7 and 2^-6, the verdict needs points near the optimum");
   });
 
+  it("in no gap that has a rate already, whose runs failed or diverged: it would be asked for for ever", () => {
+    const interval = {
+      flag: "bracketed" as const,
+      log2_tuned: -6.6,
+      log2_tuned_low: -7.2,
+      log2_tuned_high: -6.2,
+    };
+    const curve = planned(losses, { optimum: interval });
+    const more = refineVerdict({ ...curve, rates: [...curve.rates, 2 ** -6.5].sort() }, { more_seeds: null });
+    expect(more?.points.map((p) => Math.log2(p.tuned_value))).toEqual([-7.5]);
+    const full = { ...curve, rates: [...curve.rates, 2 ** -6.5, 2 ** -7.5].sort() };
+    expect(refineVerdict(full, { more_seeds: null })?.reason).toBe(
+      "refine: another seed, the verdict is undecided",
+    );
+  });
+
   it("a seed after all when the rates are as close as they may come", () => {
     const close = { [-7.8]: 2.4, [-7.4]: 2.02, [-7]: 2, [-6.6]: 2.03, [-6.2]: 2.4 };
     const optimum = {
