@@ -188,7 +188,7 @@ const release = prepared(({ orm }) =>
   orm
     .update(runs)
     .set({
-      state: sql`CASE ${runs.state} WHEN 'running' THEN ${given("next")} ELSE ${runs.state} END`,
+      state: sql`CASE ${runs.state} WHEN 'running' THEN 'pending' ELSE ${runs.state} END`,
       on_queue: false,
       step: given("step"),
       updated_at: given("at"),
@@ -197,9 +197,12 @@ const release = prepared(({ orm }) =>
     .prepare(),
 );
 
-/** Its worker has let go of it: to be trained on, or cancelled. One that was cancelled and is wanted again stays pending. */
-export const releaseRun = (db: Database, said: Said, { step, reason }: Body<"released">): void =>
-  void release(db).run({ ...said, step, next: reason === "cancelled" ? "cancelled" : "pending" });
+/**
+ * Its worker has let go of it: it is trained on, unless it has been cancelled. Being asked to let go is not enough: a run that is to be
+ * trained elsewhere is asked for too.
+ */
+export const releaseRun = (db: Database, said: Said, { step }: Body<"released">): void =>
+  void release(db).run({ ...said, step });
 
 /** A run's job, and the attempt that was last made at it. */
 export interface QueuedRun {

@@ -133,6 +133,7 @@ export function startDispatcher(
       jobId(row.id, row.dispatch),
       dispatchText(row.plan, row.keep_weights),
     ]);
+    await removeNamesakes(need, rows);
     await redis.hset(DISPATCH_KEY, Object.fromEntries(dispatches));
     await queues.for(need).addBulk(
       byShape(rows).map((row) => ({
@@ -147,6 +148,19 @@ export function startDispatcher(
     );
     await redis.publish(WORK_CHANNEL, need);
     log.debug({ need, runs: rows.length }, "runs put on the queue");
+  }
+
+  /**
+   * Ended jobs are kept for a while. One of a run that was removed and submitted again, or of another state directory, has the name of
+   * the job that is to come: that would not be added, and how the old one ended be taken for its end.
+   */
+  async function removeNamesakes(need: Need, rows: readonly Dispatched[]): Promise<void> {
+    const queue = queues.for(need);
+    const ids = rows.map((row) => jobId(row.id, row.dispatch));
+    const looks = redis.pipeline();
+    for (const id of ids) looks.exists(queue.toKey(id));
+    const there = (await looks.exec())!.map(([, found]) => found === 1);
+    for (const [i, id] of ids.entries()) if (there[i]) await queue.remove(id);
   }
 
   /** Of a run that may need something else by now than when its job was put on a queue. */
@@ -199,9 +213,11 @@ export function startDispatcher(
       const broken: (RunWithJob & QueuedRun)[] = [];
       const lost: QueuedRun[] = [];
       for (const row of rows) {
-        const state = await queues.for(row.need).getJobState(jobId(row.id, row.dispatch));
+        const id = jobId(row.id, row.dispatch);
+        const here = await queues.for(row.need).getJobState(id);
+        const state = here === "unknown" ? await (await findJob(id))?.getState() : here;
         if (state === "failed") broken.push(row);
-        else if (state === "unknown" || state === "completed") lost.push(row);
+        else if (state === undefined || state === "unknown" || state === "completed") lost.push(row);
       }
       if (broken.length + lost.length === 0) continue;
       // A worker reports before its job ends, so what it said is in the stream: apply it before judging.
@@ -215,7 +231,7 @@ export function startDispatcher(
 
   /** BullMQ calls the job failed, and no worker has said so: none could read it, or it was picked up too often. */
   async function loseBroken(row: RunWithJob & QueuedRun): Promise<void> {
-    const job = await queues.for(row.need).getJob(jobId(row.id, row.dispatch));
+    const job = await findJob(jobId(row.id, row.dispatch));
     const error = job?.failedReason ?? "its job failed";
     if (loseRun(db, row, { error, final: isRefusal(error) })) log.warn({ run: row.id }, error);
   }

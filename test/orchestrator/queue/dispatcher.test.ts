@@ -1,6 +1,7 @@
 /** The dispatcher between a real SQLite and a real Redis; a BullMQ worker of the test's own takes the jobs. */
 import { Queue, UnrecoverableError } from "bullmq";
 import { describe, expect, it, onTestFinished } from "vitest";
+import { removeSweep } from "../../../orchestrator/database/keep-and-remove.ts";
 import { cancelSweep } from "../../../orchestrator/database/stop-and-requeue.ts";
 import { unmetNeeds } from "../../../orchestrator/report/unmet-needs.ts";
 import {
@@ -201,6 +202,49 @@ describe("the dispatcher", () => {
     await o.dispatcher.tick();
     expect(states(o)).toEqual([{ state: "failed", on_queue: 0, dispatch: 1 }]);
     expect(sqliteOf(o.db).prepare("SELECT error FROM runs").get()).toEqual({ error: why });
+  });
+
+  it("of a run that was removed and submitted again, takes no job of before for its own", async () => {
+    const o = await startOrchestrator();
+    const text = gridText({ rates: "[0.01]" });
+    submitText(o.db, text);
+    for (let i = 0; i < 3; i++) {
+      await o.dispatcher.tick();
+      const { job, attempt } = await takeJob(o);
+      await send(o.redis, attempt.claimed(), attempt.failed(false));
+      await job.moveToFailed(new UnrecoverableError("out of luck"), job.token!, false);
+      await o.collector.caughtUp();
+    }
+    expect(states(o)).toEqual([{ state: "failed", on_queue: 0, dispatch: 3 }]);
+    expect(removeSweep(o.db, "grid").runs.length).toBe(1);
+    submitText(o.db, text);
+    for (let i = 0; i < 3; i++) await o.dispatcher.tick();
+    expect(states(o)).toEqual([{ state: "queued", on_queue: 1, dispatch: 1 }]);
+    const { attempt } = await takeJob(o);
+    await send(o.redis, attempt.claimed(), attempt.started(), attempt.finished(3));
+    await o.collector.caughtUp();
+    expect(states(o)).toEqual([{ state: "finished", on_queue: 0, dispatch: 1 }]);
+  });
+
+  it("moves a run that a worker took this moment without cancelling or doubling it", async () => {
+    const o = await startOrchestrator();
+    const text = gridText({ rates: "[0.01]" });
+    submitText(o.db, text);
+    await o.dispatcher.tick();
+    const { job, attempt } = await takeJob(o);
+    // It is to be trained elsewhere before its claim has been heard.
+    submitText(o.db, `device: cuda\n${text}`);
+    await send(o.redis, attempt.claimed(), attempt.started());
+    await o.collector.caughtUp();
+    await o.dispatcher.tick();
+    expect(states(o)).toEqual([{ state: "running", on_queue: 1, dispatch: 1 }]);
+    // Its worker was asked to let go of it while the database did not know that it had it.
+    await send(o.redis, attempt.released("cancelled", 5));
+    await o.collector.caughtUp();
+    await job.moveToCompleted(null, job.token!, false);
+    await o.dispatcher.tick();
+    expect(states(o)).toEqual([{ state: "queued", on_queue: 1, dispatch: 2 }]);
+    expect(await waiting(o)).toEqual([]);
   });
 
   it("takes cancelled runs off the queue, and asks for the one that a worker holds until it lets go", async () => {
