@@ -3,6 +3,7 @@
  * own, which takes as long as it takes and nobody sees; then they move into their phase in a few statements.
  */
 import { plannedFlops } from "../../schema/wire/cost.ts";
+import { MusweepError } from "../../schema/wire/errors.ts";
 import { type Need, needOfRun, type Placement } from "../../schema/wire/need.ts";
 import { canonicalJson, LIMITS, type RunPlan } from "../../schema/wire/plan.ts";
 import type { Cell } from "../sweep/expand-sweep.ts";
@@ -19,6 +20,7 @@ export interface GatheredCells {
   /**
    * Moves them into their phase. Call inside a transaction.
    * @returns how many of their runs are new
+   * @throws MusweepError (conflict) where runs were removed since they were gathered
    */
   store(phase: number, now: number): number;
   /**
@@ -64,6 +66,10 @@ const statements = prepared(({ sqlite }) => {
       `INSERT INTO plans (run_id, plan)
        SELECT run_id, plan FROM gathered_cells WHERE gathering = @gathering AND plan IS NOT NULL ORDER BY rowid
        ON CONFLICT (run_id) DO NOTHING`,
+    ),
+    withoutPlan: sqlite.prepare<{ gathering: number }, { run: string }>(
+      `SELECT run_id AS run FROM gathered_cells g WHERE gathering = @gathering
+       AND NOT EXISTS (SELECT 1 FROM plans p WHERE p.run_id = g.run_id) LIMIT 1`,
     ),
     storeCells: sqlite.prepare(
       `INSERT INTO cells (phase_id, run_id, position, curve, parameterization, width, layers, sparsity, learning_rate,
@@ -112,7 +118,7 @@ export function placeRuns(db: Database, phase: number, placement: Placement): vo
 let gatherings = 0;
 
 export function gatherCells(db: Database): GatheredCells {
-  const { add, storeRuns, storePlans, storeCells, removeOthers, drop } = statements(db);
+  const { add, storeRuns, storePlans, withoutPlan, storeCells, removeOthers, drop } = statements(db);
   const gathering = ++gatherings;
   return {
     add(cell, placement, position, reason) {
@@ -137,6 +143,16 @@ export function gatherCells(db: Database): GatheredCells {
     store(phase, now) {
       storeRuns.run({ gathering, ordinal: lastOrdinal(db), now });
       const { changes: newRuns } = storePlans.run({ gathering });
+      // Of a run that was there when it was gathered, no plan was kept.
+      if (withoutPlan.get({ gathering }) !== undefined)
+        throw new MusweepError(
+          "removed-meanwhile",
+          "runs of this sweep were removed while it was being stored",
+          {
+            kind: "conflict",
+            remedy: "Submit it again.",
+          },
+        );
       storeCells.run({ gathering, phase });
       return newRuns;
     },

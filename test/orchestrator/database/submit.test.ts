@@ -1,5 +1,6 @@
 /** What submitting does to runs and grid points: what is new, what is shared, what is left over. */
 import { describe, expect, it } from "vitest";
+import { removeSweep } from "../../../orchestrator/database/keep-and-remove.ts";
 import type { Database } from "../../../orchestrator/database/open.ts";
 import { cancelSweep } from "../../../orchestrator/database/stop-and-requeue.ts";
 import {
@@ -160,6 +161,18 @@ describe("a large grid, stored in turns with other work", () => {
         .all(sweep);
     expect(stored(db, "two")).toEqual(stored(plain, "two"));
     expect(stored(db, "one")).toEqual(stored(plain, "two"));
+  });
+
+  it("is refused where runs of it are removed between the turns: they would be left without a plan", () => {
+    const db = freshDatabase();
+    submitText(db, many("one"));
+    const work = storingText(db, many("two"));
+    for (let turn = 0; turn < 2; turn++) expect(work.next().done).toBe(false);
+    removeSweep(db, "one");
+    expect(() => atOnce(work)).toThrow("runs of this sweep were removed while it was being stored");
+    expect([count(db, "sweeps"), count(db, "runs"), count(db, "cells")]).toEqual([0, 0, 0]);
+    expect(submitText(db, many("two"))).toMatchObject({ new_runs: 160 });
+    expect(count(db, "plans")).toBe(160);
   });
 
   it("leaves nothing behind when it is given up", () => {
