@@ -3,7 +3,7 @@ import { asc, eq, sql } from "drizzle-orm";
 import { activationSizes, cells, metrics, phases, sweeps } from "../../schema/database/tables.ts";
 import type { ModuleSize } from "../../schema/wire/coordinates.ts";
 import type { MetricPoint } from "../../schema/wire/events.ts";
-import { type Database, given, prepared, proposed, putRow } from "./connection.ts";
+import { amongGiven, type Database, given, prepared, proposed, putRow } from "./connection.ts";
 
 const add = prepared(({ orm }) =>
   orm
@@ -140,4 +140,15 @@ export function readSizes(db: Database, run: string): (readonly ModuleSize[] | u
     modules.push(size);
   }
   return steps;
+}
+
+const forgetting = prepared(({ orm }) =>
+  [metrics, activationSizes].map((table) =>
+    orm.delete(table).where(amongGiven(table.run_id, "runs")).prepare(),
+  ),
+);
+
+/** Of runs that are trained anew from their first step: points of the old curve would stand among the new one's. */
+export function forgetMeasurements(db: Database, runs: readonly string[]): void {
+  for (const statement of forgetting(db)) statement.run({ runs: JSON.stringify(runs) });
 }

@@ -1,9 +1,12 @@
 /** Ends a sweep, or trains what of it has ended again. What was there stays: results, or the attempts that they came from. */
 import { eq } from "drizzle-orm";
+import { RESULT_STATES } from "../../schema/database/states.ts";
 import { sweepRuns, sweeps } from "../../schema/database/tables.ts";
 import { type Database, given, prepared } from "./connection.ts";
+import { forgetMeasurements } from "./measurements.ts";
 import { refreshRuns } from "./optima.ts";
 import { type Again, cancelUnwanted, trainAgain } from "./run-states.ts";
+import { runState } from "./runs.ts";
 import { setSweepState } from "./sweeps.ts";
 
 const ofSweep = prepared(({ orm }) =>
@@ -31,8 +34,19 @@ export const cancelSweep = (db: Database, sweep: string, now = Date.now()): numb
 /** Trains runs of a sweep again that have ended. @returns how many */
 export const requeueRuns = (db: Database, sweep: string, which: Again, now = Date.now()): number =>
   db.transaction(() => {
-    setSweepState(db, sweep, "active");
+    const all = ofSweep(db)
+      .all({ sweep })
+      .map(({ run }) => run);
+    const had = new Set(all.filter((run) => RESULT_STATES.some((state) => state === runState(db, run))));
     const runs = trainAgain(db, sweep, which, now);
+    // A cancelled sweep of which nothing is trained again stays cancelled.
+    if (runs.length === 0) return 0;
+    setSweepState(db, sweep, "active");
+    // One that failed goes on from its checkpoint, and its curve with it.
+    forgetMeasurements(
+      db,
+      runs.filter((run) => had.has(run)),
+    );
     refreshRuns(db, runs);
     return runs.length;
   });

@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { applyEvent } from "../../../orchestrator/database/apply-event.ts";
 import type { Database } from "../../../orchestrator/database/open.ts";
 import { loseRun } from "../../../orchestrator/database/queued-runs.ts";
-import { requeueRuns } from "../../../orchestrator/database/stop-and-requeue.ts";
+import { cancelSweep, requeueRuns } from "../../../orchestrator/database/stop-and-requeue.ts";
 import { type WorkerEvent, workerEventSchema } from "../../../schema/wire/events.ts";
 import { Attempt, applyAll, freshDatabase, gridText, sqliteOf, submitText } from "../../support/database.ts";
 
@@ -173,6 +173,27 @@ describe("a run whose attempts fail or are lost", () => {
     expect(requeueRuns(db, "grid", { states: ["failed"] })).toBe(1);
     attemptOf(4, 0, [], "lost");
     expect(runRow()).toMatchObject({ state: "pending", setbacks: 1 });
+  });
+
+  it("that has its result and is wanted again starts its curve anew; one that failed goes on with its own", () => {
+    const steps = () =>
+      sqliteOf(db).prepare("SELECT step FROM metrics WHERE run_id = ? ORDER BY step").pluck().all(run);
+    const a = new Attempt(run, 1001);
+    applyAll(db, [a.claimed(), a.started(), a.metrics(1, 4), a.metrics(20, 3), a.finished(3)]);
+    expect(requeueRuns(db, "grid", { states: ["failed"] })).toBe(0);
+    expect(steps()).toEqual([1, 20]);
+    expect(requeueRuns(db, "grid", { states: ["finished"], run })).toBe(1);
+    expect(steps()).toEqual([]);
+    const b = new Attempt(run, 2001);
+    applyAll(db, [b.claimed(), b.started(), b.metrics(2, 5), b.failed(true)]);
+    expect(requeueRuns(db, "grid", { states: ["failed"] })).toBe(1);
+    expect(steps()).toEqual([2]);
+  });
+
+  it("of a cancelled sweep, of which none is trained again, leaves it cancelled", () => {
+    cancelSweep(db, "grid");
+    expect(requeueRuns(db, "grid", { states: ["failed"] })).toBe(0);
+    expect(sqliteOf(db).prepare("SELECT state FROM sweeps").get()).toEqual({ state: "cancelled" });
   });
 
   it("hears nothing more of one that is lost", () => {
