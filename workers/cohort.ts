@@ -50,6 +50,8 @@ export class Cohort {
   readonly #plan: RunPlan;
   readonly #options: CohortOptions;
   readonly #members: Member[] = [];
+  /** Why it will not be trained: one that joins later is dropped too. */
+  #dropped: { error: unknown } | undefined;
   #over: () => void = () => undefined;
   /** Resolves when all have ended, and their process is free again or gone. */
   readonly over: Promise<void>;
@@ -79,6 +81,7 @@ export class Cohort {
       const companions = await this.#gather(process);
       await Promise.all(companions.map(({ ready }) => ready));
     } catch (error) {
+      this.#dropped = { error };
       if (process !== undefined) await pool.discard(process);
       for (const { drop } of this.#members) drop(error);
       this.#over();
@@ -96,6 +99,7 @@ export class Cohort {
 
   /** Of a run that was gathered. Resolves when training begins. */
   join(training: Training): Promise<InTraining> {
+    if (this.#dropped !== undefined) return Promise.reject(this.#dropped.error);
     return new Promise((start, drop) => {
       this.#members.push({ training, start, drop });
     });

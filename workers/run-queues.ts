@@ -154,11 +154,12 @@ export class RunQueues {
     const companions: Companion[] = [];
     while (companions.length < most) {
       const token = randomUUID();
-      const job = await queue.getNextJob(token, { block: false });
+      // Where Redis fails this moment, those that have been taken are enough.
+      const job = await queue.getNextJob(token, { block: false }).catch(() => undefined);
       if (job === undefined) break;
-      if (job.data.shape !== cohort.shape) {
-        // Another worker was faster.
-        await job.moveToWait(token);
+      if (job.data?.shape !== cohort.shape) {
+        // Another worker was faster. What cannot be put back now is taken back when its lock ends.
+        await job.moveToWait(token).catch(() => undefined);
         break;
       }
       const { done, ready } = this.#process(leader.need, job, token, leader.device, cohort);

@@ -15,6 +15,10 @@ import {
 } from "../../schema/wire/job.ts";
 import { canonicalJson, type Plan, runIdOf } from "../../schema/wire/plan.ts";
 import { shapeKeyOf } from "../../schema/wire/shape-key.ts";
+import { Cohort } from "../../workers/cohort.ts";
+import { TrainerFailure } from "../../workers/trainer-failure.ts";
+import type { TrainerPool } from "../../workers/trainer-pool.ts";
+import type { Training } from "../../workers/trainer-process.ts";
 import { startWorker } from "../../workers/worker.ts";
 import { freshRedis, silent } from "../support/orchestrator.ts";
 import { scratch, until } from "../support/scratch.ts";
@@ -149,4 +153,21 @@ it("out of memory, half as many are trained together from then on, and no run is
     reason: "unable",
     inability: { code: "cohort-memory", message: expect.stringContaining("4 runs at once: not enough") },
   });
+});
+
+it("a run that joins after its cohort was given up is dropped too, and does not wait for ever", async () => {
+  const failure = new TrainerFailure("trainer-start", "cannot start it", false);
+  const nobody = { take: () => Promise.reject(failure) } as unknown as TrainerPool;
+  const plan = makePlan();
+  const cohort = new Cohort(plan, {
+    pool: nobody,
+    trainer: EMBEDDED,
+    device: "cpu",
+    memoryLimit: null,
+    alike: () => Promise.resolve(0),
+    gather: () => Promise.resolve([]),
+  });
+  const training = {} as Training;
+  await expect(cohort.lead(training)).rejects.toBe(failure);
+  await expect(cohort.join(training)).rejects.toBe(failure);
 });
