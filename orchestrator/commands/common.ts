@@ -1,4 +1,5 @@
 /** What every command shares: its options, how it prints, and where its errors go. */
+import { existsSync } from "node:fs";
 import { type Command, Option } from "commander";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { printable } from "../../schema/wire/printable.ts";
@@ -100,12 +101,18 @@ export async function withDatabase<T>(
   use: (db: Database, state: StateDirectory) => T | Promise<T>,
 ): Promise<T> {
   const state = mode.readonly ? stateDirectory(options) : openState(options);
-  const db = mode.readonly ? openToRead(state) : openDatabase(state.database);
+  const db = mode.readonly ? openToRead(state) : openToWrite(state);
   try {
     return await use(db, state);
   } finally {
     db.close();
   }
+}
+
+/** @throws MusweepError (conflict) when an older musweep is at work on the database, which would be brought up to date under it */
+function openToWrite(state: StateDirectory): Database {
+  if (lockHolder(state) !== undefined && existsSync(state.database)) openToRead(state).close();
+  return openDatabase(state.database);
 }
 
 /** @throws MusweepError (conflict) when an older musweep is at work on the database: it would not know it any more */

@@ -39,7 +39,14 @@ export function addPrune(program: Command): void {
       const isDry = options.dryRun ?? false;
       if (!isDry && found.length > 0)
         await confirm(`${listed(found)}\n${total(found)} would be removed.`, options.yes);
-      const removed = isDry ? [] : removeLeftovers(db, found);
+      // The question may have stood for a while: what has come into use since stays.
+      const still = new Set(
+        isDry ? [] : findLeftovers(db, state, { before, shared }).map(({ what }) => what),
+      );
+      const removed = removeLeftovers(
+        db,
+        found.filter(({ what }) => still.has(what)),
+      );
       print(options, { found, removed: removed.length }, () => {
         if (found.length === 0) return "Nothing to remove.";
         return isDry ? `${listed(found)}\n${total(found)} could be removed.` : `${total(removed)} removed.`;

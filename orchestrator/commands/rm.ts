@@ -30,6 +30,9 @@ export function addRm(program: Command): void {
         [
           `${sweep}: removed, with ${plural(value.runs, "run")} and ${quantity(bytes)}B of files`,
           ...(value.kept > 0 ? [`${plural(value.kept, "run")} that another sweep wants stay`] : []),
+          ...(options.shared === undefined
+            ? []
+            : [`checkpoints and weights below ${options.shared} stay: other state directories may use them`]),
           ...(value.held > 0
             ? [
                 `${plural(value.held, "run")} that a worker may still hold: \`musweep prune\` removes them later`,

@@ -125,11 +125,17 @@ export async function verifyDataSet(
 
 const TEMPORARY = /^\.preparing-(.*)-(\d+)-[0-9a-f]+$/;
 
+/** Which process of which host prepares, or prepared, what lies in a directory of this name. */
+export function preparedBy(name: string): { host: string | undefined; pid: number } {
+  const [, host, pid] = TEMPORARY.exec(name) ?? [];
+  return { host, pid: Number(pid) };
+}
+
 /** Removes what killed processes of this host left behind. */
 async function removeStaleTemporaries(cache: string): Promise<void> {
   for (const name of await readdir(cache)) {
-    const [, host, pid] = TEMPORARY.exec(name) ?? [];
-    if (host === hostname() && !isRunning(Number(pid))) {
+    const { host, pid } = preparedBy(name);
+    if (host === hostname() && !isRunning(pid)) {
       await rm(path.join(cache, name), { recursive: true, force: true });
     }
   }

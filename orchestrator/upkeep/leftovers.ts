@@ -3,11 +3,14 @@
  * that no sweep is trained on, and what killed processes left half made.
  */
 import { lstatSync, readdirSync, rmSync } from "node:fs";
+import { hostname } from "node:os";
 import { join, relative } from "node:path";
 import type { RunState } from "../../schema/database/states.ts";
+import { preparedBy } from "../data/prepare.ts";
 import { orphanRuns, removeRuns, usedDataSets } from "../database/keep-and-remove.ts";
 import type { Database } from "../database/open.ts";
 import { runState } from "../database/runs.ts";
+import { isRunning } from "../machine/is-running.ts";
 import type { StateDirectory } from "../machine/state-directory.ts";
 
 export interface Leftover {
@@ -24,10 +27,18 @@ const WEIGHTS = /^(r[0-9a-f]{20})\.safetensors/;
 const DATA_SET = /^[0-9a-f]{32}$/;
 
 const ENDED: ReadonlySet<RunState> = new Set(["finished", "diverged", "failed"]);
+const reasonOf = (state: RunState): string => `its run is ${state}`;
+export const FAILED = reasonOf("failed");
+/** What another host prepares, or did not end, cannot be told from here before so long. */
+const PREPARING_MS = 86_400_000;
+
+/** Whether other state directories may use the same checkpoints and weights. */
+const isShared = ({ root, checkpoints }: StateDirectory): boolean =>
+  relative(root, checkpoints).startsWith("..");
 
 /**
  * @param before Unix time in milliseconds: what was changed later is left alone
- * @param shared whether other state directories use the same files: then only what is known here to be needless is
+ * @param shared whether other state directories use the same files: nobody here knows what of them is needless
  */
 export function findLeftovers(
   db: Database,
@@ -46,10 +57,11 @@ export function findLeftovers(
   /** Why a run's files are needless; undefined: they are not. */
   const endOf = (run: string, whileKnown: (state: RunState) => boolean): string | undefined => {
     const known = runState(db, run);
-    if (known === undefined) return shared ? undefined : "its run is gone";
+    if (known === undefined) return "its run is gone";
     if (orphans.has(run)) return "no sweep has its run";
-    return whileKnown(known) ? `its run is ${known}` : undefined;
+    return whileKnown(known) ? reasonOf(known) : undefined;
   };
+  if (shared) return found;
   for (const name of namesIn(state.checkpoints)) {
     const why = RUN.test(name) ? endOf(name, (known) => ENDED.has(known)) : undefined;
     if (why !== undefined) add("checkpoints", join(state.checkpoints, name), why);
@@ -59,13 +71,19 @@ export function findLeftovers(
     const why = run === undefined ? undefined : endOf(run, () => false);
     if (why !== undefined) add("weights", join(state.weights, name), why);
   }
-  if (shared) return found;
   for (const name of namesIn(state.data)) {
     const path = join(state.data, name);
     if (DATA_SET.test(name) && !used.has(name)) add("data set", path, "no sweep is trained on it");
-    else if (name.startsWith(".preparing-")) add("unfinished data set", path, "what prepared it did not end");
+    else if (name.startsWith(".preparing-") && hasEnded(name, path))
+      add("unfinished data set", path, "what prepared it did not end");
   }
   return found;
+}
+
+/** Whether what prepared a data set here is gone: its process, or any sign of one on another host. */
+function hasEnded(name: string, path: string): boolean {
+  const by = preparedBy(name);
+  return by.host === hostname() ? !isRunning(by.pid) : measure(path).changedAt < Date.now() - PREPARING_MS;
 }
 
 /** @returns what could be removed: a run that has come back to a sweep meanwhile stays */
@@ -85,7 +103,7 @@ export function removeLeftovers(db: Database, leftovers: readonly Leftover[]): L
  * may be training the very run.
  */
 export function removeEndedCheckpoints(db: Database, state: StateDirectory): void {
-  if (relative(state.root, state.checkpoints).startsWith("..")) return;
+  if (isShared(state)) return;
   for (const name of namesIn(state.checkpoints)) {
     const known = RUN.test(name) ? runState(db, name) : undefined;
     if (known === "finished" || known === "diverged")
@@ -93,8 +111,9 @@ export function removeEndedCheckpoints(db: Database, state: StateDirectory): voi
   }
 }
 
-/** Checkpoints and weights of runs that are gone. @returns bytes */
+/** Checkpoints and weights of runs that are gone; of those that others may have too, none. @returns bytes */
 export function removeFilesOf(state: StateDirectory, runs: readonly string[]): number {
+  if (isShared(state)) return 0;
   const ids = new Set(runs);
   const paths = [
     ...namesIn(state.checkpoints)

@@ -7,7 +7,7 @@ import { checkDatabase, type Finding, repairDatabase } from "../database/check.t
 import { keptWeights, usedDataSets } from "../database/keep-and-remove.ts";
 import type { Database } from "../database/open.ts";
 import type { StateDirectory } from "../machine/state-directory.ts";
-import { findLeftovers, type Leftover, removeLeftovers } from "./leftovers.ts";
+import { FAILED, findLeftovers, type Leftover, removeLeftovers } from "./leftovers.ts";
 
 export interface Verified {
   /** In the order in which they were looked for. */
@@ -32,7 +32,8 @@ export async function verifyState(
   if (broken) return { findings };
 
   const files = findLeftovers(db, state, { before: Date.now(), shared }).filter(
-    ({ kind }) => kind === "checkpoints" || kind === "unfinished data set",
+    // A failed run goes on from its checkpoint, once requeued.
+    ({ kind, why }) => (kind === "checkpoints" && why !== FAILED) || kind === "unfinished data set",
   );
   if (repair) removeLeftovers(db, files);
   for (const { kind, what, why } of files)

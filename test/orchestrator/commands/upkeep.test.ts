@@ -1,5 +1,14 @@
 /** What operators do: say something of a sweep, put it away, remove it, prune, verify, back up; by real commands on a trained sweep. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openDatabase } from "../../../orchestrator/database/open.ts";
@@ -129,6 +138,24 @@ describe("`verify`", () => {
     await succeed(place, "run", "a.yaml");
     expect(readdirSync(state(place, "checkpoints"))).toEqual([]);
     expect(await json(place, "verify")).toEqual({ findings: [], ok: true });
+  });
+
+  it("leaves the checkpoint of a failed run, which goes on from it, and data that is being prepared", async () => {
+    const [run] = sql<{ id: string }>(place, "SELECT id FROM runs ORDER BY id LIMIT 1");
+    write(place, `UPDATE runs SET state = 'failed' WHERE id = '${run!.id}'`);
+    const kept = [
+      state(place, "checkpoints", run!.id),
+      state(place, "data", `.preparing-${hostname()}-${process.pid}-0123456789ab`),
+      state(place, "data", ".preparing-elsewhere-1-0123456789ab"),
+    ];
+    const left = state(place, "data", `.preparing-${hostname()}-4194303-0123456789ab`);
+    for (const path of [...kept, left]) mkdirSync(path);
+    const { findings } = await json(place, "verify", "--repair");
+    expect(findings.map((f: { message: string }) => f.message).join()).toContain(left);
+    expect(kept.map((path) => existsSync(path))).toEqual([true, true, true]);
+    expect(existsSync(left)).toBe(false);
+    for (const path of kept) rmdirSync(path);
+    write(place, `UPDATE runs SET state = 'finished' WHERE id = '${run!.id}'`);
   });
 
   it("says what cannot be mended", async () => {
