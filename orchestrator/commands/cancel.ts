@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { awayRuns } from "../database/away-runs.ts";
 import { progressOf } from "../database/progress.ts";
 import { cancelSweep } from "../database/stop-and-requeue.ts";
 import { plural } from "../terminal/format.ts";
@@ -13,12 +14,17 @@ export function addCancel(program: Command): void {
   ).action(async (sweep: string, options: CommonOptions) => {
     await withDatabase(options, { readonly: false }, (db) => {
       progressOf(db, sweep);
+      const away = awayRuns(db, sweep).length;
       const cancelled = cancelSweep(db, sweep);
       print(
         options,
         { sweep, cancelled },
         () =>
-          `${sweep}: ${plural(cancelled, "run")} cancelled. Submitting the file again takes them up where they stopped.`,
+          `${sweep}: ${plural(cancelled, "run")} cancelled. Submitting the file again takes them up where they stopped.${
+            away > 0
+              ? `\n${plural(away, "run")} of them ${away === 1 ? "is" : "are"} away: what comes back counts once the file has been submitted again.`
+              : ""
+          }`,
       );
     });
   });

@@ -44,7 +44,9 @@ function collectedText({
   const others = [
     ...(duplicate > 0 ? [`${duplicate} were known`] : []),
     ...(fenced > 0
-      ? [`${fenced} are of attempts that others have taken over, or of runs that have a result`]
+      ? [
+          `${fenced} are of attempts that others have taken over, or of runs that have a result or were cancelled`,
+        ]
       : []),
     ...(refused > 0 ? [`${refused} say what their runs do not allow, and were left out`] : []),
     ...(unknown > 0 ? [`${unknown} are of runs that are not in this database`] : []),

@@ -223,6 +223,8 @@ export function startDispatcher(
       // A worker reports before its job ends, so what it said is in the stream: apply it before judging.
       await collector.caughtUp();
       for (const row of broken) await loseBroken(row);
+      // Of such a job nobody needs the plan any more.
+      await redis.hdel(DISPATCH_KEY, ...[...broken, ...lost].map(({ id, dispatch }) => jobId(id, dispatch)));
       // Gone, or done without a result having arrived.
       for (const row of lost)
         if (putBackRun(db, row)) log.warn({ run: row.id }, "its job was lost from the queue: queued again");
