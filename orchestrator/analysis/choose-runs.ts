@@ -199,12 +199,15 @@ function beliefOf(p: Posterior, heads: Quantity[], choices: RunChoice[]): Belief
   return { heads, choices, mean, covariance, run: p.noise.run, stays: missed };
 }
 
-/** What the next run at a choice adds to its loss's own variance: less is new where seeds have run already. */
+/**
+ * What the next run at a choice adds to its loss's own variance: less is new where seeds have run already. The first runs at all rates,
+ * so its level is known; a further one that runs at this rate alone has a level of its own, about as uncertain as its run.
+ */
 function noiseOf({ heads, choices, run, stays }: Belief, at: number): number {
   const { seeds } = choices[at - heads.length]!;
-  const after = run / (seeds + 1) + stays[at]!;
-  if (seeds === 0) return after;
-  const before = run / seeds + stays[at]!;
+  const of = (count: number) => run / (1 + (count - 1) / 2) + stays[at]!;
+  if (seeds === 0) return of(1);
+  const [before, after] = [of(seeds), of(seeds + 1)];
   return (after * before) / (before - after);
 }
 

@@ -13,8 +13,6 @@ export type SearchQuestion = Question & {
 
 /** Before replicates have measured the noise on so many degrees of freedom nothing counts as decided. */
 const NOISE_DF = 4;
-/** So many runs at a time measure the loss beside the base's optimum. */
-const DIRECT = 2;
 /** Rates this near to the base's optimum tell its loss, octaves. */
 const BESIDE = 0.5;
 
@@ -72,7 +70,8 @@ export function nameOf({ axis }: Group, { coordinates }: Known): string {
 
 /**
  * While runs are added a bound has to hold at 97.5%, not at 95%: looking again and again would make an error of 5% into more. What is
- * open when the last run has been added is judged at 95%, as every sweep is.
+ * open when the last run has been added is judged at 95%, as every sweep is. So is a cost that is small: it is read so carefully (transfer.ts)
+ * that simulated searches call hardly any small that is not, however often they look (docs/method.md).
  */
 function surely({ drift, regret }: JudgedCell, { criterion, margin }: Question): Sure {
   if (criterion === "octaves") {
@@ -80,9 +79,9 @@ function surely({ drift, regret }: JudgedCell, { criterion, margin }: Question):
     if ((low !== null && low > margin.octaves) || (high !== null && high < -margin.octaves)) return "moves";
     return estimate !== null && low! > -margin.octaves && high! < margin.octaves ? "transfers" : null;
   }
-  const { low, high } = regret.per_cent;
+  const { low, high_90 } = regret.per_cent;
   if (regret.state === "diverges" || (low !== null && low > margin.cost)) return "moves";
-  return high !== null && high <= margin.cost ? "transfers" : null;
+  return high_90 !== null && high_90 <= margin.cost ? "transfers" : null;
 }
 
 export function judge(group: Group, question: SearchQuestion, isGuarded: boolean): void {
@@ -133,23 +132,19 @@ function heldUpBy(curve: Known, base: Known, state: RegretState, { criterion, ma
   const { posterior: p, optimum } = curve;
   if (criterion !== "cost" || rate === null || p === null || optimum.flag !== "bracketed") return null;
   if (state === "outside") return "points";
-  if (100 * Math.expm1(excessAt(p, p.weights, rate).mixture.quantile(0.975)) > margin.cost) return null;
+  if (100 * Math.expm1(excessAt(p, p.weights, rate).mixture.quantile(0.95)) > margin.cost) return null;
   const near = curve.planned.filter(({ log2_tuned }) => Math.abs(log2_tuned - rate) < BESIDE).length;
   return p.noise.run / Math.max(near, 0.5) > p.best.sd ** 2 ? "points" : "floor";
 }
 
-export function besideBase(curve: Known, rate: number): Spot[] {
-  const planned = [...curve.planned];
+/** The next run that measures the loss beside the base's optimum: at the rate with the fewest seeds, the nearest of equal ones. */
+export function besideBase(curve: Known, rate: number): Spot {
+  const { planned, first_seed } = curve;
   const seedsAt = (x: number) => planned.filter((spot) => spot.log2_tuned === x).length;
-  const rates = latticeBetween(curve, rate - BESIDE, rate + BESIDE).filter(
-    (x) => Math.abs(x - rate) < BESIDE,
-  );
-  return Array.from({ length: DIRECT }, () => {
-    const log2_tuned = rates.reduce((best, x) =>
+  const log2_tuned = latticeBetween(curve, rate - BESIDE, rate + BESIDE)
+    .filter((x) => Math.abs(x - rate) < BESIDE)
+    .reduce((best, x) =>
       (seedsAt(x) - seedsAt(best) || Math.abs(x - rate) - Math.abs(best - rate)) < 0 ? x : best,
     );
-    const spot = { log2_tuned, seed: nextSeed(planned, log2_tuned, curve.first_seed) };
-    planned.push(spot);
-    return spot;
-  });
+  return { log2_tuned, seed: nextSeed(planned, log2_tuned, first_seed) };
 }

@@ -174,13 +174,11 @@ function seedsAtStart(
 const measuredBeside = ({ members, judged }: Group): NextRun[] =>
   judged
     .filter(({ sure, held_up }) => sure === null && held_up === "points")
-    .flatMap(({ curve }) =>
-      besideBase(curve, members[0].optimum.log2_tuned!).map((spot) => ({
-        curve: curve.curve,
-        ...spot,
-        reason: "search: the base's optimum seems cheap here: measured beside it",
-      })),
-    );
+    .map(({ curve }) => ({
+      curve: curve.curve,
+      ...besideBase(curve, members[0].optimum.log2_tuned!),
+      reason: "search: the base's optimum seems cheap here: measured beside it",
+    }));
 
 /** The first of them, and as many more as that money lasts. */
 function thrifty(runs: readonly NextRun[], known: ReadonlyMap<string, Known>, money: number): NextRun[] {
