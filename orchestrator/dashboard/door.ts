@@ -144,7 +144,9 @@ function isOwnUser(c: Request): boolean {
   if (known !== undefined) return known;
   const user = userOfPeer(socket);
   const { SUDO_UID } = process.env;
-  const own = user === undefined || [0, process.geteuid?.(), SUDO_UID && Number(SUDO_UID)].includes(user);
+  const own =
+    user === undefined ||
+    (user !== null && [0, process.geteuid?.(), SUDO_UID && Number(SUDO_UID)].includes(user));
   ownSockets.set(socket, own);
   return own;
 }
