@@ -1,49 +1,16 @@
 /** The documents of a JSON-lines file: a string field of the object on each line. One line at a time is held. */
 import { isUtf8 } from "node:buffer";
 import { inOneLine } from "../../schema/wire/printable.ts";
+import { splitLines } from "../machine/split-lines.ts";
 import { badData } from "./errors.ts";
-import { type Bytes, type Document, type ReadOptions, readBytes, whole } from "./read-source.ts";
+import { type Document, type ReadOptions, readBytes, whole } from "./read-source.ts";
 import { decodeKeepingBytes, encodeKeptBytes, wellFormedUntil } from "./utf8.ts";
 
 /** A longer line is no document: the longest books have 20 MB. It is held several times over while it is read. */
 const MAX_LINE_BYTES = 32 << 20;
 const ONE_A_LINE = "Each line holds one JSON object; of a JSON array, jq -c '.[]' FILE writes such lines.";
-const NEWLINE = 10;
 const SHOWN_NAMES = 10;
 const SHOWN_CHARACTERS = 40;
-
-/** Lines without their newline, with their number from 1. The last line needs no newline; \r\n is left to the reader. */
-async function* readLines(
-  file: string,
-  options: ReadOptions,
-  expansion: number | undefined,
-): AsyncGenerator<{ line: Buffer; number: number }> {
-  let parts: Bytes[] = [];
-  let length = 0;
-  let number = 0;
-  const add = (part: Bytes): void => {
-    length += part.length;
-    if (length > MAX_LINE_BYTES)
-      throw badData(
-        `${file}:${number + 1}: the line is longer than ${MAX_LINE_BYTES >> 20} MiB`,
-        "Split the document into several lines; a single long text goes into a .txt file.",
-      );
-    parts.push(part);
-  };
-  for await (const chunk of readBytes(file, options, expansion)) {
-    let start = 0;
-    for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, start)) {
-      add(chunk.subarray(start, end));
-      number += 1;
-      yield { line: Buffer.concat(parts), number };
-      parts = [];
-      length = 0;
-      start = end + 1;
-    }
-    add(chunk.subarray(start));
-  }
-  if (length > 0) yield { line: Buffer.concat(parts), number: number + 1 };
-}
 
 /**
  * The string in `field` of each object. Blank lines are passed over.
@@ -54,7 +21,13 @@ export async function* readJsonLines(
   { field, keepsBytes, expansion }: { field: string; keepsBytes: boolean; expansion?: number | undefined },
   options: ReadOptions = {},
 ): AsyncGenerator<Document> {
-  for await (const { line, number } of readLines(file, options, expansion)) {
+  const tooLong = (number: number) =>
+    badData(
+      `${file}:${number}: the line is longer than ${MAX_LINE_BYTES >> 20} MiB`,
+      "Split the document into several lines; a single long text goes into a .txt file.",
+    );
+  const lines = splitLines(readBytes(file, options, expansion), MAX_LINE_BYTES, tooLong);
+  for await (const { line, number } of lines) {
     const place = `${file}:${number}`;
     const valid = isUtf8(line);
     if (!valid && !keepsBytes)

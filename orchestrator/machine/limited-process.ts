@@ -5,12 +5,14 @@
  */
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { createInterface } from "node:readline";
-import type { MusweepError } from "../../schema/wire/errors.ts";
+import { MusweepError } from "../../schema/wire/errors.ts";
 import { programAt } from "./program.ts";
+import { splitLines } from "./split-lines.ts";
 
 const MEMORY_LOOK_MS = 50;
 const COMPLAINT_CHARACTERS = 2000;
+/** A longer line of an answer would be held several times over while it is read. */
+const MAX_LINE_BYTES = 64 << 20;
 
 export interface Limits {
   seconds: number;
@@ -40,6 +42,8 @@ export function startLimited(program: string, order: string, limits: Limits): Li
   const stop = (why?: MusweepError): void => {
     reason ??= why;
     child.kill("SIGKILL");
+    // What it had written and nobody has read would keep it from being closed.
+    child.stdout.destroy();
   };
   let complaint = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => {
@@ -60,14 +64,15 @@ export function startLimited(program: string, order: string, limits: Limits): Li
     clearTimeout(timer);
     clearInterval(memory);
   });
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  // Read as it is asked for: while nobody asks, the program waits at its own write.
+  const lines = splitLines(child.stdout, MAX_LINE_BYTES, limits.tooLarge);
   return {
     async next() {
-      const line = await lines.next();
       try {
-        if (!line.done) return JSON.parse(line.value);
-      } catch {
-        stop();
+        const { value, done } = await lines.next();
+        if (!done) return JSON.parse(value.line.toString("utf8"));
+      } catch (error) {
+        stop(error instanceof MusweepError ? error : undefined);
       }
       await ended;
       throw reason ?? limits.broken(complaint.trim());

@@ -10,14 +10,28 @@ import { startQuery, type Value } from "../database/query.ts";
 import { type QueryRequest, queryRequestSchema } from "./query-messages.ts";
 
 const BUFFER_CHARACTERS = 1 << 16;
+const FULL_MS = 2;
+/** Nobody wakes who waits for it. */
+const NEVER = new Int32Array(new SharedArrayBuffer(4));
 
 let pending = "";
 
-/** Standard output is a pipe that blocks while the reader is behind: nothing piles up here. */
+/** Waits while the reader is behind: nothing piles up here. */
 function flush(): void {
   let rest = Buffer.from(pending);
-  while (rest.length > 0) rest = rest.subarray(writeSync(1, rest));
+  while (rest.length > 0) rest = rest.subarray(writeSome(rest));
   pending = "";
+}
+
+/** Standard output blocks while it is full, unless what loads this program has looked at it: then it says so. */
+function writeSome(bytes: Buffer): number {
+  try {
+    return writeSync(1, bytes);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
+    Atomics.wait(NEVER, 0, 0, FULL_MS);
+    return 0;
+  }
 }
 
 function write(line: unknown): void {

@@ -1,9 +1,12 @@
 /** People's queries in their own processes, on a real database: what they answer, and what stops them. */
+import { readdirSync, readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it, onTestFinished } from "vitest";
 import type { PlainValue, QueryRequest } from "../../../orchestrator/sql/query-messages.ts";
 import { createQueryRunner } from "../../../orchestrator/sql/query-runner.ts";
 import { freshDatabase, gridText, sqliteOf, submitText } from "../../support/database.ts";
 import { until } from "../../support/scratch.ts";
+import { onLinux } from "../../support/tested-where.ts";
 
 const ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
 
@@ -103,4 +106,46 @@ describe("a query that does not end", () => {
       SELECT json_group_array(hex(zeroblob(1000)) || i) FROM n`;
     await expect(ask(filling)).rejects.toMatchObject({ code: expect.stringMatching(/^sql-memory$|^sql$/) });
   });
+
+  it("is interrupted at a row that is too large to be passed on", async () => {
+    const { ask } = freshRunner();
+    await expect(ask("SELECT zeroblob(34000000)")).rejects.toMatchObject({ code: "sql-memory" });
+  });
 });
+
+describe.runIf(onLinux("how much a query has written"))("a query whose rows are taken slowly", () => {
+  it("waits, rather than fill the server's memory", async () => {
+    const { runner } = freshRunner();
+    const query = ENDLESS.replace("count(*)", "hex(zeroblob(250000))");
+    const request = { query, max_rows: null, max_characters: null, max_value_characters: null };
+    const { rows } = await runner.run(request, { seconds: 60 });
+    await rows.next();
+    let before = -1;
+    await until(async () => {
+      const written = writtenByChildren();
+      const isStill = written === before;
+      before = written;
+      await sleep(300);
+      expect(isStill).toBe(true);
+    });
+    expect(before).toBeLessThan(8 << 20);
+    await rows.return("capped");
+  });
+});
+
+/** Bytes, by processes that this one has started and that have not ended. */
+function writtenByChildren(): number {
+  const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+  return pids.map(writtenByChild).reduce((sum, bytes) => sum + bytes, 0);
+}
+
+function writtenByChild(pid: string): number {
+  try {
+    const parent = /^PPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
+    if (Number(parent) !== process.pid) return 0;
+    return Number(/^wchar: (\d+)$/m.exec(readFileSync(`/proc/${pid}/io`, "utf8"))?.[1]);
+  } catch {
+    // Ended meanwhile.
+    return 0;
+  }
+}
