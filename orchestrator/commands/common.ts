@@ -1,5 +1,6 @@
 /** What every command shares: its options, how it prints, and where its errors go. */
 import { existsSync } from "node:fs";
+import type { WriteStream } from "node:tty";
 import { type Command, Option } from "commander";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { printable } from "../../schema/wire/printable.ts";
@@ -66,6 +67,12 @@ export function printAnswer(options: { json?: boolean }, value: unknown, text: (
   if (options.json) print(options, value, text);
   else process.stdout.write(colouredAnswer(printable(`${text()}\n`)));
 }
+
+/** Data for other programs: into a file or a pipe goes what there is, byte for byte; a terminal would obey it. */
+export const printData = (
+  text: string,
+  stream: Pick<WriteStream, "isTTY" | "write"> = process.stdout,
+): void => void stream.write(stream.isTTY ? printable(text.replaceAll("\r\n", "\n")) : text);
 
 /** Notes for the person at the terminal: standard error, so that standard output stays data. */
 export const say = (text: string): void => void process.stderr.write(printable(`${text}\n`));

@@ -8,7 +8,7 @@ import { readResultsTable } from "../database/results-table.ts";
 import { csv } from "../report/figures/csv.ts";
 import { parquet } from "../report/parquet.ts";
 import { plural } from "../terminal/format.ts";
-import { type CommonOptions, common, say, withDatabase } from "./common.ts";
+import { type CommonOptions, common, printData, say, withDatabase } from "./common.ts";
 
 interface Options extends CommonOptions {
   to: "csv" | "jsonl" | "parquet";
@@ -54,7 +54,7 @@ export function addExport(program: Command): void {
         : isLines
           ? rows.map((row) => `${JSON.stringify(row)}\n`).join("")
           : csv(rows);
-    if (options.output === undefined) process.stdout.write(content);
+    if (options.output === undefined) printData(content.toString());
     else {
       writeFileSync(options.output, content);
       say(`wrote ${plural(rows.length, options.curves ? "point" : "run")} to ${options.output}`);

@@ -6,7 +6,7 @@ import { csvField } from "../report/figures/csv.ts";
 import { OPTIMA_QUERY, RESULTS_QUERY } from "../sql/examples.ts";
 import { shown } from "../sql/shown.ts";
 import { textTable } from "../terminal/table.ts";
-import { type CommonOptions, common, withDatabase } from "./common.ts";
+import { type CommonOptions, common, printData, withDatabase } from "./common.ts";
 
 interface SqlOptions extends CommonOptions {
   csv?: boolean;
@@ -47,9 +47,8 @@ export function addSql(program: Command): void {
               })),
               rows,
             );
-      // Into a file goes what the database has; a terminal would obey it.
-      const isData = options.csv && !process.stdout.isTTY;
-      process.stdout.write(isData ? `${output}\n` : printable(`${output}\n`));
+      if (options.csv) printData(`${output}\n`);
+      else process.stdout.write(printable(`${output}\n`));
     });
   });
 }

@@ -14,7 +14,7 @@ import {
 import { titleOf } from "../sweep/title.ts";
 import { plural } from "../terminal/format.ts";
 import { textTable } from "../terminal/table.ts";
-import { type CommonOptions, common, parseCount, print, withDatabase } from "./common.ts";
+import { type CommonOptions, common, parseCount, print, printData, withDatabase } from "./common.ts";
 import { type ImportOptions, importOptions } from "./import-options.ts";
 import { withTable } from "./imported-table.ts";
 
@@ -68,8 +68,8 @@ export function addSuggest(program: Command): void {
       what === "-" || existsSync(what)
         ? await withTable(what, options, ask)
         : await withDatabase(options, { readonly: true }, (db) => ask(db, what));
-    if (options.csv) process.stdout.write(suggestionsCsv(suggestions));
-    else if (options.yaml) process.stdout.write(suggestionsYaml(suggestions));
+    if (options.csv) printData(suggestionsCsv(suggestions));
+    else if (options.yaml) printData(suggestionsYaml(suggestions));
     else print(options, suggestions, () => suggestionsText(suggestions));
   });
 }
