@@ -13,6 +13,8 @@ const count = z.int().nonnegative();
 /** No float32 is larger: what is comes from no trainer. */
 const MAX_FLOAT32 = 3.4028235e38;
 export const finite = z.number().min(-MAX_FLOAT32).max(MAX_FLOAT32);
+/** Tokens per second; no machine trains faster. */
+export const speed = z.number().nonnegative().max(1e12);
 const seconds = z.number().nonnegative();
 
 /** Numbers that a trainer reports beside its losses are named as it likes, within reason. */

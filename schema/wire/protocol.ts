@@ -11,7 +11,9 @@ import {
   coordinatesFields,
   divergedFields,
   finishedFields,
+  finite,
   ownMetricsSchema,
+  speed,
   startedFields,
 } from "./outcomes.ts";
 import { planSchema, type RunPlan } from "./plan.ts";
@@ -70,9 +72,10 @@ export type TrainerCommand =
   | CapacityCommand
   | Exclude<ModelCommand, { type: "run" }>;
 
-const finite = z.number();
 /** What else a trainer reports: the last of each is kept with the run. Never a reason to fail one. */
 const ownMetrics = ownMetricsSchema.optional().catch(undefined);
+
+const finiteOrNull = (value: number): number | null => finite.safeParse(value).data ?? null;
 
 /** What a trainer calls itself, its device, a code: it stands in tables. */
 const word = z.string().max(200);
@@ -108,8 +111,9 @@ export const trainerEventSchema = z.discriminatedUnion("type", [
     step,
     /** Over this step's batch; of the trainer that ships nats per token. */
     train_loss: finite,
-    gradient_norm: finite.nullable().default(null),
-    tokens_per_second: finite.default(0),
+    /** Null when not finite. What it cannot be is not known, which is never a reason to fail a run; so it is with the speed. */
+    gradient_norm: finite.nonnegative().nullable().default(null).catch(null),
+    tokens_per_second: speed.default(0).catch(0),
     metrics: ownMetrics,
   }),
   z.object({
@@ -117,7 +121,7 @@ export const trainerEventSchema = z.discriminatedUnion("type", [
     run: runId,
     step,
     /** Over the validation data, likewise; null when not finite. */
-    validation_loss: finite.nullable(),
+    validation_loss: z.number().transform(finiteOrNull).nullable(),
     metrics: ownMetrics,
   }),
   z.object({ type: z.literal("coordinates"), run: runId, ...coordinatesFields }),

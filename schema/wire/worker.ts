@@ -1,6 +1,7 @@
 /** A worker as others see it: what its process is told when it starts, its name, its heartbeat. */
 import { z } from "zod";
 import { type DeviceKind, ENGINES, needSchema } from "./need.ts";
+import { speed } from "./outcomes.ts";
 import { runIdSchema, trainerNameSchema } from "./plan.ts";
 
 /** As PyTorch calls it. */
@@ -132,7 +133,7 @@ export const heartbeatSchema = z.strictObject({
         run: runIdSchema,
         step: z.int().nonnegative(),
         steps: z.int().positive(),
-        tokens_per_second: z.number().nonnegative().max(1e12),
+        tokens_per_second: speed,
       }),
     )
     .max(MAX_SLOTS),

@@ -169,10 +169,13 @@ def _check_plan(plan: Any) -> None:
             raise PlanError(f"this musweep.py knows no plan with {name} {value!r}: update it", "unsupported")
 
 
+_MAX_FLOAT32 = 3.4028235e38
+
+
 def _finite(value: Any) -> float:
-    """A number or a tensor of one; NaN for an infinity too."""
+    """A number or a tensor of one; NaN for an infinity too, and for what is one to the worker."""
     number = float(value.detach() if hasattr(value, "detach") else value)
-    return number if math.isfinite(number) else math.nan
+    return number if abs(number) <= _MAX_FLOAT32 else math.nan
 
 
 def _or_null(value: float) -> float | None:
