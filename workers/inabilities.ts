@@ -3,7 +3,7 @@
  * not start, anything. Such runs are left to other workers, and cost none of their attempts; after a while it tries again.
  */
 import { canonicalJson, isScriptPlan, type Plan, type RunPlan } from "../schema/wire/plan.ts";
-import { type Inability, MAX_INABILITIES } from "../schema/wire/worker.ts";
+import { type Inability, MAX_INABILITIES, SHORT_CHARACTERS } from "../schema/wire/worker.ts";
 import type { TrainerFailure } from "./trainer-failure.ts";
 
 /** Data may have been brought here, or a disk mounted, meanwhile. */
@@ -16,6 +16,7 @@ const ANYTHING = "anything";
 /** For a worker that has others. */
 const anythingBy = ({ trainer }: RunPlan): string => `${ANYTHING} by the trainer ${trainer.name}`;
 
+/** `what` is whole, since it is compared. */
 interface Known extends Inability {
   readonly until: number;
 }
@@ -39,7 +40,7 @@ export class Inabilities {
 
   #add(what: string, code: string, why: string): Inability {
     const until = performance.now() + (what.startsWith(ANYTHING) ? RETRY_ALL_MS : RETRY_MS);
-    const inability = { what, code, why: why.slice(0, 500), until };
+    const inability = { what, code, why: cut(why), until };
     // The oldest goes: what is known of runs one by one would grow with the sweep.
     if (this.#known.size === MAX_INABILITIES) this.#known.delete(this.#known.keys().next().value!);
     this.#known.delete(what);
@@ -55,13 +56,18 @@ export class Inabilities {
   /** Why a run is to be left to others. */
   of(plan: RunPlan, run: string): Inability | undefined {
     const kinds = [dataOf(plan), sizeOf(plan), run, anythingBy(plan)];
-    return this.all().find(({ what }) => what === ANYTHING || kinds.includes(what));
+    return this.#current().find(({ what }) => what === ANYTHING || kinds.includes(what));
   }
 
+  /** As heartbeats have them. */
   all(): Inability[] {
+    return this.#current().map(({ what, code, why }) => ({ what: cut(what), code, why }));
+  }
+
+  #current(): Known[] {
     const now = performance.now();
     for (const [what, { until }] of this.#known) if (until <= now) this.#known.delete(what);
-    return [...this.#known.values()].map(({ what, code, why }) => ({ what, code, why }));
+    return [...this.#known.values()];
   }
 
   /** Milliseconds until it may train anything again; 0: it may now. */
@@ -69,6 +75,9 @@ export class Inabilities {
     return Math.max(0, (this.#known.get(ANYTHING)?.until ?? 0) - performance.now());
   }
 }
+
+const cut = (text: string): string =>
+  text.length > SHORT_CHARACTERS ? `${text.slice(0, SHORT_CHARACTERS - 1)}…` : text;
 
 /** What a failure of this code rules out here, in words. */
 function kindOf(code: string, plan: RunPlan, run: string): string | undefined {

@@ -94,7 +94,9 @@ export const HEARTBEAT_KEPT_MS = 3_600_000;
 /** A worker that was not heard of for this long is lost: killed, halted, or cut off from Redis. Its runs go to others. */
 export const HEARTBEAT_LOST_MS = 7000;
 
-const shortText = z.string().max(500);
+/** Of what a worker says of itself. */
+export const SHORT_CHARACTERS = 500;
+const shortText = z.string().max(SHORT_CHARACTERS);
 /** Kinds of runs that a worker says it cannot train. */
 export const MAX_INABILITIES = 50;
 
