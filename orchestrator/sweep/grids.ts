@@ -275,7 +275,7 @@ export function distinct(names: readonly AxisName[], points: Iterable<Point>): I
   const [only] = names;
   for (const point of points) {
     const { values } = point;
-    const key = names.length === 1 ? values[only!] : names.map((name) => String(values[name])).join(" ");
+    const key = names.length === 1 ? values[only!] : JSON.stringify(names.map((name) => values[name]));
     if (!unique.has(key)) unique.set(key, point);
   }
   return unique.values();

@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { curveOf, expandPhase } from "../../../orchestrator/sweep/expand-sweep.ts";
+import { distinct, type Point } from "../../../orchestrator/sweep/grids.ts";
 import { parseSweep } from "../../../orchestrator/sweep/parse-sweep.ts";
 import { SWEEP_TEMPLATE } from "../../../orchestrator/sweep/template.ts";
 import { titleOf } from "../../../orchestrator/sweep/title.ts";
@@ -20,6 +21,23 @@ const only = (sections: Parameters<typeof smallSweep>[0]) => {
   return cells[0]!;
 };
 const one = (axes: string) => `axes: {parameterization: supar, ${axes}}`;
+
+describe("rows and values that only look alike", () => {
+  const point = (values: Record<string, unknown>) => ({ values, paths: {} }) as Point;
+  const names = ["settings.a", "settings.b"] as const;
+
+  it("are told apart: words with spaces, numbers and their text", () => {
+    const rows = [
+      { "settings.a": "x y", "settings.b": "z" },
+      { "settings.a": "x", "settings.b": "y z" },
+      { "settings.a": 1, "settings.b": "z" },
+      { "settings.a": "1", "settings.b": "z" },
+    ].map(point);
+    expect([...distinct(names, [...rows, ...rows])]).toEqual(rows);
+    const values = [1, "1", true, "true"].map((value) => point({ "settings.a": value }));
+    expect([...distinct(["settings.a"], [...values, ...values])]).toEqual(values);
+  });
+});
 
 describe("a grid", () => {
   it("is every combination of its axes, resolved", () => {
