@@ -3,7 +3,9 @@
  * diverge or are missing. Seeds are paired (same initial weights and data order at every rate), so a seed's level shift
  * is common to its whole column and says nothing about where the minimum lies: it is fitted and removed.
  */
+
 import { MusweepError } from "../../schema/wire/errors.ts";
+import { leastOf } from "./extremes.ts";
 import { groupTwins } from "./twins.ts";
 import type { CurveInput, CurvePoint } from "./types.ts";
 
@@ -128,7 +130,7 @@ type LevelFit = { y: number[]; levels: number[]; ss: number[]; df: number[] };
 function removeSeedLevels(points: CurvePoint[]): LevelFit {
   const logs = points.map((p) => p.seeds.map((s) => ({ seed: s.seed, v: Math.log(s.loss!) })));
   const raw = logs.map((runs) => mean(runs.map((r) => r.v)));
-  const best = Math.min(...raw);
+  const best = leastOf(raw);
   const near = raw.map((v) => v - best <= NOISE_WINDOW);
   const columns = new Map<number, Column>();
   for (const [k, runs] of logs.entries())

@@ -3,7 +3,9 @@
  * parabola in it explains, adjusted for the three numbers that a parabola has. Ranks, because a few losses far off would decide
  * everything; a parabola, because the best value lies inside as a rule.
  */
+
 import { Matrix, solve } from "ml-matrix";
+import { leastOf, mostOf } from "./extremes.ts";
 
 /**
  * @param xs values, on the axis on which they were drawn (logarithms, as a rule)
@@ -16,7 +18,7 @@ export function importance(xs: readonly number[], losses: readonly number[]): nu
   const ranks = ranksOf(losses);
   const mean = (n - 1) / 2;
   const total = ranks.reduce((sum, rank) => sum + (rank - mean) ** 2, 0);
-  const [low, high] = [Math.min(...xs), Math.max(...xs)];
+  const [low, high] = [leastOf(xs), mostOf(xs)];
   if (total === 0 || high === low) return null;
   const rows = xs.map((x) => {
     const u = (2 * (x - low)) / (high - low) - 1;

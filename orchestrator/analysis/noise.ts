@@ -1,6 +1,8 @@
 /** The noise of runs, pooled over curves: what a curve with a single seed borrows from the rest of its sweep. */
+
 import { Matrix, solve } from "ml-matrix";
 import type { Curve } from "./curve.ts";
+import { leastOf } from "./extremes.ts";
 import { twoValleys } from "./two-valleys.ts";
 import type { Noise } from "./types.ts";
 
@@ -27,8 +29,8 @@ const MUCH = 0.01 ** 2;
  */
 export function residualOf({ residual_ss, residual_df, stable }: Curve): Residual {
   if (residual_df > 0) return { residual_ss, residual_df };
-  const lowest = Math.min(...stable.map((p) => p.y));
-  const near = stable.filter((p) => p.y - lowest < SMOOTH);
+  const best = leastOf(stable.map((p) => p.y));
+  const near = stable.filter((p) => p.y - best < SMOOTH);
   const df = Math.min(MOST_ROUGHNESS_DF, near.length - 4);
   if (df <= 0 || twoValleys({ stable }, MUCH) !== null) return { residual_ss: 0, residual_df: 0 };
   const from = mean(near.map((p) => p.log2_tuned));

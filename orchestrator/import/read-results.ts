@@ -2,6 +2,7 @@
  * From the rows of a table to results: one learning rate, one loss or a divergence each, where it stands, and its seed. Every row
  * either becomes one, is left out and counted because it says itself that it did not end, or is refused with its line. Pure.
  */
+
 import {
   HYPERPARAMETER_NAMES,
   HYPERPARAMETERS,
@@ -10,6 +11,7 @@ import {
 import { type Parameterization, STANDARD_PARAMETERIZATION } from "../../schema/sweep/rules.ts";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { canonicalJson } from "../../schema/wire/plan.ts";
+import { leastOf, mostOf } from "../analysis/extremes.ts";
 import { complement } from "../parameterization/settings.ts";
 import type { CellValue, Table, TableRow } from "./read-table.ts";
 import { type Meaning, type Recognized, recognizeColumns } from "./recognize-columns.ts";
@@ -226,7 +228,7 @@ function turning(
   measure: Measure,
 ): { turn: (v: number) => number; words: string | null } {
   if (measure !== "score") return { turn: (v) => v, words: null };
-  const [least, most] = [Math.min(...values), Math.max(...values)];
+  const [least, most] = [leastOf(values), mostOf(values)];
   if (least >= 0 && most <= 1) return { turn: (v) => 1 - v, words: "1 − score" };
   if (least >= 0 && most <= 100) return { turn: (v) => 100 - v, words: "100 − score" };
   return { turn: (v) => -v, words: "− score" };

@@ -83,8 +83,7 @@ function readJsonLines(text: string, file: string): Table {
     if (line.trim() === "") return [];
     let value: unknown;
     try {
-      // Python writes NaN and Infinity, which JSON does not have.
-      value = JSON.parse(line.replace(/(?<=[:,[]\s*)(-?Infinity|NaN)(?=\s*[,}\]])/g, "null"));
+      value = parseLine(line);
     } catch (error) {
       throw mistake(file, i + 1, `not valid JSON: ${(error as Error).message}`);
     }
@@ -95,6 +94,17 @@ function readJsonLines(text: string, file: string): Table {
     return [{ line: i + 1, cells }];
   });
   return { columns: [...columns], rows };
+}
+
+/** Strings, to the end of the line where they have none, and what Python writes and JSON does not have. */
+const STRINGS_AND_NO_NUMBERS = /"(?:[^"\\]+|\\.)*"?|-?Infinity|NaN/g;
+
+function parseLine(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return JSON.parse(line.replace(STRINGS_AND_NO_NUMBERS, (found) => (found[0] === '"' ? found : "null")));
+  }
 }
 
 /** {"config": {"lr": 0.1}} has the column config.lr. What is no plain value is left out. */

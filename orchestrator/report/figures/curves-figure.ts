@@ -3,6 +3,7 @@
  * figures 1, 6 and 8. Panels of a row share both axes, so that optima compare from left to right and levels too.
  */
 
+import { leastOf, mostOf } from "../../analysis/extremes.ts";
 import { TUNED } from "../../analysis/tuned.ts";
 import type { Optimum } from "../../analysis/types.ts";
 import { plural } from "../../terminal/format.ts";
@@ -161,7 +162,7 @@ const describe = (facets: Facets): string =>
 /** Half an octave beyond the rates tried. */
 function rateDomain(curves: FigureCurve[]): [number, number] {
   const rates = curves.flatMap((c) => c.points.map((p) => p.log2_tuned));
-  return [Math.min(...rates) - 0.5, Math.max(...rates) + 0.5];
+  return [leastOf(rates) - 0.5, mostOf(rates) + 0.5];
 }
 
 /** A loss this far above the worst curve's best is off the axis: what matters is the valleys. */
@@ -173,9 +174,9 @@ function lossDomain(curves: FigureCurve[]): [number, number] | null {
   if (means.length === 0) return null;
   const lows = curves.flatMap((c) => c.points.flatMap((p) => (p.low === null ? [] : [p.low])));
   const bests = curves.flatMap((c) => (c.optimum.grid_loss === null ? [] : [c.optimum.grid_loss]));
-  const worstBest = Math.max(...(bests.length > 0 ? bests : means));
-  const bottom = Math.min(...lows, ...curves.flatMap((c) => c.optimum.loss ?? []));
-  const top = Math.min(Math.max(...means), worstBest * (1 + HEADROOM));
+  const worstBest = mostOf(bests.length > 0 ? bests : means);
+  const bottom = leastOf([...lows, ...curves.flatMap((c) => c.optimum.loss ?? [])]);
+  const top = Math.min(mostOf(means), worstBest * (1 + HEADROOM));
   // Losses that hardly differ must not look as if they did.
   const margin = Math.max(0.04 * (top - bottom), 0.005 * top);
   return [bottom - margin, top + margin];

@@ -2,7 +2,9 @@
  * What the figures show, as plain data: the answer, and under each of its rows the curve that it summarizes. Nothing after
  * this file reads the database.
  */
+
 import type { TakenName } from "../../../schema/sweep/hyperparameters.ts";
+import { leastOf, mostOf } from "../../analysis/extremes.ts";
 import type { CurvePoint } from "../../analysis/types.ts";
 import { readCurves } from "../../database/curves.ts";
 import type { Database } from "../../database/open.ts";
@@ -91,8 +93,8 @@ function summarize({ log2_tuned, seeds, missing }: CurvePoint): FigurePoint {
   return {
     log2_tuned,
     mean,
-    low: n > 0 ? Math.min(...losses) : null,
-    high: n > 0 ? Math.max(...losses) : null,
+    low: n > 0 ? leastOf(losses) : null,
+    high: n > 0 ? mostOf(losses) : null,
     sd:
       n > 1 && mean !== null
         ? Math.sqrt(losses.reduce((sum, loss) => sum + (loss - mean) ** 2, 0) / (n - 1))

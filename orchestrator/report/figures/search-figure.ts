@@ -2,8 +2,10 @@
  * Pictures of a random search: loss against each hyperparameter that was drawn, and every configuration as a line across all of
  * them. What was drawn over more than a few octaves has a logarithmic axis.
  */
+
 import { scaleLog } from "d3-scale";
 import { line as lineShape } from "d3-shape";
+import { leastOf, mostOf } from "../../analysis/extremes.ts";
 import { importance } from "../../analysis/importance.ts";
 import { plural, short } from "../../terminal/format.ts";
 import { arrowhead, cross } from "./curve-marks.ts";
@@ -63,7 +65,7 @@ interface Axis {
 
 function axisOf(name: string, points: readonly SearchPoint[]): Axis {
   const values = points.map((point) => point.values[name]!);
-  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const [low, high] = [leastOf(values), mostOf(values)];
   const isLog = low > 0 && high / low >= LOGARITHMIC_FROM;
   const at = (value: number): number => (isLog ? Math.log10(value) : value);
   const margin = 0.04 * (at(high) - at(low));

@@ -225,3 +225,30 @@ describe("what is refused, with its line", () => {
     );
   });
 });
+
+describe("what is large or odd", () => {
+  it("a score in more rows than a call takes arguments", () => {
+    const rows = Array.from({ length: 150_000 }, (_, i) => `${1 + (i % 9)},0.5,${i}`);
+    const { results, turned } = read(`lr,accuracy,seed\n${rows.join("\n")}\n`, {
+      columns: new Map([["loss", "accuracy"]]),
+      measure: "score",
+    });
+    expect(results.length).toBe(150_000);
+    expect(turned).toBe("1 − score");
+  });
+
+  it("a text that has the words for no number, beside a NaN, and spaces without end", () => {
+    const spaces = " ".repeat(300_000);
+    const note = 'x, NaN, \\" -Infinity,';
+    const line = (rate: number, loss: string) =>
+      `{"lr": ${rate}, "val_loss": ${loss},${spaces}"settings.note": ${JSON.stringify(note)}}\n`;
+    const columns = new Map([["settings.note", "settings.note"]]);
+    const { results, fixed } = read(
+      line(1, "2") + line(2, "NaN") + line(3, "-Infinity"),
+      { columns },
+      "r.jsonl",
+    );
+    expect(results.map(({ loss }) => loss)).toEqual([2, null, null]);
+    expect(fixed).toEqual({ "settings.note": note });
+  });
+});

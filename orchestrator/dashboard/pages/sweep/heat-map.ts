@@ -6,6 +6,7 @@
 
 import type { Context as Request } from "hono";
 import { RULES } from "../../../../schema/sweep/rules.ts";
+import { leastOf } from "../../../analysis/extremes.ts";
 import { coordinatesOf } from "../../../analysis/groups.ts";
 import { TUNED } from "../../../analysis/tuned.ts";
 import { type CurveRun, listCurves, runsOfCurves } from "../../../database/cells.ts";
@@ -89,7 +90,7 @@ function mapRow(
   view: View,
 ): Html {
   const losses = row.cells.flatMap(({ loss }) => (loss === null ? [] : [loss]));
-  const best = losses.length > 0 ? Math.min(...losses) : null;
+  const best = losses.length > 0 ? leastOf(losses) : null;
   return html`<tr><th scope="row"><strong>${label.title}</strong>${label.rest === "" ? "" : ` ${label.rest}`} <span class="muted">s</span> ${label.sparsity}</th>${columns.map(
     (rate) => {
       const cells = row.cells.filter((cell) => cell.tuned_value === rate);
