@@ -128,7 +128,7 @@ export function readResults(table: Table, options: ImportOptions): Imported {
         "The fit is of the loss's logarithm. A score to be made large: --maximize.",
       );
     const { seed: given, ...place } = { ...constants, ...coordinatesOf(row, recognized, file) };
-    const key = canonicalJson([place, rate, given ?? null]);
+    const key = canonicalJson([place, rate, options.repeatsAreSeeds ? null : (given ?? null)]);
     const twin = seen.get(key);
     if (twin !== undefined && !options.repeatsAreSeeds)
       throw refuse(

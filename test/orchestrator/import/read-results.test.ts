@@ -251,4 +251,10 @@ describe("what is large or odd", () => {
     expect(results.map(({ loss }) => loss)).toEqual([2, null, null]);
     expect(fixed).toEqual({ "settings.note": note });
   });
+
+  it("seeds of its own beside --repeats-are-seeds: rows that differ in nothing else are numbered", () => {
+    const text = "lr,seed,val_loss\n1,7,2\n1,8,3\n2,7,4\n1,9,5\n";
+    const { results } = read(text, { repeatsAreSeeds: true });
+    expect(results.map(({ coordinates }) => coordinates.seed)).toEqual([1, 2, 1, 3]);
+  });
 });
