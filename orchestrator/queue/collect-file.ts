@@ -1,6 +1,5 @@
 /** Applies events that come back in a file from where no queue could be reached: with the fencing of any others, twice without harm. */
-import { createReadStream } from "node:fs";
-import { createInterface } from "node:readline";
+import type { FileHandle } from "node:fs/promises";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { type WorkerEvent, workerEventSchema } from "../../schema/wire/events.ts";
 import { inOneLine } from "../../schema/wire/printable.ts";
@@ -8,12 +7,15 @@ import { type Applied, ENDS, foresee } from "../database/apply-event.ts";
 import { applyEvents } from "../database/apply-events.ts";
 import type { Database } from "../database/open.ts";
 import { fitAhead } from "../database/optima.ts";
+import { openRegular } from "../machine/regular-file.ts";
+import { splitLines } from "../machine/split-lines.ts";
 import { inTurns } from "../machine/turns.ts";
 import { advancePhases } from "../phases/advance.ts";
 
 const BATCH = 500;
 /** The longest line that a program of ours writes is far shorter. */
-const MAX_LINE_CHARACTERS = 1 << 22;
+const MAX_LINE_BYTES = 1 << 22;
+const CHUNK_BYTES = 1 << 18;
 
 export interface Collected extends Record<Applied, number> {
   file: string;
@@ -24,8 +26,22 @@ export interface Collected extends Record<Applied, number> {
 
 /** @throws MusweepError (usage): the file cannot be read, or a line of it is no event; nothing of it counts then */
 export async function collectFile(db: Database, file: string): Promise<Collected> {
-  // All of it is looked at before any of it is applied.
-  for await (const _event of readEvents(file));
+  const handle = await openRegular(file).catch((cause: unknown) => {
+    throw unreadable(file, cause);
+  });
+  try {
+    return await collect(db, file, handle);
+  } finally {
+    await handle.close();
+  }
+}
+
+async function collect(db: Database, file: string, handle: FileHandle): Promise<Collected> {
+  // All of it is looked at before any of it is applied. What is appended meanwhile is left to the next time.
+  const { size, mtimeMs } = await handle.stat();
+  for await (const _event of readEvents(file, handle, size));
+  const now = await handle.stat();
+  if (now.size < size || (now.size === size && now.mtimeMs !== mtimeMs)) throw changed(file);
   const collected: Collected = {
     ...{ applied: 0, duplicate: 0, fenced: 0, refused: 0, unknown: 0 },
     ...{ file, events: 0, ended: 0 },
@@ -41,7 +57,7 @@ export async function collectFile(db: Database, file: string): Promise<Collected
     }
     batch = [];
   };
-  for await (const event of readEvents(file)) if (batch.push(event) === BATCH) await apply();
+  for await (const event of readEvents(file, handle, size)) if (batch.push(event) === BATCH) await apply();
   if (batch.length > 0) await apply();
   // Phases that waited for these runs start with the next orchestrator, or with the one that runs.
   advancePhases(db);
@@ -49,31 +65,33 @@ export async function collectFile(db: Database, file: string): Promise<Collected
 }
 
 /** A line that was cut off at the end of the file, by a crash or in the middle of being written, is left out. */
-async function* readEvents(file: string): AsyncGenerator<WorkerEvent> {
-  const lines = createInterface({
-    input: createReadStream(file, "utf8"),
-    crlfDelay: Number.POSITIVE_INFINITY,
-  });
-  let number = 0;
-  let wrong: number | undefined;
+async function* readEvents(file: string, handle: FileHandle, size: number): AsyncGenerator<WorkerEvent> {
+  const tooLong = (line: number) => noEvent(file, line);
+  let wrong: { number: number; isEnded: boolean } | undefined;
   try {
-    for await (const line of lines) {
-      if (wrong !== undefined) throw noEvent(file, wrong);
-      number++;
-      if (line.trim() === "") continue;
-      const event = line.length > MAX_LINE_CHARACTERS ? undefined : parse(line);
-      if (event === undefined) wrong = number;
+    for await (const { line, number, isEnded } of splitLines(read(handle, size), MAX_LINE_BYTES, tooLong)) {
+      if (wrong !== undefined) throw noEvent(file, wrong.number);
+      const text = line.toString("utf8");
+      if (text.trim() === "") continue;
+      const event = parse(text);
+      if (event === undefined) wrong = { number, isEnded };
       else yield event;
     }
   } catch (cause) {
-    if (cause instanceof MusweepError) throw cause;
-    throw new MusweepError("events-file", `cannot read ${inOneLine(file)}: ${(cause as Error).message}`, {
-      kind: "usage",
-      remedy: "It is what `python -m musweep_torch --events FILE` has written.",
-      cause,
-    });
+    throw unreadable(file, cause);
   }
-  if (wrong !== undefined && (number === 1 || (await endsWithNewline(file)))) throw noEvent(file, wrong);
+  if (wrong !== undefined && (wrong.number === 1 || wrong.isEnded)) throw noEvent(file, wrong.number);
+}
+
+/** From the beginning, and no further than there was when it was looked at. */
+async function* read(handle: FileHandle, size: number): AsyncGenerator<Buffer> {
+  for (let at = 0; at < size; ) {
+    const buffer = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, size - at));
+    const { bytesRead } = await handle.read(buffer, 0, buffer.length, at);
+    if (bytesRead === 0) return;
+    at += bytesRead;
+    yield buffer.subarray(0, bytesRead);
+  }
 }
 
 function parse(line: string): WorkerEvent | undefined {
@@ -84,11 +102,20 @@ function parse(line: string): WorkerEvent | undefined {
   }
 }
 
-async function endsWithNewline(file: string): Promise<boolean> {
-  let last = "";
-  for await (const chunk of createReadStream(file, "latin1")) last = (chunk as string).at(-1) ?? last;
-  return last === "\n";
+function unreadable(file: string, cause: unknown): MusweepError {
+  if (cause instanceof MusweepError) return cause;
+  return new MusweepError("events-file", `cannot read ${inOneLine(file)}: ${(cause as Error).message}`, {
+    kind: "usage",
+    remedy: "It is what `python -m musweep_torch --events FILE` has written.",
+    cause,
+  });
 }
+
+const changed = (file: string): MusweepError =>
+  new MusweepError("events-file", `${inOneLine(file)} changed while it was read; nothing was collected`, {
+    kind: "usage",
+    remedy: "Collect it again when nobody copies or edits it; what only appends to it does no harm.",
+  });
 
 const noEvent = (file: string, line: number): MusweepError =>
   new MusweepError("events-file", `${inOneLine(file)}:${line}: no event of a worker; nothing was collected`, {
