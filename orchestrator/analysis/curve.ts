@@ -3,7 +3,6 @@
  * diverge or are missing. Seeds are paired (same initial weights and data order at every rate), so a seed's level shift
  * is common to its whole column and says nothing about where the minimum lies: it is fitted and removed.
  */
-
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { leastOf } from "./extremes.ts";
 import { groupTwins } from "./twins.ts";

@@ -3,7 +3,6 @@
  * parabola in it explains, adjusted for the three numbers that a parabola has. Ranks, because a few losses far off would decide
  * everything; a parabola, because the best value lies inside as a rule.
  */
-
 import { Matrix, solve } from "ml-matrix";
 import { leastOf, mostOf } from "./extremes.ts";
 

@@ -1,5 +1,4 @@
 /** The noise of runs, pooled over curves: what a curve with a single seed borrows from the rest of its sweep. */
-
 import { Matrix, solve } from "ml-matrix";
 import type { Curve } from "./curve.ts";
 import { leastOf } from "./extremes.ts";
