@@ -2,6 +2,7 @@
  * The engines that train musweep's own models, as commands. The one in PyTorch takes part where $MUSWEEP_PYTHON names a Python that has
  * it, as `npm run test:torch` does.
  */
+import { fileURLToPath } from "node:url";
 import { embeddedTrainer, type TrainerCommandLine, torchTrainer } from "../../../workers/trainer-commands.ts";
 
 /** Without it, tests of the trainer in PyTorch are skipped, and say so. */
@@ -19,6 +20,17 @@ export function inTorch(...options: string[]): TrainerCommandLine {
   // One thread: the models are tiny, and the machine is busy with other tests. No __pycache__ beside the sources.
   const quiet = { MUSWEEP_THREADS: "1", PYTHONDONTWRITEBYTECODE: "1" };
   return { command: [...command, ...options], env: { ...env, ...quiet } };
+}
+
+/** On a device that breaks: after so many steps the next ones fail with that message, so many times. */
+export function inBreakingTorch(
+  { steps, times = 1_000_000, message }: { steps: number; times?: number; message: string },
+  ...options: string[]
+): TrainerCommandLine {
+  const { command, env } = inTorch(...options);
+  const fixture = fileURLToPath(new URL("torch/breaking.py", import.meta.url));
+  const [program, , , ...rest] = command;
+  return { command: [program!, fixture, `${steps}`, `${times}`, message, ...rest], env };
 }
 
 /** Of tests that start several Pythons with PyTorch: each takes a second, on a busy machine many. */

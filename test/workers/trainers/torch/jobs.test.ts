@@ -8,7 +8,8 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { type AwayJob, awayJobSchema } from "../../../../schema/wire/away.ts";
 import { type WorkerEvent, workerEventSchema } from "../../../../schema/wire/events.ts";
 import { type Plan, runIdOf } from "../../../../schema/wire/plan.ts";
-import { inTorch, PATIENT, python } from "../engines.ts";
+import type { TrainerCommandLine } from "../../../../workers/trainer-commands.ts";
+import { inBreakingTorch, inTorch, PATIENT, python } from "../engines.ts";
 import { makePlan, type PlanOptions, temporaryDirectory, writeData } from "../support.ts";
 
 interface Away {
@@ -16,6 +17,8 @@ interface Away {
   readonly plans: Plan[];
   readonly events: string;
   start(...options: string[]): Started;
+  /** As start, by another program of the same arguments. */
+  startAs(trainer: (...options: string[]) => TrainerCommandLine, ...options: string[]): Started;
 }
 interface Started {
   readonly child: ChildProcess;
@@ -44,9 +47,12 @@ function prepareAway(...options: PlanOptions[]): Away {
     plans,
     events,
     start(...more) {
+      return this.startAs(inTorch, ...more);
+    },
+    startAs(trainer, ...more) {
       const places = { jobs: "jobs.jsonl", data: "data", events: "events.jsonl", checkpoints: "checkpoints" };
       const named = Object.entries(places).flatMap(([name, place]) => [`--${name}`, place]);
-      const { command, env } = inTorch(...named, ...more);
+      const { command, env } = trainer(...named, ...more);
       const child = spawn(command[0]!, command.slice(1), {
         cwd: directory,
         env: { ...process.env, ...env, XDG_CACHE_HOME: join(directory, "cache") },
@@ -237,6 +243,41 @@ describe.skipIf(python === undefined)("jobs from a file", PATIENT, () => {
     const before = readFileSync(away.events);
     expect((await away.start().ended).code).toBe(1);
     expect(readFileSync(away.events)).toEqual(before);
+  });
+
+  test("that a lost device or a full disk has interrupted have no end: no other is begun, and the same command goes on", async () => {
+    const away = prepareAway({ plan: { seed: 1 } }, { shape: { d_model: 16 }, plan: { seed: 2 } });
+    const endsOf = () => away.plans.map((plan) => outcomeOf(readEvents(away.events), plan).ends);
+    const expectLeft = ({ code, stderr }: { code: number | null; stderr: string }, why: string) => {
+      expect(code).toBe(1);
+      expect(stderr).toContain(`${runIdOf(away.plans[0]!)} has not ended: the same command tries it again.`);
+      expect(stderr).toContain(`Left at ${why}. Once that is mended, the same command goes on.`);
+      expect(stderr).not.toContain(runIdOf(away.plans[1]!));
+      expect(endsOf()).toEqual([[], []]);
+    };
+    const lost = { steps: 3, message: "CUDA error: GPU is lost" };
+    expectLeft(
+      await away.startAs((...options) => inBreakingTorch(lost, ...options), "--checkpoint-seconds", "1e-6")
+        .ended,
+      "device-lost",
+    );
+    // No file of its may grow any more; events are few, checkpoints are not.
+    const small = (...options: string[]): TrainerCommandLine => {
+      const { command, env } = inTorch(...options);
+      return { command: ["bash", "-c", 'ulimit -f 16; exec "$@"', "bash", ...command], env };
+    };
+    expectLeft(await away.startAs(small, "--checkpoint-seconds", "1e-6").ended, "disk");
+    expect((await away.start().ended).code).toBe(0);
+    expect(endsOf().map((ends) => ends.map((e) => e.body.type))).toEqual([["finished"], ["finished"]]);
+  });
+
+  test("that fail for a reason of their own, which another try may mend, have no end, and the next are trained", async () => {
+    const away = prepareAway({ plan: { seed: 1 } }, { shape: { d_model: 16 }, plan: { seed: 2 } });
+    const odd = { steps: 3, times: 1, message: "something odd" };
+    const { code, stderr } = await away.startAs((...options) => inBreakingTorch(odd, ...options)).ended;
+    expect(code).toBe(1);
+    expect(stderr).toContain("1 of 2 runs have ended (1 finished, 0 diverged, 0 failed)");
+    expect((await away.start().ended).code).toBe(0);
   });
 
   test("whose data are not there are not begun", async () => {

@@ -1,7 +1,8 @@
 """Trains plans from a file where no queue can be reached: `python -m musweep_torch --jobs jobs.jsonl --data DIR --events events.jsonl`.
 
 Jobs and events are those of schema/wire/away.ts and schema/wire/events.ts, one a line. Runs of one shape are trained together. A file of
-events that exists is continued: runs that have ended there are left alone, the others go on from their checkpoints.
+events that exists is continued: runs that have ended there are left alone, the others go on from their checkpoints. So a failure that
+another try may mend is no end: it is said on stderr, and where it would meet every run, nothing more is begun.
 """
 
 import json
@@ -38,6 +39,8 @@ POINTS_GATHERED_SECONDS = 1.0
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 # The worker events that end an attempt.
 ENDS = ("finished", "diverged", "failed")
+# Failures that the next runs would meet too: a device or a disk that does not work.
+OF_THIS_HOST = ("device-lost", "disk")
 
 check_job = checks.record(
     {
@@ -141,6 +144,11 @@ class Job:
         return Job((run, job["attempt"], job["token"]), request)
 
 
+def is_mendable(event):
+    """Of the trainer protocol: a failure that another try may mend."""
+    return event["type"] == "failed" and event["retryable"]
+
+
 class Report:
     """A run's events of the trainer protocol as those of a worker (workers/attempt.ts)."""
 
@@ -150,6 +158,9 @@ class Report:
 
     def take(self, event):
         kind = event["type"]
+        if is_mendable(event):
+            # The attempt goes on when this program is started again, from what its last checkpoint says.
+            return None
         body = {name: value for name, value in event.items() if name != "run"}
         if kind in ("step", "evaluation"):
             return self._point(event)
@@ -188,10 +199,15 @@ class Report:
 
 
 class Stop:
-    """Whether a signal asked to stop: checkpoints are written then, and nothing new begins. A second one ends at once."""
+    """
+    Whether a signal asked to stop: checkpoints are written then, and nothing new begins. A second one ends at once.
+    Nothing new begins either after a failure that the next runs would meet too.
+    """
 
     def __init__(self):
         self.asked = None
+        # The code of that failure.
+        self.failure = None
         for number in STOP_SIGNALS:
             signal.signal(number, self._ask)
 
@@ -199,6 +215,10 @@ class Stop:
         if self.asked is not None:
             os._exit(EXIT_INTERRUPTED)
         self.asked = signal.Signals(number).name
+
+    @property
+    def wanted(self):
+        return self.asked is not None or self.failure is not None
 
 
 def by_shape(jobs):
@@ -215,7 +235,7 @@ def train_alike(jobs, options, capacity, train_some, stop):
     train_some: raises OutOfMemory where memory does not suffice for all, and none of them has ended; then half as many go on.
     """
     most = len(jobs)
-    while jobs and stop.asked is None:
+    while jobs and not stop.wanted:
         wanted = min(len(jobs), most)
         plan = jobs[0].request.plan
         # One alone is not measured.
@@ -278,6 +298,10 @@ def _train(cohort, programs, events, stop):
         if event["type"] in ENDS:
             said = {name: event[name] for name in ("step", "validation_loss", "reason", "message") if name in event}
             print(f"{event['run']} {event['type']}: {json.dumps(said, ensure_ascii=False)}", file=sys.stderr)
+        if is_mendable(event):
+            print(f"{event['run']} has not ended: the same command tries it again.", file=sys.stderr)
+            if event["code"] in OF_THIS_HOST:
+                stop.failure = event["code"]
 
     requests = programs.peers.share([job.request for job in cohort])
     train(requests, programs, emit, lambda run: "stop" if stop.asked else None, splits_memory=True)
@@ -290,4 +314,6 @@ def _summary(jobs, events, stop):
     if stop.asked is not None and len(ends) < len(jobs):
         print(f"Stopped by {stop.asked}. The same command goes on.", file=sys.stderr)
         return EXIT_INTERRUPTED
+    if stop.failure is not None:
+        print(f"Left at {stop.failure}. Once that is mended, the same command goes on.", file=sys.stderr)
     return EXIT_DONE if len(ends) == len(jobs) and "failed" not in ends else EXIT_INCOMPLETE
