@@ -1397,6 +1397,8 @@ class Run:
             code, retryable = error.code, False
         elif type(error).__name__ == "OutOfMemoryError":
             code, retryable = "memory", False
+        elif isinstance(error, RuntimeError) and _LOST.search(str(error)):
+            code = "device-lost"
         return self._end({"type": "failed", "code": code, "message": _describe(error), "retryable": retryable})
 
     def _end(self, event: dict[str, Any]) -> None:
@@ -1419,6 +1421,14 @@ def _show(weights: list[_Weight]) -> None:
     widths = [max(map(len, column)) for column in zip(*rows)]
     for row in rows:
         _say("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+
+
+# What CUDA and the driver say of a device that no process can use, through whatever raises it.
+_LOST = re.compile(
+    r"GPU is lost|fallen off the bus|\bXid\b|uncorrectable ECC|unspecified launch failure|device unavailable"
+    r"|busy or unavailable|no CUDA-capable device",
+    re.IGNORECASE,
+)
 
 
 def _describe(error: BaseException) -> str:

@@ -89,6 +89,8 @@ describe("a script as a trainer", () => {
       const failures: [mode: string, message: RegExp, code: string, retryable: boolean][] = [
         ["fail", /^RuntimeError: out of luck \(warm.py, line \d+\)$/, "internal", true],
         ["exit", /^SystemExit: 3/, "internal", true],
+        ["lose the device", /^RuntimeError: CUDA error: .*busy or unavailable/, "device-lost", true],
+        ["misuse the device", /^RuntimeError: CUDA error: device-side assert/, "internal", true],
         ["break", /ended at step 2 of 20: loop over run.steps\(\) to its end/, "script", false],
         ["silent", /never called run.report/, "script", false],
         ["no evaluation", /without run.evaluate\(validation_loss=…\) after the last step/, "script", false],

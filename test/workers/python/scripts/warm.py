@@ -6,6 +6,11 @@ from pathlib import Path
 
 import musweep
 
+DEVICE_ERRORS = {
+    "lose the device": "CUDA-capable device(s) is/are busy or unavailable",
+    "misuse the device": "device-side assert triggered",
+}
+
 
 def train(run):
     run.clip_norm, run.embedding_multiplier, run.residual_multiplier, run.logits_multiplier, run.attention_scale(16)
@@ -27,6 +32,8 @@ def train(run):
             loss = 5
         if mode == "fail" and step == 2:
             raise RuntimeError("out of luck")
+        if mode in DEVICE_ERRORS and step == 2:
+            raise RuntimeError(f"CUDA error: {DEVICE_ERRORS[mode]}")
         if mode == "exit" and step == 2:
             sys.exit(3)
         if mode == "break" and step == 2:

@@ -251,16 +251,20 @@ describe.skipIf(python === undefined)("jobs from a file", PATIENT, () => {
     const expectLeft = ({ code, stderr }: { code: number | null; stderr: string }, why: string) => {
       expect(code).toBe(1);
       expect(stderr).toContain(`${runIdOf(away.plans[0]!)} has not ended: the same command tries it again.`);
-      expect(stderr).toContain(`Left at ${why}. Once that is mended, the same command goes on.`);
+      expect(stderr).toContain(
+        `Left at ${why}, which the next runs would meet too. The same command goes on.`,
+      );
       expect(stderr).not.toContain(runIdOf(away.plans[1]!));
       expect(endsOf()).toEqual([[], []]);
     };
-    const lost = { steps: 3, message: "CUDA error: GPU is lost" };
-    expectLeft(
-      await away.startAs((...options) => inBreakingTorch(lost, ...options), "--checkpoint-seconds", "1e-6")
-        .ended,
-      "device-lost",
-    );
+    for (const [message, why] of [
+      ["CUDA error: uncorrectable ECC error encountered", "device-lost"],
+      // The device works, but no more in this process.
+      ["CUDA error: an illegal memory access was encountered", "internal"],
+    ] as const) {
+      const broken = away.startAs((...options) => inBreakingTorch({ steps: 3, message }, ...options));
+      expectLeft(await broken.ended, why);
+    }
     // No file of its may grow any more; events are few, checkpoints are not.
     const small = (...options: string[]): TrainerCommandLine => {
       const { command, env } = inTorch(...options);

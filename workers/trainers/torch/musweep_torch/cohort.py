@@ -26,6 +26,8 @@ class Programs:
     def __init__(self, options, peers):
         self.options, self.peers = options, peers
         self.program = None
+        # Whether the device still does what this process tells it.
+        self.usable = True
 
     def get(self, shape, replicas):
         program = self.program

@@ -300,7 +300,7 @@ def _train(cohort, programs, events, stop):
             print(f"{event['run']} {event['type']}: {json.dumps(said, ensure_ascii=False)}", file=sys.stderr)
         if is_mendable(event):
             print(f"{event['run']} has not ended: the same command tries it again.", file=sys.stderr)
-            if event["code"] in OF_THIS_HOST:
+            if event["code"] in OF_THIS_HOST or not programs.usable:
                 stop.failure = event["code"]
 
     requests = programs.peers.share([job.request for job in cohort])
@@ -315,5 +315,5 @@ def _summary(jobs, events, stop):
         print(f"Stopped by {stop.asked}. The same command goes on.", file=sys.stderr)
         return EXIT_INTERRUPTED
     if stop.failure is not None:
-        print(f"Left at {stop.failure}. Once that is mended, the same command goes on.", file=sys.stderr)
+        print(f"Left at {stop.failure}, which the next runs would meet too. The same command goes on.", file=sys.stderr)
     return EXIT_DONE if len(ends) == len(jobs) and "failed" not in ends else EXIT_INCOMPLETE

@@ -1,5 +1,6 @@
 """Trains a list of runs of one shape and gives every way in which that can end its event."""
 
+import re
 import sys
 import traceback
 
@@ -21,9 +22,24 @@ def described(options, peers):
     return ", ".join([*names, f"torch {torch.__version__}"])
 
 
-def device_is_lost(error):
-    """After such an error nothing works on that device any more, in this process."""
+# What CUDA and the driver say of a device that no process can use. Other errors of CUDA are of what it was told to do.
+LOST = re.compile(
+    r"GPU is lost|fallen off the bus|\bXid\b|uncorrectable ECC|unspecified launch failure|device unavailable|busy or unavailable"
+    r"|no CUDA-capable device",
+    re.IGNORECASE,
+)
+
+
+def ends_process(error):
+    """After an error of CUDA's, whatever it is, nothing works on that device any more in this process."""
+    if isinstance(error, OutOfMemory) or is_out_of_memory(error):
+        return False
     return isinstance(error, getattr(torch, "AcceleratorError", ())) or "CUDA error" in str(error)
+
+
+def device_is_lost(error):
+    """Nor in another one."""
+    return isinstance(error, RuntimeError) and LOST.search(str(error)) is not None
 
 
 def failure_of(error, options):
@@ -60,6 +76,7 @@ def train(requests, programs, emit, interruption, splits_memory=False):
         Cohort(requests, programs, noting, interruption).train()
     except Exception as error:
         programs.forget()
+        programs.usable = not ends_process(error)
         if programs.peers.world > 1:
             # The other ranks wait for this one: torchrun ends them when it has ended.
             if programs.peers.leads:
