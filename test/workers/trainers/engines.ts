@@ -33,5 +33,8 @@ export function inBreakingTorch(
   return { command: [program!, fixture, `${steps}`, `${times}`, message, ...rest], env };
 }
 
+/** What PyTorch says where the host has no more memory. */
+export const NO_MEMORY = "[enforce fail] DefaultCPUAllocator: can't allocate memory";
+
 /** Of tests that start several Pythons with PyTorch: each takes a second, on a busy machine many. */
 export const PATIENT = { timeout: 240_000 };

@@ -5,9 +5,9 @@ import { runIdOf } from "../../../../schema/wire/plan.ts";
 import type { TrainerEvent } from "../../../../schema/wire/protocol.ts";
 import { musweep, sql, succeed, writeSweep } from "../../../support/musweep.ts";
 import { scratch } from "../../../support/scratch.ts";
-import { inTorch, PATIENT, python } from "../engines.ts";
+import { inBreakingTorch, inTorch, NO_MEMORY, PATIENT, python } from "../engines.ts";
 import { makePlan, temporaryDirectory, writeData } from "../support.ts";
-import { runCommand, TrainerProcess } from "../trainer-process.ts";
+import { ENDINGS, runCommand, TrainerProcess } from "../trainer-process.ts";
 
 describe.skipIf(python === undefined)("a cohort", PATIENT, () => {
   test("is asked for, trained, and ended run by run; losses are those of single runs", async () => {
@@ -77,6 +77,25 @@ describe.skipIf(python === undefined)("a cohort", PATIENT, () => {
     });
     trainer.send(runCommand(other, directory));
     await trainer.next(["finished"]);
+  });
+
+  test("that runs out of memory when some of it has ended keeps those ends, and gives the others back", async () => {
+    const directory = temporaryDirectory();
+    const hash = writeData(directory);
+    const plans = [2, 20].map((steps, seed) => makePlan({ hash, plan: { steps, seed } }));
+    const runs = plans.map((plan) => {
+      const { type: _type, ...fields } = runCommand(plan, directory);
+      return fields;
+    });
+    const trainer = new TrainerProcess(inBreakingTorch({ steps: 8, times: 1, message: NO_MEMORY }));
+    trainer.send({ type: "cohort", runs });
+    const ends = [await trainer.next(ENDINGS), await trainer.next(ENDINGS)];
+    expect(ends).toMatchObject([
+      { type: "finished", run: runIdOf(plans[0]!) },
+      { type: "failed", run: runIdOf(plans[1]!), code: "cohort-memory" },
+    ]);
+    trainer.send(runCommand(plans[1]!, directory));
+    expect(await trainer.next(ENDINGS)).toMatchObject({ type: "finished", run: runIdOf(plans[1]!) });
   });
 
   test("is what a worker sends it, from a sweep to its answer", async () => {

@@ -9,7 +9,7 @@ import { type AwayJob, awayJobSchema } from "../../../../schema/wire/away.ts";
 import { type WorkerEvent, workerEventSchema } from "../../../../schema/wire/events.ts";
 import { type Plan, runIdOf } from "../../../../schema/wire/plan.ts";
 import type { TrainerCommandLine } from "../../../../workers/trainer-commands.ts";
-import { inBreakingTorch, inTorch, PATIENT, python } from "../engines.ts";
+import { inBreakingTorch, inTorch, NO_MEMORY, PATIENT, python } from "../engines.ts";
 import { makePlan, type PlanOptions, temporaryDirectory, writeData } from "../support.ts";
 
 interface Away {
@@ -282,6 +282,22 @@ describe.skipIf(python === undefined)("jobs from a file", PATIENT, () => {
     expect(code).toBe(1);
     expect(stderr).toContain("1 of 2 runs have ended (1 finished, 0 diverged, 0 failed)");
     expect((await away.start().ended).code).toBe(0);
+  });
+
+  test("out of memory after some of them have ended: those are left alone, the others go on", async () => {
+    const away = prepareAway({ plan: { seed: 1, steps: 2 } }, { plan: { seed: 2, steps: 20 } });
+    const short = { steps: 8, times: 1, message: NO_MEMORY };
+    const { code, stderr } = await away.startAs(
+      (...options) => inBreakingTorch(short, ...options),
+      ...["--cohort", "2"],
+    ).ended;
+    expect(stderr).toContain("Out of memory with 2 runs at once, on with 1");
+    expect(code).toBe(0);
+    const outcomes = away.plans.map((plan) => outcomeOf(readEvents(away.events), plan));
+    for (const [i, { own, ends }] of outcomes.entries()) {
+      expect(ends.map((e) => e.body.type)).toEqual(["finished"]);
+      expect(own.filter((e) => e.body.type === "started")).toHaveLength(i + 1);
+    }
   });
 
   test("whose data are not there are not begun", async () => {

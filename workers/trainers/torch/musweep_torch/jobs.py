@@ -21,7 +21,6 @@ from .canonical import run_id_of
 from .capacity import Capacity
 from .data import DataSource
 from .failure import Failure
-from .memory import OutOfMemory
 from .plan import check_plan, check_run_id, shape_of
 from .runs import described, follow, train
 from .seat import Request
@@ -232,7 +231,7 @@ def by_shape(jobs):
 def train_alike(jobs, options, capacity, train_some, stop):
     """
     Jobs of one shape, as many at once as fit and pay (capacity.py), or as the command line says.
-    train_some: raises OutOfMemory where memory does not suffice for all, and none of them has ended; then half as many go on.
+    train_some: returns a Shortage where memory does not suffice for all; then those that it has left go on, half as many at once.
     """
     most = len(jobs)
     while jobs and not stop.wanted:
@@ -240,13 +239,13 @@ def train_alike(jobs, options, capacity, train_some, stop):
         plan = jobs[0].request.plan
         # One alone is not measured.
         size = min(wanted, options.cohort or (capacity.answer(plan, wanted, None) if wanted > 1 else 1))
-        try:
-            train_some(jobs[:size])
-            jobs = jobs[size:]
-        except OutOfMemory as error:
+        shortage = train_some(jobs[:size])
+        left = [] if shortage is None else [job for job in jobs[:size] if job.request in shortage.left]
+        jobs = left + jobs[size:]
+        if shortage is not None:
             most = size // 2
             capacity.lower(plan, most)
-            print(f"Out of memory with {size} runs at once, on with {most}: {error}", file=sys.stderr)
+            print(f"Out of memory with {size} runs at once, on with {most}: {shortage.reason}", file=sys.stderr)
 
 
 def work(options, programs):
@@ -283,6 +282,7 @@ def _refuse(programs, error, code):
 
 
 def _train(cohort, programs, events, stop):
+    """None, or the Shortage of memory."""
     device = described(programs.options, programs.peers)
     reports = {job.request.run: Report(job, events, device) for job in cohort}
     for job in cohort:
@@ -304,7 +304,7 @@ def _train(cohort, programs, events, stop):
                 stop.failure = event["code"]
 
     requests = programs.peers.share([job.request for job in cohort])
-    train(requests, programs, emit, lambda run: "stop" if stop.asked else None, splits_memory=True)
+    return train(requests, programs, emit, lambda run: "stop" if stop.asked else None, splits_memory=True)
 
 
 def _summary(jobs, events, stop):

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from . import ENGINE, ENGINE_VERSION, checks
 from .capacity import MOST, Capacity
-from .memory import OutOfMemory
 from .plan import check_plan, shape_of
 from .runs import ENDED, described, follow, train
 from .seat import Request
@@ -229,19 +228,20 @@ def _train(requests, programs, conversation, capacity):
             begun.add(event["run"])
         conversation.emit(event)
 
-    try:
-        train(programs.peers.share(requests), programs, emit, conversation.interruption, splits_memory=len(requests) > 1)
-    except OutOfMemory as error:
-        half = len(requests) // 2
-        capacity.lower(requests[0].plan, half)
-        print(f"Out of memory with {len(requests)} runs at once, on with {half}: {error}", file=sys.stderr)
-        for request in requests:
-            if request.run in begun:
-                # Its events so far are those of another start.
-                message = f"Memory did not suffice for {len(requests)} runs at once; fewer are trained together from now on."
-                fields = {"run": request.run, "code": "cohort-memory", "message": message, "retryable": True}
-                conversation.emit({"type": "failed", **fields})
-        left = [request for request in requests if request.run not in begun]
-        for part in (left[:half], left[half:]):
-            if part:
-                _train(part, programs, conversation, capacity)
+    shared = programs.peers.share(requests)
+    shortage = train(shared, programs, emit, conversation.interruption, splits_memory=len(requests) > 1)
+    if shortage is None:
+        return
+    half = len(requests) // 2
+    capacity.lower(requests[0].plan, half)
+    print(f"Out of memory with {len(requests)} runs at once, on with {half}: {shortage.reason}", file=sys.stderr)
+    for request in shortage.left:
+        if request.run in begun:
+            # Its events so far are those of another start.
+            message = f"Memory did not suffice for {len(requests)} runs at once; fewer are trained together from now on."
+            fields = {"run": request.run, "code": "cohort-memory", "message": message, "retryable": True}
+            conversation.emit({"type": "failed", **fields})
+    left = [request for request in shortage.left if request.run not in begun]
+    for part in (left[:half], left[half:]):
+        if part:
+            _train(part, programs, conversation, capacity)

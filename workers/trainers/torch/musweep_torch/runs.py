@@ -3,6 +3,7 @@
 import re
 import sys
 import traceback
+from dataclasses import dataclass
 
 import torch
 
@@ -60,10 +61,18 @@ def failure_of(error, options):
     return "internal", message, True
 
 
+@dataclass(frozen=True)
+class Shortage:
+    """Memory did not suffice for all runs at once: the requests that have no end, and what was said."""
+
+    left: list
+    reason: str
+
+
 def train(requests, programs, emit, interruption, splits_memory=False):
     """
     Every run to its last event. On rank 0, emit(event) and interruption(run) as in Cohort.
-    splits_memory: when memory does not suffice for all at once, OutOfMemory is raised instead of failing them; none has ended then.
+    splits_memory: when memory does not suffice for several at once, those that have not ended do not fail: the Shortage is returned.
     """
     ended = set()
 
@@ -80,13 +89,15 @@ def train(requests, programs, emit, interruption, splits_memory=False):
         if programs.peers.world > 1:
             # The other ranks wait for this one: torchrun ends them when it has ended.
             if programs.peers.leads:
-                _fail(requests, ended, error, programs.options, emit)
+                _fail(requests, ended, failure_of(error, programs.options), emit)
             else:
                 traceback.print_exc()
             sys.exit(1)
-        if splits_memory and len(requests) > 1 and failure_of(error, programs.options)[0] == "memory":
-            raise OutOfMemory(str(error)) from error
-        _fail(requests, ended, error, programs.options, emit)
+        failure = failure_of(error, programs.options)
+        if splits_memory and len(requests) > 1 and failure[0] == "memory":
+            return Shortage([request for request in requests if request.run not in ended], str(error))
+        _fail(requests, ended, failure, emit)
+    return None
 
 
 def follow(programs):
@@ -96,8 +107,8 @@ def follow(programs):
     programs.peers.close()
 
 
-def _fail(requests, ended, error, options, emit):
-    code, message, retryable = failure_of(error, options)
+def _fail(requests, ended, failure, emit):
+    code, message, retryable = failure
     for request in requests:
         if request.run not in ended:
             emit({"type": "failed", "run": request.run, "code": code, "message": message, "retryable": retryable})
