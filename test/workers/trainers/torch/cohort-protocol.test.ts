@@ -84,7 +84,8 @@ describe.skipIf(python === undefined)("a cohort", PATIENT, () => {
     const hash = writeData(directory);
     const plans = [2, 20].map((steps, seed) => makePlan({ hash, plan: { steps, seed } }));
     const runs = plans.map((plan) => {
-      const { type: _type, ...fields } = runCommand(plan, directory);
+      const checkpoint = { directory: join(directory, "checkpoints", runIdOf(plan)), every_seconds: 1e-6 };
+      const { type: _type, ...fields } = runCommand(plan, directory, { checkpoint });
       return fields;
     });
     const trainer = new TrainerProcess(inBreakingTorch({ steps: 8, times: 1, message: NO_MEMORY }));
@@ -96,6 +97,13 @@ describe.skipIf(python === undefined)("a cohort", PATIENT, () => {
     ]);
     trainer.send(runCommand(plans[1]!, directory));
     expect(await trainer.next(ENDINGS)).toMatchObject({ type: "finished", run: runIdOf(plans[1]!) });
+    // The memory of both at once is free before another program takes its own.
+    const other = makePlan({ hash, shape: { d_model: 16 } });
+    trainer.send(runCommand(other, directory));
+    expect(await trainer.next(ENDINGS)).toMatchObject({ type: "finished", run: runIdOf(other) });
+    expect(trainer.stderr.match(/\d+ other programs are there/g)).toEqual(
+      Array.from({ length: 3 }, () => "0 other programs are there"),
+    );
   });
 
   test("is what a worker sends it, from a sweep to its answer", async () => {

@@ -7,6 +7,7 @@ The host is one step ahead of what it has seen: it gives the device step t + 1, 
 wait. What needs the state after a step (an evaluation, a checkpoint, an end) waits until everything up to it was seen.
 """
 
+import gc
 import time
 
 import numpy as np
@@ -34,6 +35,8 @@ class Programs:
         if program is None or (program.shape, program.replicas) != (shape, replicas):
             # Its memory first; and what was compiled for it: PyTorch keeps only so many versions of a function.
             program = self.program = None
+            # Seats of runs that broke off hold it in cycles.
+            gc.collect()
             if self.options.compiled:
                 torch._dynamo.reset()
             if self.options.device.type == "cuda":

@@ -161,8 +161,13 @@ class Seat:
         """A run's last event: nothing of it is under way then."""
         if self.writer is not None:
             self.writer.wait()
-        self.ended = True
+        self._close()
         self._emit({"run": self.request.run, **event})
+
+    def _close(self):
+        self.ended = True
+        # It calls back: through it this seat would hold itself, and the program with all its memory.
+        self.writer = None
 
     def stop(self, keep):
         path = None
@@ -174,7 +179,7 @@ class Seat:
         """Whatever of it is under way does not matter any more."""
         if self.writer is not None and self.writer.thread is not None:
             self.writer.thread.join()
-        self.ended = True
+        self._close()
         self._emit(
             {"type": "failed", "run": self.request.run, "code": code, "message": message, "retryable": retryable}
         )
