@@ -17,6 +17,7 @@ import datetime
 import difflib
 import fnmatch
 import functools
+import gc
 import hashlib
 import json
 import math
@@ -1410,6 +1411,11 @@ class Run:
         if self._weights is not None:
             self._weights.close()
 
+    def _release(self) -> None:
+        """Lets go of the script's objects, whoever still holds the run."""
+        self._close()
+        self._model = self._weights = self._coordinates = self._state = self._randomness = None
+
 
 def _show(weights: list[_Weight]) -> None:
     rows = [("parameter", "shape", "role", "init std", "learning rate", "decay per step", "density")]
@@ -1548,6 +1554,10 @@ def main(train: Callable[[Run], Any], plan: str | os.PathLike[str] | None = None
             traceback.print_exc()
         if channel.alone:
             return
+        # Before the next is taken: two models at once may not fit, and much of what training leaves holds itself.
+        run._release()
+        del run
+        gc.collect()
 
 
 # Hugging Face
