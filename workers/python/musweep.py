@@ -1574,6 +1574,8 @@ def huggingface_callback(run: Run) -> Any:
 
     class MusweepCallback(TrainerCallback):
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            # It would have a loss that is not a number logged as 0, or as the one before: a run that diverged would seem to learn.
+            args.logging_nan_inf_filter = False
             self._steps = run.steps(state.max_steps)
 
         def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:

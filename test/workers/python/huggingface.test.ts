@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { describeWithTorch } from "../../support/torch-python.ts";
 import { scriptPlan } from "./script-plan.ts";
-import { examplePath, runCommand, ScriptProcess } from "./script-process.ts";
+import { examplePath, runCommand, ScriptProcess, scriptPath } from "./script-process.ts";
 
 describeWithTorch("transformers.Trainer", () => {
   const plan = (steps: number) =>
@@ -45,5 +45,13 @@ describeWithTorch("transformers.Trainer", () => {
     stopped.send({ type: "stop", run: "r2" });
     expect(await stopped.end()).toMatchObject({ type: "stopped", checkpoint: null });
     expect(await stopped.exit()).toBe(0);
+  });
+
+  test("a loss that is not a number is divergence, and not the 0 that it would be logged as", {
+    timeout: 600_000,
+  }, async () => {
+    const script = new ScriptProcess([scriptPath("huggingface_nan.py")]);
+    script.send(runCommand(scriptPlan({ steps: 10 }), "r1"));
+    expect(await script.end()).toMatchObject({ type: "diverged", step: 3, reason: "non-finite" });
   });
 }, ["transformers", "accelerate"]);
