@@ -3,6 +3,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
+import { resolveTrainers } from "../../orchestrator/commands/worker-trainer.ts";
 import type { OfferedTrainer } from "../../schema/wire/worker.ts";
 import { TrainerPool } from "../../workers/trainer-pool.ts";
 import { EMBEDDED, workerConfig } from "../support/worker-config.ts";
@@ -62,4 +63,29 @@ test("a trainer that idles makes room for another one on its device", async () =
   pool.giveBack(second);
   expect(await pool.take(other, "cpu")).toBe(second);
   pool.giveBack(second);
+});
+
+test("a program sees the GPU of its slot; `env` before it gives it others", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "musweep-pool-"));
+  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+  const program = join(directory, "visible");
+  writeFileSync(
+    program,
+    `#!${process.execPath}
+const device = process.env.CUDA_VISIBLE_DEVICES;
+console.log(JSON.stringify({ type: "ready", protocol: 1, engine: "e", engine_version: "1", device }));
+process.stdin.on("end", () => process.exit(0)).resume();
+`,
+  );
+  chmodSync(program, 0o755);
+  const started = async (...options: string[]) => {
+    const { trainers } = await resolveTrainers({ trainer: options, devices: "cuda:0", dir: directory });
+    const pool = new TrainerPool(workerConfig("", "", { trainers }), () => {});
+    onTestFinished(() => pool.close());
+    const trainer = await pool.take(trainers[0]!, "cuda:0");
+    pool.giveBack(trainer);
+    return trainer.ready.device;
+  };
+  expect(await started(`mine=${program}`)).toBe(process.env.CUDA_VISIBLE_DEVICES?.split(",")[0] ?? "0");
+  expect(await started(`torch=env CUDA_VISIBLE_DEVICES=0,1,2,3 ${program}`)).toBe("0,1,2,3");
 });
