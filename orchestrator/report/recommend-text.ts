@@ -94,8 +94,9 @@ def configure(model):
             if g["init_std"] is not None:
                 parameter.normal_(0, g["init_std"])
             if g["density"] < 1:  # exactly that share of the weights exists, and no other gets a gradient
-                kept = torch.randperm(parameter.numel())[: round(g["density"] * parameter.numel())]
-                mask = torch.zeros(parameter.numel()).index_fill_(0, kept, 1).view_as(parameter)
+                size, device = parameter.numel(), parameter.device
+                kept = torch.randperm(size, device=device)[: round(g["density"] * size)]
+                mask = torch.zeros(size, device=device).index_fill_(0, kept, 1).view_as(parameter)
                 parameter.mul_(mask)
                 parameter.register_hook(lambda gradient, mask=mask: gradient * mask.to(gradient.device))
         groups[group].append(parameter)

@@ -110,6 +110,16 @@ kept = query != 0
 model(torch.zeros(1, 8, dtype=torch.long)).sum().backward()
 optimizer.step()
 rates = {id(p): g["lr"] for g in optimizer.param_groups for p in g["params"]}
+# A model that is on another device already, as on a GPU: nothing is made elsewhere.
+class Elsewhere(torch.overrides.TorchFunctionMode):
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        assert not isinstance(made, torch.Tensor) or made.device.type == "meta", function
+        return made
+with torch.device("meta"):
+    there = Model()
+with Elsewhere():
+    configure(there)
 print(int(kept.sum()), float(query.detach()[kept].std()), bool((query[~kept] == 0).all()), rates[id(query)], factor(0), factor(STEPS - 1))`;
     const [kept, std, masked, rate, first, last] = python("-c", program).trim().split(" ");
     const query = r.resolved.rows.find((row) => row.group === "attention_query")!;
