@@ -768,7 +768,18 @@ def _restore_random_states(states: Mapping[str, Any]) -> None:
         import torch
 
         torch.set_rng_state(states["torch"])
-        torch.cuda.set_rng_state_all(states.get("cuda", []))
+        # Where it goes on there may be fewer GPUs, or none.
+        for device, state in zip(range(torch.cuda.device_count()), states.get("cuda", [])):
+            torch.cuda.set_rng_state(state, device)
+
+
+def _seed_anew(stream: str) -> None:
+    seed = _fnv1a_64(stream) & _LOW
+    random.seed(seed)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(seed)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(seed)
 
 
 def _sums(directory: Path) -> dict[str, str]:
@@ -862,8 +873,8 @@ class _State:
         if self._save is not None:
             self._save(str(directory / "script"))
 
-    def read(self, directory: Path, rank: int) -> Any:
-        """The rank's random states, to be restored when training goes on."""
+    def read(self, directory: Path) -> list[Any]:
+        """Every rank's random states, to be restored when training goes on."""
         if self._objects:
             import torch
 
@@ -874,7 +885,7 @@ class _State:
         if self._load is not None:
             self._load(str(directory / "script"))
         with (directory / "random.pickle").open("rb") as file:
-            return pickle.load(file)[rank]
+            return pickle.load(file)
 
 
 # The run
@@ -1156,7 +1167,10 @@ class Run:
         self._notes += notes
         if path is None:
             return
-        self._randomness = self._state.read(Path(path), self._ranks.rank)
+        states, ranks = self._state.read(Path(path)), self._ranks
+        self._randomness = states[ranks.rank] if ranks.rank < len(states) else None
+        if ranks.size > len(states):
+            self._note(f"The checkpoint has random states for {len(states)} of {ranks.size} ranks: the others are seeded anew.")
         self.step = self.resumed_from_step = said["step"]
         self._loss, self._validation, self._seconds_before = said["loss"], said["validation"], said["seconds"]
         self._events = said["events"]
@@ -1281,6 +1295,9 @@ class Run:
         self._measure()
         if self._randomness is not None:
             _restore_random_states(self._randomness)
+        elif self.resumed_from_step > 0:
+            # Not with the script's own seed: its numbers were drawn by the steps before.
+            _seed_anew(f"resumed/{self.plan['seed']}/{self._ranks.rank}/{self.step}")
 
     def _after_step(self, total: int) -> None:
         if self.step == self.resumed_from_step + 1:

@@ -7,10 +7,10 @@ import { temporaryDirectory } from "../trainers/support.ts";
 import { scriptPlan } from "./script-plan.ts";
 import { runCommand, ScriptProcess, scriptPath } from "./script-process.ts";
 
-const TORCHRUN = [torchPython, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"];
+const TORCHRUN = [torchPython, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"];
 
-const start = (seen: string): ScriptProcess =>
-  new ScriptProcess([...TORCHRUN, scriptPath("ranks.py")], { SEEN: seen, OMP_NUM_THREADS: "1" });
+const start = (seen: string, ranks = 2): ScriptProcess =>
+  new ScriptProcess([...TORCHRUN, `${ranks}`, scriptPath("ranks.py")], { SEEN: seen, OMP_NUM_THREADS: "1" });
 
 /**
  * A rank's threads may still run when its Python is taken down, which then aborts: after the end of everything, and by no fault of the
@@ -74,5 +74,26 @@ describeWithTorch("a script under torchrun", () => {
     await left.next("step");
     left.child.stdin.end();
     await left.exit();
+  }, 600_000);
+
+  test("goes on with more ranks than its checkpoint has random states of, and says so", async () => {
+    const directory = temporaryDirectory();
+    const checkpoint = { directory: join(directory, "checkpoints"), every_seconds: 3600 };
+    const plan = (pause: number) => scriptPlan({ steps: 30, settings: { pause } });
+    const alone = start(directory, 1);
+    alone.send(runCommand(plan(0.05), "r1", { checkpoint }));
+    await alone.next("step");
+    alone.send({ type: "stop", run: "r1" });
+    const { step } = await alone.next("stopped");
+    await alone.exit();
+
+    const both = start(directory);
+    both.send(runCommand(plan(0), "r1", { checkpoint }));
+    expect(await both.next("started")).toMatchObject({
+      resumed_from_step: step,
+      notes: ["The checkpoint has random states for 1 of 2 ranks: the others are seeded anew."],
+    });
+    await both.next("finished");
+    await both.exit();
   }, 600_000);
 });
