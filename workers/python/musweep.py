@@ -1170,7 +1170,8 @@ class Run:
         states, ranks = self._state.read(Path(path)), self._ranks
         self._randomness = states[ranks.rank] if ranks.rank < len(states) else None
         if ranks.size > len(states):
-            self._note(f"The checkpoint has random states for {len(states)} of {ranks.size} ranks: the others are seeded anew.")
+            known = f"{len(states)} of {ranks.size} ranks"
+            self._note(f"The checkpoint has random states for {known}: the others are seeded anew.")
         self.step = self.resumed_from_step = said["step"]
         self._loss, self._validation, self._seconds_before = said["loss"], said["validation"], said["seconds"]
         self._events = said["events"]
@@ -1591,7 +1592,7 @@ def huggingface_callback(run: Run) -> Any:
 
     class MusweepCallback(TrainerCallback):
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            # It would have a loss that is not a number logged as 0, or as the one before: a run that diverged would seem to learn.
+            # It would log a loss that is not a number as 0: a run that has diverged would seem to learn.
             args.logging_nan_inf_filter = False
             self._steps = run.steps(state.max_steps)
 
