@@ -146,6 +146,56 @@ describe("a compressed file that expands beyond measure", () => {
   });
 });
 
+describe("a pattern that would be tried in endlessly many ways", () => {
+  const patternSpec = (files: string): DataSpec => ({
+    files,
+    field: "text",
+    tokenizer: "bytes",
+    validation_fraction: 0.1,
+  });
+  const inPlace = async (pattern: string) => {
+    const place = await scratch();
+    const name = "a".repeat(250);
+    await mkdir(path.join(place, "a".repeat(200)));
+    for (const file of [name, `${"a".repeat(200)}/${name}`, "(a+)+b", "+(a)x"])
+      await writeFile(path.join(place, file), "some words\n".repeat(50));
+    await writeFile(path.join(place, "other.txt"), "other words");
+    return [patternSpec(pattern), { baseDirectory: place }] as const;
+  };
+
+  it.each([
+    ["stars in one part", "*a*a*a*a*a*a*b", 'too many "*"'],
+    ["stars in several parts", "*a*a*a*a/*a*a*a*b", 'too many "*"'],
+    ["stars behind any folders", "**/a/**/a/**/*a*a*b", 'too many "*"'],
+    [
+      "stars in braces that have slashes in them",
+      "{*a,x/}{*a,x/}{*a,x/}{*a,x/}{*a,x/}{*a,x/}b",
+      'too many "*"',
+    ],
+    ["braces", `${"{a,a}".repeat(40)}b`, "its braces may stand for more than 1,000 patterns"],
+    ["braces with a bracket in them", `${"{[}a],[}a]}".repeat(40)}b`, "its braces may stand for"],
+  ])("%s: is refused by name", async (_, pattern, says) => {
+    const error = await failure(...(await inPlace(pattern)));
+    expect(error).toMatchObject({ kind: "usage" });
+    expect(error.message).toContain(pattern);
+    expect(error.message).toContain(says);
+  });
+
+  it.each(["+(*)y", "+(a|a)b", "(a+)+c", "[a]+[a]+[a]+[a]+[a]+[a]+b", "@(+(a)|+(a))b"])(
+    "%s stands for that name, and for no repeats",
+    async (pattern) => {
+      expect((await failure(...(await inPlace(pattern)))).message).toMatch(/^no file matches/);
+    },
+  );
+
+  it.each(["(a+)+b", "+(a)x", "{(a+)+,*/*.}[b]", "[+](a)x"])("%s is found so", async (pattern) => {
+    const [spec, { baseDirectory }] = await inPlace(pattern);
+    const both = { ...spec, files: [pattern, "other.txt"] };
+    const meta = await prepareData(both, { cacheDirectory: await scratch(), baseDirectory });
+    expect(meta.text_bytes).toBe(550 + "other words".length);
+  });
+});
+
 describe("a .jsonl file", () => {
   it("with one endless line is refused at the line, before the line is held", async () => {
     const line = Buffer.concat([
