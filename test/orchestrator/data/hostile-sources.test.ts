@@ -1,7 +1,7 @@
 /** Sources that would hang, fill the memory or the disk, or become wrong tokens in silence: each is refused, with what to do. */
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { appendFile, mkdir, readdir, symlink, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import path from "node:path";
 import { gzipSync } from "node:zlib";
@@ -9,7 +9,7 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { type PrepareOptions, prepareData } from "../../../orchestrator/data/prepare.ts";
 import type { DataSpec } from "../../../orchestrator/data/spec.ts";
 import { MusweepError } from "../../../schema/wire/errors.ts";
-import { readSplit, scratch } from "./helpers.ts";
+import { readSplit, scratch, ZSTD_FIXTURE } from "./helpers.ts";
 
 const text = (file: string, more: Partial<Extract<DataSpec, { file: string }>> = {}): DataSpec => ({
   file,
@@ -143,6 +143,38 @@ describe("a compressed file that expands beyond measure", () => {
     expect((await failure(text(slow))).message).toContain(
       "a window of 128 MiB; expected at most 8 MiB where blocks are",
     );
+  });
+
+  it.each([
+    ["without content", 128, zstdOfRepeats(20, 0, 17 << 3)],
+    ["of a byte a block", 128, zstdOfRepeats(101, 1, 17 << 3)],
+    ["of a byte a block, with windows that are cheap to move", 8, zstdOfRepeats(20, 1, 13 << 3)],
+  ])("very many frames %s are refused, each with a large window of its own", async (_, window, frame) => {
+    const at = await fileOf("a.txt.zst", Buffer.concat(Array.from({ length: 20_000 }, () => frame)));
+    expect((await failure(text(at))).message).toMatch(
+      new RegExp(
+        `: was compressed with a window of ${window} MiB; expected .* are as small as in this file$`,
+      ),
+    );
+  });
+
+  it("many frames with large windows are read where they hold something, and short ones at once", async () => {
+    const cache = await scratch();
+    const long = Array.from({ length: 3 }, () => zstdOfRepeats(17, 131_072, 17 << 3));
+    const short = Array.from({ length: 20_000 }, () => zstdOfRepeats(1, 1, 17 << 3));
+    const at = await fileOf("a.txt.zst", Buffer.concat([...long, ...short, ...long]));
+    const meta = await prepareData(text(at, { max_expansion: 1e6 }), { cacheDirectory: cache });
+    expect(meta.text_bytes).toBe(6 * 17 * 131_072 + 20_000);
+  });
+
+  it("a short frame whose window is larger than its content is read as any", async () => {
+    const cache = await scratch();
+    const packed = await readFile(ZSTD_FIXTURE);
+    // The same blocks, behind a header that says 128 MiB in the place of 8.
+    const blocks = packed.subarray(6);
+    const content = Buffer.concat([packed.subarray(0, 4), Buffer.of(packed[4]! & 4, 17 << 3), blocks]);
+    const meta = async (file: string) => prepareData(text(file), { cacheDirectory: cache });
+    expect(await meta(await fileOf("a.txt.zst", content))).toEqual(await meta(ZSTD_FIXTURE));
   });
 });
 
