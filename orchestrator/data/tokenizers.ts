@@ -4,6 +4,7 @@
  */
 import { isUtf8 } from "node:buffer";
 import { badData } from "./errors.ts";
+import { mergerOf } from "./merge-bytes.ts";
 import type { Bytes } from "./read-source.ts";
 import type { Tokenizer } from "./spec.ts";
 import { unfinishedLength, wellFormedUntil } from "./utf8.ts";
@@ -40,15 +41,16 @@ const GPT2_NEWLINE = 198;
 const GPT2_TWO_NEWLINES = 628;
 /** Pieces have at least this length, so that the look for a cut is rare. */
 const PIECE_LENGTH = 1 << 18;
-/** A longer stretch without any whitespace is no text, and the encoder would take for ever. */
+/** A longer stretch without any whitespace is no text, and all of it is held. */
 const MAX_UNBROKEN_LENGTH = 1 << 24;
 
 /**
  * The last place where the text can be cut without changing its ids: before whitespace that follows something else.
  * GPT-2's pattern has no look-behind and none of its alternatives runs across such a place. 0 where there is none.
+ * @param searched so much of the beginning has none
  */
-function lastSafeCut(text: string): number {
-  for (let i = text.length - 1; i > 0; i -= 1) {
+function lastSafeCut(text: string, searched: number): number {
+  for (let i = text.length - 1; i >= Math.max(1, searched); i -= 1) {
     if (/\s/.test(text.charAt(i)) && /\S/.test(text.charAt(i - 1))) return i;
   }
   return 0;
@@ -81,6 +83,8 @@ async function* decodeStream(chunks: AsyncIterable<Bytes>, place: string): Async
 const WORDS = /'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+/uy;
 /** A character of three bytes is at most three ids, one of four bytes is two units of a string. */
 const MOST_IDS_PER_UNIT = 3;
+/** Longer words are merged here: no token is so long, and the library's time grows with the square. */
+const LONGEST_FOR_LIBRARY = 200;
 /** Words that are remembered, and how long the longest is: of code and prose together a few hundred thousand differ. */
 const MOST_WORDS = 1 << 18;
 const LONGEST_WORD = 64;
@@ -117,9 +121,17 @@ function encodeWords(text: string, idsOf: (word: string) => number[]): Uint16Arr
 
 async function gpt2(): Promise<TextEncoding> {
   // Imported on use: the table of merges takes a quarter of a second to load.
-  const encoding = await import("gpt-tokenizer/encoding/r50k_base");
+  const [encoding, { default: ranks }] = await Promise.all([
+    import("gpt-tokenizer/encoding/r50k_base"),
+    import("gpt-tokenizer/bpeRanks/r50k_base"),
+  ]);
   const ordinary = { disallowedSpecial: new Set<string>() };
-  const idsOf = remembered((word) => encoding.encode(word, ordinary));
+  let mergeLong: ReturnType<typeof mergerOf> | undefined;
+  const idsOf = remembered((word) => {
+    if (word.length <= LONGEST_FOR_LIBRARY) return encoding.encode(word, ordinary);
+    mergeLong ??= mergerOf(ranks);
+    return mergeLong(word);
+  });
   return {
     vocabSize: 50_257,
     separator: 50_256,
@@ -128,12 +140,14 @@ async function gpt2(): Promise<TextEncoding> {
     encode: (piece) => encodeWords(typeof piece === "string" ? piece : decode(piece, "a piece"), idsOf),
     async *pieces(chunks, place) {
       let text = "";
+      let searched = 0;
       for await (const more of decodeStream(chunks, place)) {
         text += more;
-        if (text.length < PIECE_LENGTH) continue;
-        const cut = lastSafeCut(text);
+        if (text.length - searched < PIECE_LENGTH) continue;
+        const cut = lastSafeCut(text, searched);
         if (cut > 0) yield text.slice(0, cut);
         text = text.slice(cut);
+        searched = text.length;
         if (text.length > MAX_UNBROKEN_LENGTH) {
           throw badData(
             `${place}: ${MAX_UNBROKEN_LENGTH >> 20} Mi characters without a space or newline`,
