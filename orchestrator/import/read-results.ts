@@ -11,7 +11,6 @@ import {
 import { type Parameterization, STANDARD_PARAMETERIZATION } from "../../schema/sweep/rules.ts";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { canonicalJson } from "../../schema/wire/plan.ts";
-import { leastOf, mostOf } from "../analysis/extremes.ts";
 import { complement } from "../parameterization/settings.ts";
 import type { CellValue, Table, TableRow } from "./read-table.ts";
 import { type Meaning, type Recognized, recognizeColumns } from "./recognize-columns.ts";
@@ -228,7 +227,9 @@ function turning(
   measure: Measure,
 ): { turn: (v: number) => number; words: string | null } {
   if (measure !== "score") return { turn: (v) => v, words: null };
-  const [least, most] = [leastOf(values), mostOf(values)];
+  // More values than fit on the stack as arguments.
+  const least = values.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
+  const most = values.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
   if (least >= 0 && most <= 1) return { turn: (v) => 1 - v, words: "1 − score" };
   if (least >= 0 && most <= 100) return { turn: (v) => 100 - v, words: "100 − score" };
   return { turn: (v) => -v, words: "− score" };
