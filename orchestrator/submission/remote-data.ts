@@ -4,13 +4,13 @@
  * outside; and those whose data set has been prepared on the server before, because then that user has named them to musweep.
  * Shipped corpora always.
  */
-import { lstatSync, realpathSync, statSync } from "node:fs";
-import { basename, dirname, isAbsolute, join, sep } from "node:path";
+import { lstat, realpath, stat } from "node:fs/promises";
+import { basename, dirname, join, resolve, sep } from "node:path";
 import type { DataMeta } from "../../schema/wire/data.ts";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { matchFiles } from "../data/match-files.ts";
 import { type PrepareOptions, prepareData } from "../data/prepare.ts";
-import { type DataSpec, type FilesSource, pathsOf, placeOf, resolvePaths } from "../data/spec.ts";
+import { type DataSpec, pathsOf, placeOf, resolvePaths } from "../data/spec.ts";
 
 /**
  * @param root the directory, to which relative paths are relative; undefined: none
@@ -22,9 +22,8 @@ export async function prepareRemoteData(
   options: PrepareOptions,
 ): Promise<DataMeta> {
   const named = resolvePaths(spec, root ?? sep);
-  const paths = "files" in spec ? await filesBelow(spec, root) : pathsOf(named);
-  // A corpus has none.
-  if (paths.every((path) => root !== undefined && isInside(root, path))) return prepareData(named, options);
+  if ("corpus" in named || (root !== undefined && (await isBelow(root, named))))
+    return prepareData(named, options);
   const refused = new MusweepError(
     "data-not-allowed",
     `${placeOf(spec)}: not among the files that this server reads for sweeps that come over HTTP`,
@@ -35,7 +34,7 @@ export async function prepareRemoteData(
         "`musweep data prepare`, or submit the sweep with `musweep submit`.",
     },
   );
-  if (!paths.every(isFile)) throw refused;
+  if (!(await every(writtenPaths(named), isFile))) throw refused;
   try {
     return await prepareData(named, { ...options, preparedOnly: true });
   } catch {
@@ -45,33 +44,53 @@ export async function prepareRemoteData(
   }
 }
 
-/** What patterns stand for; nowhere else than below the root is looked for it. */
-async function filesBelow(spec: FilesSource, root: string | undefined): Promise<string[]> {
-  const patterns = [spec.files].flat();
-  if (root === undefined || patterns.some((pattern) => isAbsolute(pattern) || pattern.includes("..")))
-    return patterns;
-  return matchFiles(resolvePaths(spec, root) as FilesSource);
+/** Many files are looked at together, because each waits for the disk; and by no means all, because they may be millions. */
+const AT_ONCE = 64;
+
+async function every(paths: readonly string[], holds: (path: string) => Promise<boolean>): Promise<boolean> {
+  for (let from = 0; from < paths.length; from += AT_ONCE)
+    if ((await Promise.all(paths.slice(from, from + AT_ONCE).map(holds))).includes(false)) return false;
+  return true;
 }
 
-function isInside(root: string, path: string): boolean {
-  try {
-    const start = realpathSync(root);
-    return realPath(path).startsWith(start.endsWith(sep) ? start : start + sep);
-  } catch {
-    return false;
-  }
+/** Patterns without their escapes: where the look for what they match begins is one of the directories in that. */
+const writtenPaths = (named: DataSpec): string[] =>
+  "files" in named ? [named.files].flat().map((pattern) => pattern.replaceAll("\\", "")) : pathsOf(named);
+
+/** Dots that mean the directory above, also as one of several in braces. */
+const leadsUp = (path: string): boolean => /(?<=[/{,])\.\.(?=[/},]|$)/.test(path);
+
+/** Nowhere else than below the root is looked for what patterns match, lest the answer tell whether there is anything. */
+async function isBelow(root: string, named: DataSpec): Promise<boolean> {
+  const isInside = await insideOf(root);
+  const written = writtenPaths(named);
+  if (written.some(leadsUp) || !(await every(written, isInside))) return false;
+  return !("files" in named) || every(await matchFiles(named), isInside);
 }
 
-/** Where a path leads; of what does not exist, where it would lie. @throws for a link that leads nowhere, and what cannot be looked at */
-function realPath(path: string): string {
-  if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) return realpathSync(path);
-  return join(realPath(dirname(path)), basename(path));
+/** Whether a path leads to the root or below it, or would if it existed. A directory is followed once for all files in it. */
+async function insideOf(root: string): Promise<(path: string) => Promise<boolean>> {
+  const start = await realpath(root).catch(() => null);
+  if (start === null) return async () => false;
+  const below = start.endsWith(sep) ? start : start + sep;
+  const directories = new Map<string, Promise<string>>();
+  const directoryOf = (path: string): Promise<string> => {
+    const directory = dirname(path);
+    const known = directories.get(directory) ?? leadsTo(directory);
+    directories.set(directory, known);
+    return known;
+  };
+  /** Of what does not exist, where it would lie. @throws for a link that leads nowhere, and what cannot be looked at */
+  const leadsTo = async (path: string): Promise<string> => {
+    if (path === dirname(path)) return path;
+    const info = await lstat(path).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return undefined;
+      throw error;
+    });
+    return info?.isSymbolicLink() ? realpath(path) : join(await directoryOf(path), basename(path));
+  };
+  return async (path) => `${await leadsTo(resolve(path)).catch(() => "")}${sep}`.startsWith(below);
 }
 
-function isFile(path: string): boolean {
-  try {
-    return statSync(path).isFile();
-  } catch {
-    return false;
-  }
-}
+const isFile = async (path: string): Promise<boolean> =>
+  (await stat(path).catch(() => null))?.isFile() ?? false;

@@ -116,16 +116,46 @@ describe("with --data-root", () => {
       `${"x/".repeat(3000)}x.txt`,
     ])
       expect([path, await submit(asked, file(path))]).toEqual([path, expect.objectContaining(refused)]);
-    const matching = (pattern: string) => submit(asked, `{ files: "${pattern}", tokenizer: bytes }`);
-    for (const pattern of ["../*.txt", "{..,.}/*.txt"])
-      expect([pattern, await matching(pattern)]).toEqual([pattern, expect.objectContaining(refused)]);
-    // Links match nothing.
-    expect(await matching("{link.txt,up/*.txt}")).toMatchObject({ code: "data-missing" });
-    expect(await matching("{open,folder/deep}.txt")).toMatchObject({ status: 201 });
     const tokens = (validation: string) =>
       `{ tokens: t.bin, vocab_size: 256, validation_tokens: ${validation} }`;
     writeFileSync(join(root, "t.bin"), Buffer.alloc(4000));
     expect(await submit(asked, tokens("../secret.bin"))).toMatchObject(refused);
+  });
+
+  it("no pattern leads out of it, by dots or by links, and none says what exists outside", async () => {
+    const { directory, root, secret, app } = files();
+    symlinkSync(secret, join(root, "link.txt"));
+    symlinkSync(directory, join(root, "up"));
+    symlinkSync(join(directory, "missing.txt"), join(root, "nowhere.txt"));
+    const asked = app(root);
+    const matching = (pattern: string) => submit(asked, `{ files: "${pattern}", tokenizer: bytes }`);
+    for (const pattern of [
+      "../*.txt",
+      "{..,.}/*.txt",
+      "*/../../*.txt",
+      // In YAML two of them are one.
+      "\\\\.\\\\./secret*",
+      "up",
+      // The same words whether or not there is something.
+      "up/secret*.txt",
+      "up/missing*.txt",
+      "\\\\up/missing*.txt",
+      "link.txt",
+      "nowhere.txt",
+      join(root, "up", "secret*.txt"),
+      join(root, "up", "missing*.txt"),
+      join(root, "\\\\up", "secret*.txt"),
+      join(root, "\\\\up", "missing*.txt"),
+      join(root, "up/"),
+      join(root, "*", "..", "..", "secret.txt"),
+      join(directory, "*.txt"),
+    ])
+      expect([pattern, await matching(pattern)]).toEqual([pattern, expect.objectContaining(refused)]);
+    // Links match nothing.
+    expect(await matching("{link.txt,up/*.txt}")).toMatchObject({ code: "data-missing" });
+    expect(await matching("{open,folder/deep}.txt")).toMatchObject({ status: 201 });
+    for (const pattern of [".", "**/*.txt", join(root, "{open,folder/deep}.txt"), `${root}/`])
+      expect([pattern, await matching(pattern)]).toEqual([pattern, expect.objectContaining({ status: 201 })]);
   });
 
   it("itself may be reached by a link, and may be missing without any harm", async () => {
