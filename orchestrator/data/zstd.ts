@@ -13,7 +13,7 @@ import { badData } from "./errors.ts";
 const MAX_WINDOW_BYTES = 128 * 2 ** 20;
 /** fzstd moves the whole window for every block: with a window above the first, blocks that hold less than the second take for ever. */
 const CHEAP_WINDOW_BYTES = 8 * 2 ** 20;
-const LEAST_BLOCK_BYTES = 1024;
+const LEAST_BLOCK_BYTES = 16 * 1024;
 const BLOCKS_BEFORE_JUDGING = 100;
 /** What all frames of a file may allocate, and beyond that for each byte of their content. */
 const WINDOWS_BEFORE_JUDGING_BYTES = 4 * MAX_WINDOW_BYTES;
