@@ -202,7 +202,7 @@ async function reportEnd(
   own: OwnMetrics,
 ): Promise<void> {
   const { reporter } = options;
-  const log_tail = trainer.logTail;
+  const log_tail = await trainer.logTail();
   switch (end.type) {
     case "finished":
     case "diverged": {

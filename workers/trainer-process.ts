@@ -4,6 +4,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { setImmediate } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import {
   MAX_LINE_BYTES,
@@ -66,6 +67,7 @@ interface Open extends Training {
   reject(error: unknown): void;
 }
 
+const LOG_TURNS = 4;
 /** Characters of them that are said. */
 const LAST_WORDS = 300;
 
@@ -172,7 +174,9 @@ export class TrainerProcess {
     return this.#ready;
   }
 
-  get logTail(): string {
+  /** The end of its log, with what it wrote just before its last event: that comes by a pipe of its own, which is read in turns too. */
+  async logTail(): Promise<string> {
+    for (let turn = 0; turn < LOG_TURNS; turn++) await setImmediate();
     return this.#logTail;
   }
 
