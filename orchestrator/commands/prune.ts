@@ -40,13 +40,13 @@ export function addPrune(program: Command): void {
       if (!isDry && found.length > 0)
         await confirm(`${listed(found)}\n${total(found)} would be removed.`, options.yes);
       // The question may have stood for a while: what has come into use since stays.
-      const still = new Set(
-        isDry ? [] : findLeftovers(db, state, { before, shared }).map(({ what }) => what),
-      );
-      const removed = removeLeftovers(
-        db,
-        found.filter(({ what }) => still.has(what)),
-      );
+      const still = new Set(findLeftovers(db, state, { before, shared }).map(({ what }) => what));
+      const removed = isDry
+        ? []
+        : removeLeftovers(
+            db,
+            found.filter(({ what }) => still.has(what)),
+          );
       print(options, { found, removed: removed.length }, () => {
         if (found.length === 0) return "Nothing to remove.";
         return isDry ? `${listed(found)}\n${total(found)} could be removed.` : `${total(removed)} removed.`;
