@@ -102,6 +102,11 @@ class Cohort:
         while self.alive:
             self._advance()
 
+    def leave(self):
+        """When it has broken off: nothing of its runs is under way any more, and nothing more is said of them."""
+        for seat in self.alive:
+            seat.leave()
+
     def _begin(self, estimated):
         measured = None
         if any("coordinates" in seat.plan for seat in self.seats):

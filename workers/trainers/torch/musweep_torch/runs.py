@@ -81,9 +81,11 @@ def train(requests, programs, emit, interruption, splits_memory=False):
             ended.add(event["run"])
         emit(event)
 
+    cohort = Cohort(requests, programs, noting, interruption)
     try:
-        Cohort(requests, programs, noting, interruption).train()
+        cohort.train()
     except Exception as error:
+        cohort.leave()
         programs.forget()
         programs.usable = not ends_process(error)
         if programs.peers.world > 1:

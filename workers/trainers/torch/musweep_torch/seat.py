@@ -175,11 +175,14 @@ class Seat:
             path = str(self.checkpoint())
         self._end({"type": "stopped", "step": self.step, "checkpoint": path})
 
-    def fail(self, code, message, retryable):
+    def leave(self):
         """Whatever of it is under way does not matter any more."""
         if self.writer is not None and self.writer.thread is not None:
             self.writer.thread.join()
         self._close()
+
+    def fail(self, code, message, retryable):
+        self.leave()
         self._emit(
             {"type": "failed", "run": self.request.run, "code": code, "message": message, "retryable": retryable}
         )
