@@ -32,27 +32,28 @@ export function addPrune(program: Command): void {
       "musweep prune --older-than 0 --dry-run --json",
     ],
   ).action(async (options: Options) => {
-    const before = Date.now() - options.olderThan * DAY_MS;
-    const shared = options.shared !== undefined;
+    const which = {
+      before: Date.now() - options.olderThan * DAY_MS,
+      shared: options.shared !== undefined,
+    };
     await withDatabase(options, { readonly: options.dryRun ?? false }, async (db, state) => {
-      const found = findLeftovers(db, state, { before, shared });
+      const found = findLeftovers(db, state, which);
       const isDry = options.dryRun ?? false;
       if (!isDry && found.length > 0)
         await confirm(`${listed(found)}\n${total(found)} would be removed.`, options.yes);
-      // The question may have stood for a while: what has come into use since stays.
-      const still = new Set(findLeftovers(db, state, { before, shared }).map(({ what }) => what));
-      const removed = isDry
-        ? []
-        : removeLeftovers(
-            db,
-            found.filter(({ what }) => still.has(what)),
-          );
+      const removed = isDry ? [] : removeLeftovers(db, stillThere(found, findLeftovers(db, state, which)));
       print(options, { found, removed: removed.length }, () => {
         if (found.length === 0) return "Nothing to remove.";
         return isDry ? `${listed(found)}\n${total(found)} could be removed.` : `${total(removed)} removed.`;
       });
     });
   });
+}
+
+/** The question may have stood for a while: what has come into use since stays. */
+function stillThere(found: readonly Leftover[], now: readonly Leftover[]): Leftover[] {
+  const there = new Set(now.map(({ what }) => what));
+  return found.filter(({ what }) => there.has(what));
 }
 
 function parseDays(text: string): number {

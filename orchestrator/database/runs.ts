@@ -15,6 +15,10 @@ const stateOf = prepared(({ orm }) =>
 /** @returns undefined when no sweep has asked for it yet */
 export const runState = (db: Database, run: string): RunState | undefined => stateOf(db).get({ run })?.state;
 
+/** Those that are in one of these states, whichever sweep asks for them. */
+export const inStates = (db: Database, runs: Iterable<string>, states: readonly RunState[]): Set<string> =>
+  new Set([...runs].filter((run) => states.includes(runState(db, run)!)));
+
 const resultOf = prepared(({ orm }) =>
   orm
     .select({ state: runs.state, loss: runs.validation_loss })

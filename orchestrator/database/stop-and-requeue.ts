@@ -6,7 +6,7 @@ import { type Database, given, prepared } from "./connection.ts";
 import { forgetMeasurements } from "./measurements.ts";
 import { refreshRuns } from "./optima.ts";
 import { type Again, cancelUnwanted, trainAgain } from "./run-states.ts";
-import { runState } from "./runs.ts";
+import { inStates } from "./runs.ts";
 import { setSweepState } from "./sweeps.ts";
 
 const ofSweep = prepared(({ orm }) =>
@@ -37,7 +37,7 @@ export const requeueRuns = (db: Database, sweep: string, which: Again, now = Dat
     const all = ofSweep(db)
       .all({ sweep })
       .map(({ run }) => run);
-    const had = new Set(all.filter((run) => RESULT_STATES.some((state) => state === runState(db, run))));
+    const had = inStates(db, all, RESULT_STATES);
     const runs = trainAgain(db, sweep, which, now);
     // A cancelled sweep of which nothing is trained again stays cancelled.
     if (runs.length === 0) return 0;

@@ -3,7 +3,7 @@
  * it takes at this machine's speed.
  */
 
-import { RESULT_STATES, type RunState } from "../../schema/database/states.ts";
+import { RESULT_STATES } from "../../schema/database/states.ts";
 import {
   nonzeroParameterCount,
   parameterCount,
@@ -13,7 +13,7 @@ import {
 } from "../../schema/wire/cost.ts";
 import { isScriptPlan, type Plan, type RunPlan } from "../../schema/wire/plan.ts";
 import type { Database } from "../database/open.ts";
-import { runState } from "../database/runs.ts";
+import { inStates } from "../database/runs.ts";
 import { inTurns } from "../machine/turns.ts";
 import { planSearches, type SearchPlan } from "../phases/plan-search.ts";
 import type { Cell } from "../sweep/expand-sweep.ts";
@@ -232,10 +232,6 @@ const modelsOf = (plans: readonly Plan[]): WaitingPhase["models"] => [
 ];
 
 export const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
-
-/** Runs of an earlier sweep, or of this one, that have come so far. */
-const inStates = (db: Database, runs: Iterable<string>, states: readonly RunState[]): Set<string> =>
-  new Set([...runs].filter((run) => states.includes(runState(db, run)!)));
 
 function widthRows(
   toTrain: [string, Plan][],

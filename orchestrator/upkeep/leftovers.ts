@@ -26,9 +26,7 @@ const RUN = /^r[0-9a-f]{20}$/;
 const WEIGHTS = /^(r[0-9a-f]{20})\.safetensors/;
 const DATA_SET = /^[0-9a-f]{32}$/;
 
-const ENDED: ReadonlySet<RunState> = new Set(["finished", "diverged", "failed"]);
-const reasonOf = (state: RunState): string => `its run is ${state}`;
-export const FAILED = reasonOf("failed");
+const ENDED: readonly RunState[] = ["finished", "diverged", "failed"];
 /** What another host prepares, or did not end, cannot be told from here before so long. */
 const PREPARING_MS = 86_400_000;
 
@@ -38,12 +36,13 @@ const isShared = ({ root, checkpoints }: StateDirectory): boolean =>
 
 /**
  * @param before Unix time in milliseconds: what was changed later is left alone
+ * @param ended states of runs that need no checkpoints
  * @param shared whether other state directories use the same files: nobody here knows what of them is needless
  */
 export function findLeftovers(
   db: Database,
   state: StateDirectory,
-  { before, shared }: { before: number; shared: boolean },
+  { before, shared, ended = ENDED }: { before: number; shared: boolean; ended?: readonly RunState[] },
 ): Leftover[] {
   const orphans = new Set(orphanRuns(db, before));
   const used = usedDataSets(db);
@@ -59,11 +58,11 @@ export function findLeftovers(
     const known = runState(db, run);
     if (known === undefined) return "its run is gone";
     if (orphans.has(run)) return "no sweep has its run";
-    return whileKnown(known) ? reasonOf(known) : undefined;
+    return whileKnown(known) ? `its run is ${known}` : undefined;
   };
   if (shared) return found;
   for (const name of namesIn(state.checkpoints)) {
-    const why = RUN.test(name) ? endOf(name, (known) => ENDED.has(known)) : undefined;
+    const why = RUN.test(name) ? endOf(name, (known) => ended.includes(known)) : undefined;
     if (why !== undefined) add("checkpoints", join(state.checkpoints, name), why);
   }
   for (const name of namesIn(state.weights)) {

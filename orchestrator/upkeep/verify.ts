@@ -2,12 +2,13 @@
 import { existsSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { RESULT_STATES } from "../../schema/database/states.ts";
 import { verifyDataSet } from "../data/prepare.ts";
 import { checkDatabase, type Finding, repairDatabase } from "../database/check.ts";
 import { keptWeights, usedDataSets } from "../database/keep-and-remove.ts";
 import type { Database } from "../database/open.ts";
 import type { StateDirectory } from "../machine/state-directory.ts";
-import { FAILED, findLeftovers, type Leftover, removeLeftovers } from "./leftovers.ts";
+import { findLeftovers, type Leftover, removeLeftovers } from "./leftovers.ts";
 
 export interface Verified {
   /** In the order in which they were looked for. */
@@ -31,9 +32,9 @@ export async function verifyState(
   const findings = own.map((found) => ({ ...found, repaired: mended && found.repairable }));
   if (broken) return { findings };
 
-  const files = findLeftovers(db, state, { before: Date.now(), shared }).filter(
-    // A failed run goes on from its checkpoint, once requeued.
-    ({ kind, why }) => (kind === "checkpoints" && why !== FAILED) || kind === "unfinished data set",
+  // A failed run goes on from its checkpoint, once requeued.
+  const files = findLeftovers(db, state, { before: Date.now(), shared, ended: RESULT_STATES }).filter(
+    ({ kind }) => kind === "checkpoints" || kind === "unfinished data set",
   );
   if (repair) removeLeftovers(db, files);
   for (const { kind, what, why } of files)

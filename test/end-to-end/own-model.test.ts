@@ -160,7 +160,12 @@ axes: { parameterization: sp, learning_rate: 0.1 }\n`,
 
   it("the page's lines of Python write TensorBoard's files of them", async ({ skip }) => {
     const python = existsSync(torchPython) ? torchPython : "python3";
-    if (spawnSync(python, ["-c", "import tensorboardX"]).status !== 0) skip("tensorboardX is not there");
+    if (spawnSync(python, ["-c", "import tensorboardX"]).status !== 0) {
+      console.warn(
+        `SKIPPED: TensorBoard's files of the page's lines, because ${python} has no tensorboardX.`,
+      );
+      skip("tensorboardX is not there");
+    }
     const page = readFileSync(join(packageRoot(), "docs", "from-python.md"), "utf8");
     const [, program] = /```python\n((?:(?!```)[\s\S])*SummaryWriter[\s\S]*?)```/.exec(page)!;
     const command = JSON.stringify([process.execPath, CLI, "export", "own", "--curves"]);

@@ -1,18 +1,18 @@
 /** Data that a command writes: as it is into a pipe, without what a terminal would obey where it is one. From source, in a terminal of script(1). */
 import { execFileSync } from "node:child_process";
-import { existsSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
 import { scratch } from "../../support/scratch.ts";
-import { onLinux } from "../../support/tested-where.ts";
+import { onLinux, withProgram } from "../../support/tested-where.ts";
 
 const CLI = fileURLToPath(new URL("../../../orchestrator/cli.ts", import.meta.url));
 const TSX = import.meta.resolve("tsx");
 const ESCAPE = "\u001b";
 const WORD = `a${ESCAPE}[2Jb`;
 
-it.runIf(onLinux("data in a terminal") && existsSync("/usr/bin/script"))(
+it.runIf(onLinux("data in a terminal") && withProgram("data in a terminal", "/usr/bin/script"))(
   "export and suggest write what a terminal would obey into a pipe only",
   () => {
     const { directory, env } = scratch();
