@@ -10,7 +10,7 @@ import { coordinatesOf } from "../analysis/groups.ts";
 import { METHOD } from "../analysis/method.ts";
 import { pooledNoise, type Residual, residualOf, toldNoise } from "../analysis/noise.ts";
 import { fitCurve } from "../analysis/optimum.ts";
-import type { Noise, Optimum } from "../analysis/types.ts";
+import type { Noise, Optimum, Verdict } from "../analysis/types.ts";
 import type { Outcome } from "./apply-event.ts";
 import { curvesOfRun } from "./cells.ts";
 import type { Database } from "./connection.ts";
@@ -27,48 +27,55 @@ import {
 } from "./curves.ts";
 import { isCoordinateCheck, markPhaseDue, phaseIds, readPhase } from "./phases.ts";
 import { readSetting, writeSetting } from "./settings.ts";
-import { isAskedOtherwise, judgeAhead, type PooledNoise, refreshTransfer } from "./transfer.ts";
+import { isAskedOtherwise, judgeAhead, type PooledNoise, refreshTransfer, type Verdicts } from "./transfer.ts";
 
-/** Fits by what they were made of (`basis`). */
-export type Fits = ReadonlyMap<string, Optimum>;
+/** What has been made ahead, by what it was made of (`basis`). */
+export interface Ahead {
+  optima: ReadonlyMap<string, Optimum>;
+  verdicts: Verdicts;
+}
 
-const NONE: Fits = new Map();
+const NOTHING: Ahead = { optima: new Map(), verdicts: new Map() };
 
 /** Fits again what has changed in a phase, and drops what is no longer in it. */
 export function refreshPhase(db: Database, phase: number): void {
   if (isCoordinateCheck(db, phase)) return;
-  refresh(db, phase, readCurves(db, phase), true, NONE);
+  refresh(db, phase, readCurves(db, phase), true, NOTHING);
 }
 
 /**
  * Fits what a set of runs touches, and has their phases looked at (orchestrator/phases/advance.ts).
- * @param fits made ahead; what is not among them is fitted now
+ * @param ahead fits and verdicts; what is not among them is made now
  */
-export function refreshRuns(db: Database, runs: Iterable<string>, fits: Fits = NONE): void {
+export function refreshRuns(db: Database, runs: Iterable<string>, ahead: Ahead = NOTHING): void {
   for (const [phase, curves] of touchedBy(db, runs)) {
     markPhaseDue(db, phase);
     if (!isCoordinateCheck(db, phase))
-      refresh(db, phase, readSomeCurves(db, phase, [...curves]), false, fits);
+      refresh(db, phase, readSomeCurves(db, phase, [...curves]), false, ahead);
   }
 }
 
 /**
- * Makes the fits that refreshRuns will need once these runs have become what is foreseen, so that its transaction is short: when the
+ * Makes the fits and verdicts that refreshRuns will need once these runs have become what is foreseen, so that its transaction is short: when the
  * noise of a phase becomes another, every curve of it is fitted again. Writes nothing; yields between them. What comes otherwise
- * than foreseen has another basis, and is fitted when it is stored.
+ * than foreseen has another basis, and is made when it is stored.
  */
-export function* fitAhead(db: Database, foreseen: ReadonlyMap<string, Outcome>): Generator<void, Fits> {
-  const fits = new Map<string, Optimum>();
+export function* fitAhead(db: Database, foreseen: ReadonlyMap<string, Outcome>): Generator<void, Ahead> {
+  const optima = new Map<string, Optimum>();
+  const verdicts = new Map<string, Verdict>();
   for (const { phase, stale, isNew, noise } of staleThen(db, foreseen)) {
+    const fitted = new Map<string, { optimum: Optimum; basis: string }>();
     for (const { stored, others, basis } of stale) {
-      fits.set(basis, fitCurve(readCurve(stored.input), others));
+      const optimum = fitCurve(readCurve(stored.input), others);
+      optima.set(basis, optimum);
+      fitted.set(stored.curve, { optimum, basis });
       yield;
     }
     const changed = new Map(stale.map(({ stored }) => [stored.curve, stored]));
-    const fitted = new Map(stale.map(({ stored, basis }) => [stored.curve, fits.get(basis)!]));
-    yield* judgeAhead(db, phase, { changed, regroup: isNew, noise }, fitted);
+    const judged = yield* judgeAhead(db, phase, { changed, regroup: isNew, noise }, fitted);
+    for (const [basis, verdict] of judged) verdicts.set(basis, verdict);
   }
-  return fits;
+  return { optima, verdicts };
 }
 
 const staleThen = (db: Database, foreseen: ReadonlyMap<string, Outcome>) =>
@@ -105,13 +112,13 @@ interface Fitting {
  * @param read curves as they are now
  * @param whole they are all of the phase; else its set of curves is as it was
  */
-function refresh(db: Database, phase: number, read: PhaseCurves, whole: boolean, fits: Fits): void {
+function refresh(db: Database, phase: number, read: PhaseCurves, whole: boolean, ahead: Ahead): void {
   const { stale, gone, isNew, noise } = compare(db, phase, read, whole);
   for (const curve of gone) removeOptimum(db, phase, curve);
-  for (const fitting of stale) store(db, phase, fitting, fits);
+  for (const fitting of stale) store(db, phase, fitting, ahead);
   const changed = new Map(stale.map(({ stored }) => [stored.curve, stored]));
   const regroup = gone.length > 0 || isNew || (whole && isAskedOtherwise(db, phase));
-  if (changed.size > 0 || regroup) refreshTransfer(db, phase, { changed, regroup, noise });
+  if (changed.size > 0 || regroup) refreshTransfer(db, phase, { changed, regroup, noise }, ahead.verdicts);
 }
 
 /** Holds the stored fits of a phase against its curves. @returns what has to be fitted again, and which fits are of no curve */
@@ -171,10 +178,10 @@ const basisOf = ({ input, position, open }: StoredCurve, others: Noise | undefin
     .update(JSON.stringify([input.points, position, open, others]))
     .digest("base64");
 
-function store(db: Database, phase: number, { stored, others, basis }: Fitting, fits: Fits): void {
+function store(db: Database, phase: number, { stored, others, basis }: Fitting, ahead: Ahead): void {
   const { parameterization, width, layers, sparsity } = stored.coordinates;
   const curve = readCurve(stored.input);
-  const optimum = fits.get(basis) ?? fitCurve(curve, others);
+  const optimum = ahead.optima.get(basis) ?? fitCurve(curve, others);
   putOptimum(db, {
     phase_id: phase,
     curve: stored.curve,

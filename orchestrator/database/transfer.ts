@@ -2,6 +2,7 @@
  * What several optima of a phase say together, stored beside them: drift, regret and verdict along every axis that the phase
  * asks about, exponents, and how far each loss lies above the best parameterization's. Part of refreshing the optima.
  */
+import { createHash } from "node:crypto";
 import { and, asc, eq } from "drizzle-orm";
 import { curveOptima, curveTransfer, phaseExponents, verdicts } from "../../schema/database/tables.ts";
 import { type Parameterization, RULES } from "../../schema/sweep/rules.ts";
@@ -27,7 +28,14 @@ import {
 } from "../analysis/verdict.ts";
 import { isRandomSearch } from "../sweep/taken-axes.ts";
 import { type Database, given, prepared, putRow } from "./connection.ts";
-import { type PhaseCurves, readOptima, readSomeCurves, type StoredCurve, setLevel } from "./curves.ts";
+import {
+  type PhaseCurves,
+  readOptima,
+  readSomeCurves,
+  readStoredFits,
+  type StoredCurve,
+  setLevel,
+} from "./curves.ts";
 import { readPhase } from "./phases.ts";
 
 /** Of a phase's runs, by parameterization. */
@@ -61,14 +69,20 @@ const [putTransfer, putVerdict, putExponents] = [
   putRow(phaseExponents),
 ];
 
-export function refreshTransfer(db: Database, phase: number, refit: Refit): void {
+/** Verdicts by what they were made of (`Asking.basis`). */
+export type Verdicts = ReadonlyMap<string, Verdict>;
+
+/** @param ahead verdicts made ahead; what is not among them is judged now */
+export function refreshTransfer(db: Database, phase: number, refit: Refit, ahead: Verdicts): void {
   if (refit.regroup) for (const remove of removals) remove(db).run({ phase });
   // The configurations of a random search have a single learning rate each: nothing to compare.
   if (isRandomSearch(readPhase(db, phase).definition.phase.axes)) return;
   const curves = fittedOf(readOptima(db, phase));
   const touched = isTouched(refit);
-  for (const asking of askings(db, phase, curves, refit))
-    store(db, phase, asking, verdict(asking.cells, asking.cells[0]!, asking.options));
+  for (const asking of askings(db, phase, curves, refit, basesOf(db, phase))) {
+    const { cells, options, basis } = asking;
+    store(db, phase, asking, ahead.get(basis) ?? verdict(cells, cells[0]!, options));
+  }
 
   const free = freeCoordinates(
     curves.map((c) => c.coordinates),
@@ -87,22 +101,34 @@ export function refreshTransfer(db: Database, phase: number, refit: Refit): void
 }
 
 /**
- * Judges ahead of the transaction what it will judge (`fitAhead`), so that its fits are at hand then. Writes nothing; yields after
- * every few milliseconds of work.
- * @param fitted optima that are not stored yet
+ * Judges ahead of the transaction what it will judge (`fitAhead`). Writes nothing; yields after every few milliseconds of work.
+ * @param fitted optima that are not stored yet, and what they were made of
  */
 export function* judgeAhead(
   db: Database,
   phase: number,
   refit: Refit,
-  fitted: ReadonlyMap<string, Optimum>,
-): Generator<void> {
-  if (isRandomSearch(readPhase(db, phase).definition.phase.axes)) return;
-  const ahead = db.snapshot(() =>
-    askings(db, phase, fittedOf(new Map([...readOptima(db, phase), ...fitted])), refit),
-  );
-  for (const { cells, options } of ahead) yield* verdictInTurns(cells, cells[0]!, options);
+  fitted: ReadonlyMap<string, { optimum: Optimum; basis: string }>,
+): Generator<void, Verdicts> {
+  const verdicts = new Map<string, Verdict>();
+  if (isRandomSearch(readPhase(db, phase).definition.phase.axes)) return verdicts;
+  const ahead = db.snapshot(() => {
+    const optima = readOptima(db, phase);
+    const bases = basesOf(db, phase);
+    for (const [curve, { optimum, basis }] of fitted) {
+      optima.set(curve, optimum);
+      bases.set(curve, basis);
+    }
+    return askings(db, phase, fittedOf(optima), refit, bases);
+  });
+  for (const { cells, options, basis } of ahead)
+    verdicts.set(basis, yield* verdictInTurns(cells, cells[0]!, options));
+  return verdicts;
 }
+
+/** By curve, what its fit was made of. */
+const basesOf = (db: Database, phase: number): Map<string, string> =>
+  new Map(readStoredFits(db, phase).map(({ curve, basis }) => [curve, basis]));
 
 const fittedOf = (optima: ReadonlyMap<string, Optimum>): Fitted[] =>
   [...optima].map(([curve, optimum]) => ({ curve, coordinates: coordinatesOf(curve), optimum }));
@@ -117,9 +143,18 @@ interface Asking {
   group: Group<Fitted>;
   cells: Cell[];
   options: VerdictOptions;
+  /** Equal for equal cells and options. */
+  basis: string;
 }
 
-function askings(db: Database, phase: number, curves: readonly Fitted[], refit: Refit): Asking[] {
+/** @param bases what every curve's fit was made of */
+function askings(
+  db: Database,
+  phase: number,
+  curves: readonly Fitted[],
+  refit: Refit,
+  bases: ReadonlyMap<string, string>,
+): Asking[] {
   const { tuned, definition } = readPhase(db, phase);
   const axes = axesOf(curves.map(({ coordinates }) => coordinates));
   const groups = axes.flatMap((axis) =>
@@ -130,19 +165,24 @@ function askings(db: Database, phase: number, curves: readonly Fitted[], refit: 
   const known = withMembers(db, phase, refit.changed, groups);
   return groups.map(({ axis, group }) => {
     const read = group.members.map(({ curve }) => known.get(curve)!);
+    const options = {
+      ...questionOf(definition.phase),
+      axis,
+      tied: group.tied,
+      tuned,
+      searched: definition.phase.search !== undefined,
+      noise: refit.noise.get(group.shared.parameterization as string) ?? undefined,
+      stated_noise: definition.phase.noise,
+      open: read.reduce((sum, curve) => sum + curve.open, 0),
+    };
+    const made = group.members.map(({ curve }) => [curve, bases.get(curve)]);
     return {
       group,
       cells: group.members.map((member, i) => ({ ...member, curve: read[i]!.input })),
-      options: {
-        ...questionOf(definition.phase),
-        axis,
-        tied: group.tied,
-        tuned,
-        searched: definition.phase.search !== undefined,
-        noise: refit.noise.get(group.shared.parameterization as string) ?? undefined,
-        stated_noise: definition.phase.noise,
-        open: read.reduce((sum, curve) => sum + curve.open, 0),
-      },
+      options,
+      basis: createHash("sha1")
+        .update(JSON.stringify([made, options]))
+        .digest("base64"),
     };
   });
 }

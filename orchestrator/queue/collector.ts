@@ -16,7 +16,7 @@ import { connectRedis } from "../../schema/wire/redis.ts";
 import { type Applied, ENDS, foresee } from "../database/apply-event.ts";
 import { applyEvents } from "../database/apply-events.ts";
 import type { Database } from "../database/open.ts";
-import { type Fits, fitAhead } from "../database/optima.ts";
+import { type Ahead, fitAhead } from "../database/optima.ts";
 import { readSetting, writeSetting } from "../database/settings.ts";
 import { inTurns } from "../machine/turns.ts";
 import { inTime } from "../redis/in-time.ts";
@@ -29,6 +29,8 @@ const BEGINNING = "0-0";
 const BLOCK_MS = 500;
 /** What comes within this time is stored together: a curve that several results belong to is fitted once, not once for each. */
 const GATHER_MS = 100;
+/** More comes together while fitting what came before took long: it takes half of the time at most, and the other half trains. */
+const GATHER_MOST_MS = 2000;
 /** Closing waits so long for what is under way. */
 const CLOSE_MS = 1500;
 
@@ -72,11 +74,11 @@ export async function startCollector(
 
   /**
    * All of a batch, and how far the stream has come with it.
-   * @param fits made ahead of what the batch brings
+   * @param ahead fits and verdicts of what the batch brings
    */
-  const applyBatch = (events: readonly WorkerEvent[], fits: Fits, last: string) =>
+  const applyBatch = (events: readonly WorkerEvent[], ahead: Ahead, last: string) =>
     db.transaction(() => {
-      const results = applyEvents(db, events, fits);
+      const results = applyEvents(db, events, ahead);
       writeSetting(db, cursorKey, last);
       const those = (result: Applied): WorkerEvent[] => events.filter((_, i) => results[i] === result);
       const ended = those("applied")
@@ -91,9 +93,9 @@ export async function startCollector(
       if (!event) log.error({ id }, "an entry of the event stream is no worker event; skipped");
       return event ?? [];
     });
-    const fits = await inTurns(fitAhead(db, foresee(events)));
+    const ahead = await inTurns(fitAhead(db, foresee(events)));
     const last = entries.at(-1)![0];
-    const { ended, fenced, refused } = applyBatch(events, fits, last);
+    const { ended, fenced, refused } = applyBatch(events, ahead, last);
     for (const { run, attempt, body } of fenced)
       log.info({ run, attempt, type: body.type }, "late event of a superseded attempt ignored");
     for (const { run, attempt, body } of refused)
@@ -143,11 +145,14 @@ export async function startCollector(
   const closing = new AbortController();
   const failing = new Failing(db.path);
   const loop = (async () => {
+    let gather = GATHER_MS;
     while (!closing.signal.aborted) {
       try {
         const found = await blocking.xread("COUNT", 1, "BLOCK", BLOCK_MS, "STREAMS", EVENT_STREAM, cursor);
-        if (found !== null) await sleep(GATHER_MS, undefined, { signal: closing.signal });
+        if (found !== null) await sleep(gather, undefined, { signal: closing.signal });
+        const before = performance.now();
         await drained();
+        gather = Math.min(GATHER_MOST_MS, Math.max(GATHER_MS, performance.now() - before));
         failing.stopped();
       } catch (error) {
         if (closing.signal.aborted) return;

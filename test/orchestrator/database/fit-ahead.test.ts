@@ -2,7 +2,7 @@
 import { expect, it } from "vitest";
 import { applyEvent, foresee } from "../../../orchestrator/database/apply-event.ts";
 import type { Database } from "../../../orchestrator/database/open.ts";
-import { type Fits, fitAhead, refreshRuns } from "../../../orchestrator/database/optima.ts";
+import { type Ahead, fitAhead, refreshRuns } from "../../../orchestrator/database/optima.ts";
 import type { WorkerEvent } from "../../../schema/wire/events.ts";
 import {
   Attempt,
@@ -57,13 +57,13 @@ const firstOfSecondSeed = cells.findIndex((cell) => cell.coordinates.seed === 2)
 const batch = [0, 1, 2].flatMap((i) => ends(firstOfSecondSeed + i));
 
 /** As the collector stores a batch. */
-function store(db: Database, events: readonly WorkerEvent[], fits: Fits): void {
+function store(db: Database, events: readonly WorkerEvent[], ahead: Ahead): void {
   db.transaction(() => {
     for (const event of events) applyEvent(db, event);
     refreshRuns(
       db,
       events.map((event) => event.run),
-      fits,
+      ahead,
     );
   });
 }
@@ -71,17 +71,21 @@ function store(db: Database, events: readonly WorkerEvent[], fits: Fits): void {
 it("makes a fit of every curve that a result touches, and writes nothing", () => {
   const db = halfTrained();
   const before = everything(db);
-  expect(atOnce(fitAhead(db, foresee(batch))).size).toBe(CURVES);
+  expect(atOnce(fitAhead(db, foresee(batch))).optima.size).toBe(CURVES);
   expect(everything(db)).toEqual(before);
 });
 
-it("makes the fits that are stored then: none is made twice", () => {
+it("makes the fits and verdicts that are stored then: none is made twice", () => {
   const db = halfTrained();
-  const fits = atOnce(fitAhead(db, foresee(batch)));
-  const marked = new Map([...fits].map(([basis, optimum]) => [basis, { ...optimum, valley_low: -99 }]));
-  store(db, batch, marked);
-  const stored = sqliteOf(db).prepare("SELECT valley_low FROM curve_optima").pluck().all();
-  expect(stored).toEqual(Array(CURVES).fill(-99));
+  const { optima, verdicts } = atOnce(fitAhead(db, foresee(batch)));
+  const marked = new Map([...optima].map(([basis, optimum]) => [basis, { ...optimum, valley_low: -99 }]));
+  const said = new Map([...verdicts].map(([basis, verdict]) => [basis, { ...verdict, sentence: "ahead" }]));
+  store(db, batch, { optima: marked, verdicts: said });
+  const stored = (column: string, table: string) =>
+    sqliteOf(db).prepare(`SELECT ${column} FROM ${table}`).pluck().all();
+  expect(stored("valley_low", "curve_optima")).toEqual(Array(CURVES).fill(-99));
+  expect(verdicts.size).toBeGreaterThan(0);
+  expect(stored("sentence", "verdicts")).toEqual(Array(verdicts.size).fill("ahead"));
 });
 
 it("ends with what is stored without it, whatever is stored between its turns", () => {
