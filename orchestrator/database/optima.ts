@@ -27,7 +27,13 @@ import {
 } from "./curves.ts";
 import { isCoordinateCheck, markPhaseDue, phaseIds, readPhase } from "./phases.ts";
 import { readSetting, writeSetting } from "./settings.ts";
-import { isAskedOtherwise, judgeAhead, type PooledNoise, refreshTransfer, type Verdicts } from "./transfer.ts";
+import {
+  isAskedOtherwise,
+  judgeAhead,
+  type PooledNoise,
+  refreshTransfer,
+  type Verdicts,
+} from "./transfer.ts";
 
 /** What has been made ahead, by what it was made of (`basis`). */
 export interface Ahead {
