@@ -2,10 +2,12 @@
  * When a worker stops of itself, as jobs of a cluster do: after so many runs, when nothing waits any more, or before its time ends. What it
  * still trains then is checkpointed and given back.
  */
-import type { WorkerConfig } from "../schema/wire/worker.ts";
+import type { Inability, WorkerConfig } from "../schema/wire/worker.ts";
 
 /** The queue has to be empty for so long: the next phase of a sweep may start when the last run of this one has ended. */
 const EMPTY_MS = 10_000;
+/** For so long it has trained nothing, though runs wait: by then it has looked at a hundred of them, and can train none. */
+const UNABLE_MS = 60_000;
 const LOOK_MS = 500;
 /** Before the end of its time a worker takes no run that would hardly begin: a trainer starts, loads data, makes a step. */
 const LAST_RUN_MS = 30_000;
@@ -16,6 +18,8 @@ export interface Limited {
   readonly running: number;
   /** Jobs that wait on the queues that it reads. */
   waiting(): Promise<number>;
+  /** What it has found that it cannot train. */
+  unable(): readonly Inability[];
 }
 
 /** Milliseconds until a worker has to stop, so that it is gone when its time ends. */
@@ -29,8 +33,11 @@ export const hasTimeForRun = (config: WorkerConfig): boolean => timeLeft(config)
 export async function untilLimit(worker: Limited, config: WorkerConfig): Promise<string> {
   const { max_runs, until_empty } = config;
   let emptySince = Number.POSITIVE_INFINITY;
+  let trained = { taken: worker.taken, at: performance.now() };
   for (;;) {
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    const { taken } = worker;
+    if (worker.running > 0 || taken > trained.taken) trained = { taken, at: performance.now() };
     if (timeLeft(config) <= 0 || (!hasTimeForRun(config) && worker.running === 0)) return "its time ends";
     if (max_runs !== null && worker.taken >= max_runs && worker.running === 0)
       return `it has trained ${max_runs} run${max_runs === 1 ? "" : "s"}`;
@@ -40,5 +47,8 @@ export async function untilLimit(worker: Limited, config: WorkerConfig): Promise
     if (waiting > 0) emptySince = Number.POSITIVE_INFINITY;
     else emptySince = Math.min(emptySince, performance.now());
     if (performance.now() - emptySince >= EMPTY_MS) return "nothing waits to be trained";
+    const [unable] = worker.unable();
+    if (unable && waiting > 0 && performance.now() - trained.at >= UNABLE_MS)
+      return `it cannot train what waits: ${unable.why}`;
   }
 }

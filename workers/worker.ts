@@ -325,6 +325,7 @@ export function startWorker(config: WorkerConfig, log: Logger): RunningWorker {
       return active.size;
     },
     waiting: () => queues.waiting(redis),
+    unable: () => inabilities.all(),
     async close() {
       closing = true;
       closes.abort();

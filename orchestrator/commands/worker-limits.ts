@@ -16,7 +16,10 @@ const SECONDS = { s: 1, m: 60, h: 3600, d: 86_400 };
 
 export const limitOptions = (command: Command): Command =>
   command
-    .option("--until-empty", "stop when nothing waits to be trained any more, for ten seconds")
+    .option(
+      "--until-empty",
+      "stop when nothing waits that it can train: after ten seconds; where what waits is not for this host, after a minute",
+    )
     .option("--max-runs <n>", "stop after so many runs", parseCount("--max-runs"))
     .option(
       "--max-time <time>",

@@ -25,6 +25,9 @@ const attemptsOf = (sweep: string) =>
      WHERE r.sweep = '${sweep}' ORDER BY a.attempt`,
   );
 
+const redisUrl = (): string =>
+  JSON.parse(readFileSync(join(place.directory, ".musweep", "redis", "endpoint.json"), "utf8")).url;
+
 describe("a worker", () => {
   it("with --max-runs trains so many, on all its slots, and ends", async () => {
     await succeed(
@@ -67,17 +70,11 @@ describe("a worker", () => {
   it("on a host without the data fetches it from serve, believes it by its hash, and trains", async () => {
     const elsewhere = join(place.directory, "another-host");
     await succeed(place, "submit", writeSweep(place, { name: "fetched", sparsity: "[0]", rates: "[0.04]" }));
-    const { redis } = JSON.parse(
-      readFileSync(join(place.directory, ".musweep", "redis", "endpoint.json"), "utf8").replace(
-        '"url"',
-        '"redis"',
-      ),
-    );
     const server = /http:\/\/\S+?(?=\/login|\s)/.exec(serve.stderr)![0];
     const token = join(place.directory, ".musweep", "token");
     const options = [
       "--redis",
-      redis,
+      redisUrl(),
       "--dir",
       elsewhere,
       "--server",
@@ -95,6 +92,18 @@ describe("a worker", () => {
     expect(finished("fetched")).toBe(1);
     expect(attemptsOf("fetched")).toMatchObject([{ outcome: "finished" }]);
   }, 120_000);
+
+  it("with --until-empty ends where all that waits is nothing that this host can train", async () => {
+    await succeed(place, "submit", writeSweep(place, { name: "not-here", sparsity: "[0]", rates: "[0.05]" }));
+    onTestFinished(async () => void (await succeed(place, "cancel", "not-here")));
+    const options = ["--redis", redisUrl(), "--dir", join(place.directory, "without-data"), "--until-empty"];
+    const worker = await musweep(place, "worker", ...options);
+    expect(worker).toMatchObject({
+      code: 0,
+      stderr: expect.stringContaining("it cannot train what waits: "),
+    });
+    expect(attemptsOf("not-here")).toEqual([]);
+  }, 150_000);
 
   it("takes no run that it could not checkpoint in time", async () => {
     await succeed(place, "submit", writeSweep(place, { name: "late", sparsity: "[0]", rates: "[0.03]" }));
