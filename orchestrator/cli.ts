@@ -84,9 +84,14 @@ try {
 }
 
 function report(thrown: unknown): number {
-  if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? EXIT_CODES.ok : EXIT_CODES.usage;
-  const error = aboutPath(thrown) ?? diskError(thrown) ?? redisError(thrown) ?? thrown;
   const json = process.argv.includes("--json");
+  if (thrown instanceof CommanderError) {
+    if (thrown.exitCode === 0) return EXIT_CODES.ok;
+    // The text is on standard error by now.
+    if (json) writeJson({ error: { code: "bad-option", message: thrown.message.replace(/^error: /, "") } });
+    return EXIT_CODES.usage;
+  }
+  const error = aboutPath(thrown) ?? diskError(thrown) ?? redisError(thrown) ?? thrown;
   if (error instanceof MusweepError) {
     const { code, message, remedy } = error;
     const problems = "problems" in error ? { problems: error.problems } : {};

@@ -12,5 +12,6 @@ await main(async () => {
   const sweep = path.relative(process.cwd(), path.join(ROOT, "sweeps", "quickstart.yaml"));
   process.argv.splice(1, process.argv.length, cli, "run", sweep, ...process.argv.slice(2));
   await import(pathToFileURL(cli).href);
+  console.error("In this clone, type npx musweep where it says musweep.");
   return process.exitCode;
 });

@@ -101,9 +101,13 @@ export class TrainerProcess {
     const [program, ...args] = command;
     this.#child = spawn(program!, args, { detached: true, stdio: ["pipe", "pipe", "pipe"], env });
     this.#closed = once(this.#child, "close").catch(() => undefined);
-    this.#child.on("error", (error) =>
-      this.#fail(new TrainerFailure("trainer-start", `cannot start ${program}: ${error.message}`, false)),
-    );
+    this.#child.on("error", (error: NodeJS.ErrnoException) => {
+      const why =
+        error.code === "ENOENT"
+          ? "no such program; is it on the PATH? (python3, not python?)"
+          : error.message;
+      this.#fail(new TrainerFailure("trainer-start", `cannot start ${program}: ${why}`, false));
+    });
     let pipes: NodeJS.Timeout | undefined;
     this.#child.on("exit", () => {
       // A child that outlives it would hold its output open, and its end would go unnoticed.

@@ -16,8 +16,10 @@ export function addCollect(program: Command): void {
     await withDatabase(options, { readonly: false }, async (db) => {
       const all: Collected[] = [];
       for (const file of files) all.push(await collectFile(db, file));
-      print(options, all, () => all.map(collectedText).join("\n"));
       const foreign = all.find(({ events, unknown }) => events > 0 && unknown === events);
+      // As JSON it is either the list or the error.
+      if (foreign === undefined || !options.json)
+        print(options, all, () => all.map(collectedText).join("\n"));
       if (foreign !== undefined)
         throw new MusweepError(
           "events-file",

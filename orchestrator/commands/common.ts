@@ -74,6 +74,12 @@ export const printData = (
   stream: Pick<WriteStream, "isTTY" | "write"> = process.stdout,
 ): void => void stream.write(stream.isTTY ? printable(text.replaceAll("\r\n", "\n")) : text);
 
+/** This command as it was typed, to be typed again: words that a shell would read otherwise are in quotes. */
+export const commandLine = (words: readonly string[] = process.argv.slice(2)): string =>
+  ["musweep", ...words]
+    .map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`))
+    .join(" ");
+
 /** Notes for the person at the terminal: standard error, so that standard output stays data. */
 export const say = (text: string): void => void process.stderr.write(printable(`${text}\n`));
 

@@ -95,7 +95,7 @@ async function coordCheck(file: string, options: Options): Promise<void> {
   const read = checksAlone(readSweepFile(file, settingsOf(options)));
   const { name } = read.sweep;
   let data: ReturnType<typeof readFigureData> | undefined;
-  await trainHere(read, options, commandLine(file), (service, seconds) => {
+  await trainHere(read, options, (service, seconds) => {
     data = readFigureData(service.db, name);
     const { answer } = data;
     const { checks } = answer;
@@ -126,9 +126,3 @@ function checksAlone(read: SweepText): SweepText {
   const phases: [Phase, ...Phase[]] = [first, ...rest];
   return { ...read, sweep: { ...sweep, name: isAlone ? sweep.name : `${sweep.name}.${ONLY_CHECK}`, phases } };
 }
-
-/** As it was typed, to go on with. */
-const commandLine = (file: string): string => {
-  const rest = process.argv.slice(process.argv.indexOf("coord-check") + 1);
-  return `musweep coord-check ${rest.length > 0 ? rest.join(" ") : file}`;
-};

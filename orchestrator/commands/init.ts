@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Command, Option } from "commander";
 import { MusweepError } from "../../schema/wire/errors.ts";
@@ -35,7 +35,7 @@ const STARTS: Record<string, () => Start> = {
     ),
   }),
   "own-model": () => {
-    const options = '--trainer mlp="python train.py"';
+    const options = '--trainer mlp="python3 train.py"';
     const text = shipped("examples", "mlp", "sweep.yaml").replace(
       /musweep run .*/,
       `musweep run sweep.yaml ${options}`,
@@ -59,12 +59,17 @@ export function addInit(program: Command): void {
           .choices(Object.keys(STARTS))
           .default("template"),
       ),
-    ["musweep init", "musweep init sweeps/mine.yaml", "musweep init --from own-text"],
+    ["musweep init", "musweep init mine.yaml", "musweep init --from own-text"],
   ).action((file: string | undefined, options: CommonOptions & { from: string }) => {
     const start = STARTS[options.from]!();
     const path = file ?? start.file;
-    if (start.script !== undefined) writeNew(start.script.file, start.script.text);
+    if (start.script !== undefined && existsSync(start.script.file))
+      throw new MusweepError("init-file", `${start.script.file} exists already`, {
+        kind: "usage",
+        remedy: "Move it away, or run this in another directory.",
+      });
     writeNew(path, start.text);
+    if (start.script !== undefined) writeNew(start.script.file, start.script.text);
     const script = start.script?.file ?? null;
     print(options, { file: path, script }, () =>
       [

@@ -1,6 +1,8 @@
 import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Command } from "commander";
 import { MusweepError } from "../../schema/wire/errors.ts";
+import { packageRoot } from "../../schema/wire/package.ts";
 import { inOneLine } from "../../schema/wire/printable.ts";
 import { awayRuns, takeAway, takeBack } from "../database/away-runs.ts";
 import { progressOf } from "../database/progress.ts";
@@ -29,7 +31,7 @@ export function addJobs(program: Command): void {
       .option("--take-back", "train here what is away: what still comes of it counts only until then"),
     [
       "musweep jobs quickstart --out jobs.jsonl",
-      "python -m musweep_torch --jobs jobs.jsonl --data DIR --events events.jsonl   # elsewhere",
+      "python3 -m musweep_torch --jobs jobs.jsonl --data DIR --events events.jsonl   # elsewhere",
       "musweep collect events.jsonl",
       "musweep jobs quickstart --take-back",
     ],
@@ -71,7 +73,7 @@ export function addJobs(program: Command): void {
         jobs.length === 0
           ? `${sweep}: no run waits that PyTorch could train.`
           : [
-              `${sweep}: ${plural(jobs.length, "run")} in ${out}. To train them, take along the file, the directory workers/trainers/torch of musweep, and ${data.map((hash) => `${state.data}/${hash}`).join(", ")}:`,
+              `${sweep}: ${plural(jobs.length, "run")} in ${out}. To train them, take along the file, the directory ${join(packageRoot(), "workers", "trainers", "torch")}, and ${data.map((hash) => `${state.data}/${hash}`).join(", ")}:`,
               `  PYTHONPATH=torch python3 -m musweep_torch --jobs ${out} --data data --events events.jsonl --checkpoints checkpoints`,
               "Then here: musweep collect events.jsonl",
             ].join("\n"),

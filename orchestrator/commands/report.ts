@@ -12,7 +12,7 @@ export function addReport(program: Command): void {
       .option("--html <file>", "also as one HTML file: sentences, figures, tables; nothing is fetched")
       .option("--svg <directory>", "also the figures as SVG, light and dark")
       .option("--png <directory>", "also the figures as PNG")
-      .option("--csv <directory>", "also curves.csv, optima.csv and transfer.csv"),
+      .option("--csv <directory>", "also curves, optima, transfer, exponents and level as .csv files"),
     [
       "musweep report quickstart",
       "musweep report quickstart --html report.html --png figures",

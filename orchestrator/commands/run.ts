@@ -39,10 +39,7 @@ export function addRun(program: Command): void {
 
 async function run(file: string, options: TrainOptions): Promise<void> {
   const read = readSweepFile(file);
-  const dir = options.dir === ".musweep" ? "" : ` --dir ${options.dir}`;
-  await trainHere(read, options, `musweep run ${file}${dir}`, (service, seconds) =>
-    finish(service, read.sweep.name, options, seconds),
-  );
+  await trainHere(read, options, (service, seconds) => finish(service, read.sweep.name, options, seconds));
 }
 
 function finish(service: Service, sweep: string, options: TrainOptions, seconds: number): void {

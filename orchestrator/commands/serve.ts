@@ -8,8 +8,10 @@ import { openState } from "../machine/open-state.ts";
 import type { StateDirectory } from "../machine/state-directory.ts";
 import { type NamedToken, namedToken, ownToken } from "../machine/token.ts";
 import { type Service, startService } from "../queue/service.ts";
+import { withoutPassword } from "../redis/probe.ts";
 import {
   type CommonOptions,
+  commandLine,
   common,
   parseCount,
   say,
@@ -118,9 +120,13 @@ async function answer(
       process.stdout.write(printable(`${JSON.stringify({ url, redis: service.redis.describe })}\n`));
     say(`musweep is at ${url} (queues: ${url}/queues), Redis: ${service.redis.describe}`);
     say(`Log in with: ${dashboard.link("/")} (once, within an hour)`);
-    say(
-      `Train with:  musweep worker --dir ${options.dir}\nSubmit with: musweep submit FILE --dir ${options.dir}`,
-    );
+    const where = [
+      ...(options.redis === undefined ? [] : ["--redis", withoutPassword(options.redis)]),
+      ...["--dir", options.dir],
+      ...(options.shared === undefined ? [] : ["--shared", options.shared]),
+    ];
+    say(`Train with:  ${commandLine(["worker", ...where])}`);
+    say(`Submit with: ${commandLine(["submit", "FILE", "--dir", options.dir])}`);
     const broken = await Promise.race([stopped, service.broken]);
     if (broken) throw broken;
     say("Stopping; runs in progress go on in their workers and are collected by the next serve.");

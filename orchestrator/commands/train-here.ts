@@ -32,7 +32,7 @@ import { needsOfPhase } from "../sweep/needs-of-phase.ts";
 import { titleOf } from "../sweep/title.ts";
 import { plural, quantity } from "../terminal/format.ts";
 import { progressLine, timeLeft } from "../terminal/progress.ts";
-import { type CommonOptions, say, sayGone, sayInstalling } from "./common.ts";
+import { type CommonOptions, commandLine, say, sayGone, sayInstalling } from "./common.ts";
 import { submittedText } from "./submit.ts";
 import { type WorkerOptions, workerConfig } from "./worker-options.ts";
 import { needsMetBy, type Offer, resolveTrainers } from "./worker-trainer.ts";
@@ -52,13 +52,11 @@ const COLLECT_MS = 10_000;
 const DEATHS_WITHOUT_PROGRESS = 5;
 
 /**
- * @param resume the command that goes on where this one is interrupted
  * @param finish told when nothing is left to train
  */
 export async function trainHere(
   read: SweepText,
   options: TrainOptions,
-  resume: string,
   finish: (service: Service, seconds: number) => void,
 ): Promise<void> {
   const started = Date.now();
@@ -112,7 +110,7 @@ export async function trainHere(
       }
       // Not for ever, with a Redis that is away: every result is stored by now, or the next command collects it.
       await inTime(service.collected(), COLLECT_MS);
-      if (interrupted.signal.aborted) throw resumeLater(service, read.sweep.name, resume);
+      if (interrupted.signal.aborted) throw resumeLater(service, read.sweep.name);
       finish(service, (Date.now() - started) / 1000);
     } finally {
       await service.close();
@@ -354,14 +352,14 @@ function superviseWorker(
   };
 }
 
-function resumeLater(service: Service, sweep: string, resume: string): MusweepError {
+function resumeLater(service: Service, sweep: string): MusweepError {
   const { by_state, runs } = progressOf(service.db, sweep);
   return new MusweepError(
     "interrupted",
     `Stopped: ${by_state.finished + by_state.diverged} of ${runs} runs done, the rest is kept.`,
     {
       kind: "interrupted",
-      remedy: `Resume with: ${resume}`,
+      remedy: `Resume with: ${commandLine()}`,
     },
   );
 }

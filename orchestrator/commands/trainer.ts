@@ -32,7 +32,7 @@ export function addTrainer(program: Command): void {
           "play a trainer's part through with the cheapest run of a sweep: train, repeat, cancel, stop, resume, garbage",
         ),
       [
-        'musweep trainer check sweep.yaml --trainer mine="python train.py"',
+        'musweep trainer check sweep.yaml --trainer mine="python3 train.py"',
         "musweep trainer check sweeps/quickstart.yaml",
       ],
     ),
@@ -64,7 +64,7 @@ async function check(file: string, options: CommonOptions & WorkerOptions): Prom
       `the file's trainer is ${cell.plan.trainer.name}, which no --trainer names`,
       {
         kind: "usage",
-        remedy: `Say how it is started: --trainer ${cell.plan.trainer.name}="python train.py", or in trainers.yaml.`,
+        remedy: `Say how it is started: --trainer ${cell.plan.trainer.name}="python3 train.py", or in trainers.yaml.`,
       },
     );
   const directory = mkdtempSync(join(tmpdir(), "musweep-check-"));

@@ -40,6 +40,19 @@ axes:
   parameterization: [mup]
   learning_rate: [0.01, 0.02]
 `;
+/** A grid, a search, and a phase whose rates are not known before the grid has been trained. */
+const PHASES = SWEEP.replace(
+  /axes:[\s\S]*/,
+  `phases:
+  - name: proxy
+    axes: { parameterization: [mup], learning_rate: [0.01, 0.02, 0.04] }
+  - name: seek
+    search: { until: decided }
+    axes: { parameterization: [mup], sparsity: [0, 0.5], learning_rate: [0.01, 0.02, 0.04], seed: [1, 2] }
+  - name: target
+    axes: { parameterization: [mup], width: [128], learning_rate: { from: proxy } }
+`,
+);
 /** Two curves that are bracketed, and one whose optimum lies at the edge: something to suggest. */
 const TABLE = `lr,val_loss,sparsity\n${[
   [0, -7],
@@ -64,12 +77,15 @@ describe("docs/json.md", () => {
     writeFileSync(join(place.directory, "wrong.yaml"), SWEEP.replace("width: 64", "widht: 64"));
     writeFileSync(join(place.directory, "table.csv"), TABLE);
     await keep("errors", 2, "validate", "wrong.yaml");
-    await keep("validate", 0, "validate", "tiny.yaml");
-    await keep("plan", 0, "plan", "tiny.yaml", "--no-measure");
+    writeFileSync(join(place.directory, "twins.yaml"), SWEEP.replace("0.02", "0.010000001"));
+    writeFileSync(join(place.directory, "phases.yaml"), PHASES);
+    await keep("validate", 0, "validate", "twins.yaml");
+    await keep("plan", 0, "plan", "phases.yaml", "--no-measure");
     await keep("import", 0, "import", "table.csv", "--name", "table");
     await keep("report", 0, "report", "table");
     await keep("status", 0, "status");
     await keep("suggest", 0, "suggest", "table");
+    await keep("recommend", 0, "recommend", "table", "--width", "512", "--sparsity", "0");
     const doctor = await musweep(place, "doctor", "--json");
     printed.set("doctor", JSON.parse(doctor.stdout));
     await keep("sql", 0, "sql", "SELECT sweep, log2_lr FROM optima");

@@ -47,7 +47,7 @@ export function createMetrics(source: Source): { readonly contentType: string; t
   const ofWorker = (name: string, help: string) => gauge(fromRedis, name, help, ["worker", "host"]);
   const age = ofWorker(
     "musweep_worker_heartbeat_age_seconds",
-    "Time since the worker's last heartbeat; beyond 20 s it is lost",
+    "Time since the worker's last heartbeat; beyond 7 s it is lost",
   );
   const slots = ofWorker("musweep_worker_slots", "Runs that the worker can train at once");
   const busy = ofWorker("musweep_worker_slots_busy", "Runs that the worker is training");

@@ -162,7 +162,13 @@ ${warnings.map((w) => html`<p class="note">${draft.file}:${w.line}:${w.column}: 
 <input type="hidden" name="file" value="${draft.file}">
 <textarea name="text" hidden aria-label="Sweep file">
 ${draft.text}</textarea>
-<div class="actions"><button class="primary">${summary.to_train === 0 ? "Store it" : `Queue ${plural(summary.to_train, "run")}`}</button>
+<div class="actions"><button class="primary">${queueLabel(summary)}</button>
 <button formaction="/submit/edit">Back to the file</button></div>
 </form>`,
   });
+
+function queueLabel({ to_train, searches }: PlanSummary): string {
+  if (to_train > 0)
+    return `Queue ${plural(to_train, "run")}${searches.length > 0 ? " and start the search" : ""}`;
+  return searches.length > 0 ? "Start the search" : "Store it";
+}
