@@ -54,6 +54,14 @@ export class DataSets {
     this.#fetching.set(hash, fetching);
     try {
       await fetching;
+    } catch (error) {
+      if (error instanceof TrainerFailure) throw error;
+      // The disk, most often: it says something of this host, and costs the run nothing.
+      throw new TrainerFailure(
+        "data-missing",
+        `data set ${hash} cannot be kept here: ${(error as Error).message}`,
+        false,
+      );
     } finally {
       this.#fetching.delete(hash);
     }

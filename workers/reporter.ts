@@ -3,7 +3,8 @@
  * a fast trainer does not become one stream entry per step; every other event sends what was gathered first. Where Redis has lost
  * what it held meanwhile, the curve is said again before the end of the run: the collector keeps each point once.
  */
-import type { Redis } from "ioredis";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Redis, ReplyError } from "ioredis";
 import {
   EVENT_STREAM,
   type MetricPoint,
@@ -13,6 +14,7 @@ import {
 } from "../schema/wire/events.ts";
 
 const FLUSH_MS = 1000;
+const REFUSED_MS = 1000;
 /** Of one event. */
 const POINTS_AT_ONCE = 1000;
 
@@ -79,10 +81,21 @@ export class Reporter {
     this.#points = [];
   }
 
-  /** Numbered as it is sent, so that nothing sent before it has a higher number. */
-  #add(body: WorkerEventBody): Promise<unknown> {
+  /**
+   * Numbered as it is sent, so that nothing sent before it has a higher number. What Redis refuses (it is full, or cannot write, or
+   * is a replica for a moment) is sent until it is taken: the training may have hours to go until then.
+   */
+  async #add(body: WorkerEventBody): Promise<unknown> {
     const event: WorkerEvent = { ...this.#identity, sequence: ++this.#sequence, at: Date.now(), body };
-    return unlessAborted(this.#redis.xadd(EVENT_STREAM, "*", "event", JSON.stringify(event)), this.#gone);
+    const text = JSON.stringify(event);
+    for (;;) {
+      try {
+        return await unlessAborted(this.#redis.xadd(EVENT_STREAM, "*", "event", text), this.#gone);
+      } catch (error) {
+        if (!(error instanceof ReplyError)) throw error;
+        await sleep(REFUSED_MS, undefined, { signal: this.#gone });
+      }
+    }
   }
 
   #send(body: WorkerEventBody): void {

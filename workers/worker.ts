@@ -120,8 +120,15 @@ export function startWorker(config: WorkerConfig, log: Logger): RunningWorker {
       throw new WaitingError();
     }
     log.debug({ run: job.data.run, what }, "left to other workers");
+    return postpone(job, token);
+  }
+
+  /** For a moment nobody takes it. */
+  async function postpone(job: BullJob<Job>, token: string): Promise<never> {
     await pause(LEAVE_MS);
-    await job.moveToDelayed(Date.now() + LEAVE_MS, token);
+    // By Redis' clock: where this host's is ahead, others would wait for as long.
+    const [seconds, microseconds] = await redis.time();
+    await job.moveToDelayed(Number(seconds) * 1000 + Number(microseconds) / 1000 + LEAVE_MS, token);
     throw new DelayedError();
   }
 
@@ -175,6 +182,8 @@ export function startWorker(config: WorkerConfig, log: Logger): RunningWorker {
         if (inability && config.gives_back) return leave(job, token, inability);
       } else if (failure !== undefined) throw failure;
     }
+    // Its lock ran out, and the attempt that this worker has made at it is still about to stop.
+    if (active.has(job.id!)) return postpone(job, token);
     taken++;
     const progress: Progress = { run, step: 0, steps: plan.steps ?? LIMITS.steps, tokens_per_second: 0 };
     let onStop: (reason: StopReason) => void = () => undefined;

@@ -12,7 +12,7 @@ import type { Need } from "../../schema/wire/need.ts";
 import type { Plan } from "../../schema/wire/plan.ts";
 import { loseAttempts } from "./attempts.ts";
 import { amongGiven, type Database, given, prepared } from "./connection.ts";
-import { sendAway, takeBackRun } from "./run-states.ts";
+import { sendAway, TAKEN_BACK, takeBackRun } from "./run-states.ts";
 
 /** What the program that trains runs from a file can train; it looks for a device of its own. */
 const NEEDS: readonly Need[] = ["musweep", "musweep-torch"].flatMap((who) => [
@@ -97,7 +97,7 @@ export const takeBack = (db: Database, sweep: string, now = Date.now()): number 
     const back = awayRuns(db, sweep);
     for (const run of back) {
       takeBackRun(db, run, now);
-      loseAttempts(db, { run, at: now, error: "taken back while it was away" });
+      loseAttempts(db, { run, at: now, error: TAKEN_BACK });
     }
     return back.length;
   });

@@ -134,5 +134,13 @@ export const repairDatabase = (db: Database): void =>
  * @param path of a file that is not there yet
  */
 export async function copyDatabase(db: Database, path: string): Promise<void> {
-  await connectionOf(db).sqlite.backup(path);
+  const { sqlite } = connectionOf(db);
+  // Without it every commit of another process would have the copy begin again.
+  sqlite.exec("BEGIN");
+  try {
+    sqlite.prepare("SELECT count(*) FROM sqlite_schema").get();
+    await sqlite.backup(path);
+  } finally {
+    sqlite.exec("COMMIT");
+  }
 }

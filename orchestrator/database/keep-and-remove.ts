@@ -15,6 +15,7 @@ import { amongGiven, type Database, given, prepared } from "./connection.ts";
 import { readPhases, removePhase } from "./phases.ts";
 import { type SweepProgress, unfinished } from "./progress.ts";
 import { cancelUnwanted } from "./run-states.ts";
+import { phasesBeside, placeAnew } from "./store-cells.ts";
 import { findSweep } from "./sweeps.ts";
 
 const named = eq(sweeps.name, given("sweep"));
@@ -92,11 +93,13 @@ export const removeSweep = (db: Database, sweep: string, now = Date.now()): Remo
     const { id } = findSweep(db, sweep)!;
     const all = countRunsOf(db).get({ sweep: id })!.runs;
     const own = ownRuns(db).all(id);
+    const others = phasesBeside(db, id);
     for (const phase of readPhases(db, id)) {
       removePoints(db, phase.id);
       removePhase(db, phase.id);
     }
     remove(db).run({ sweep });
+    placeAnew(db, others);
     cancelUnwanted(db, now);
     const gone = removeRuns(db, own);
     return { runs: gone, kept: all - own.length, held: own.length - gone.length };

@@ -6,7 +6,7 @@ import type { Need } from "../../schema/wire/need.ts";
 import { loseAttempts } from "./attempts.ts";
 import { type Database, given, prepared } from "./connection.ts";
 import { refreshRuns } from "./optima.ts";
-import { leaveQueue, type QueuedRun, queueRun, setBackRun } from "./run-states.ts";
+import { leaveQueue, type QueuedRun, queueRun, setBackRun, UNWANTED_JOBS } from "./run-states.ts";
 import type { Shares } from "./shares.ts";
 
 /** A run that is about to be put on the queue. */
@@ -198,12 +198,12 @@ const cancelled = prepared(({ orm }) =>
     .select({ id: runs.id, dispatch: runs.dispatch, need: runs.need })
     .from(runs)
     // As its index says it.
-    .where(and(sql`${runs.on_queue} = 1`, inArray(runs.state, ["cancelled", "pending"])))
+    .where(and(sql`${runs.on_queue} = 1`, inArray(runs.state, UNWANTED_JOBS)))
     .limit(sql.placeholder("limit"))
     .prepare(),
 );
 
-/** Runs whose job is to go: cancelled ones, those included that are wanted again by now. */
+/** Runs whose job is to go: cancelled ones, those included that are wanted again by now, and those that have their result. */
 export const cancelledJobs = (db: Database, limit: number): RunWithJob[] => cancelled(db).all({ limit });
 
 /** Runs whose job is gone, and with it the worker of an attempt that is still open. */
@@ -233,6 +233,27 @@ const queuedPage = prepared(({ orm }) =>
 /** Every run that should have a job, a page at a time, by id. */
 export const queuedRuns = (db: Database, after: string, limit: number): (RunWithJob & QueuedRun)[] =>
   queuedPage(db).all({ after, limit });
+
+const dispatchedPage = prepared(({ orm }) =>
+  orm
+    .select({ id: runs.id, dispatch: runs.dispatch, plan: plans.plan, keep_weights: runs.keep_weights })
+    .from(runs)
+    .innerJoin(plans, eq(plans.run_id, runs.id))
+    // As its index says it.
+    .where(
+      and(sql`${runs.on_queue} = 1`, inArray(runs.state, ["queued", "running"]), gt(runs.id, given("after"))),
+    )
+    .orderBy(asc(runs.id))
+    .limit(sql.placeholder("limit"))
+    .prepare(),
+);
+
+/** The same, with what workers need beside their jobs. */
+export const dispatchedRuns = (
+  db: Database,
+  after: string,
+  limit: number,
+): Omit<Dispatched, "planned_flops">[] => dispatchedPage(db).all({ after, limit });
 
 /**
  * The run's job is gone without its worker's word: its attempt is lost, and heard no more.

@@ -13,7 +13,7 @@ import {
   type RESULT_STATES,
   type RunState,
 } from "../../schema/database/states.ts";
-import { cells, phases, plans, runs, sweepRuns, sweeps } from "../../schema/database/tables.ts";
+import { attempts, cells, phases, plans, runs, sweepRuns, sweeps } from "../../schema/database/tables.ts";
 import type { WorkerEvent, WorkerEventBody } from "../../schema/wire/events.ts";
 import { dispatchOf } from "../../schema/wire/job.ts";
 import { amongGiven, type Database, given, prepared } from "./connection.ts";
@@ -24,11 +24,29 @@ type Said = Pick<WorkerEvent, "run" | "attempt" | "at">;
 
 const ofAttempt = and(eq(runs.id, given("run")), eq(runs.attempt, given("attempt")));
 const isRunning = and(ofAttempt, eq(runs.state, "running"));
+export const TAKEN_BACK = "taken back while it was away";
+/** It is wanted again without its attempt having been lost: it was away, and the attempt goes on where it is. */
+const isAwayStill = and(
+  eq(runs.state, "pending"),
+  eq(runs.on_queue, false),
+  exists(
+    sql`(SELECT 1 FROM ${attempts} WHERE ${attempts.run_id} = ${runs.id} AND ${attempts.attempt} = ${runs.attempt}
+      AND (${attempts.outcome} IS NULL OR ${attempts.error} = ${sql.raw(`'${TAKEN_BACK}'`)}))`,
+  ),
+);
 /** By the attempt; also one that was cancelled under its worker, and perhaps is wanted again. */
 export const isHeld = and(
   ofAttempt,
-  or(eq(runs.state, "running"), and(eq(runs.on_queue, true), inArray(runs.state, ["cancelled", "pending"]))),
+  or(
+    eq(runs.state, "running"),
+    and(eq(runs.on_queue, true), inArray(runs.state, ["cancelled", "pending"])),
+    isAwayStill,
+  ),
 );
+/** States of runs that have no use for the job that they may still have. */
+export const UNWANTED_JOBS: RunState[] = ["cancelled", "pending", "finished", "diverged"];
+/** A job of a later dispatch than the attempt's is still there: it is taken off the queue. */
+const hasLaterJob = sql`${runs.on_queue} AND ${runs.dispatch} <> ${given("attempt")} / 1000`;
 /** Attempts in a row that fail, or whose worker is lost, without progress: then a run is given up, and what else waits goes on. */
 export const SETBACKS_ALLOWED = 3;
 /** By a job: of this dispatch, which no worker has taken since. */
@@ -42,7 +60,14 @@ const isQueued = and(
 const claim = prepared(({ orm }) =>
   orm
     .update(runs)
-    .set({ state: "running", attempt: given("attempt"), error: null, updated_at: given("at") })
+    .set({
+      state: "running",
+      // Without a job since its worker was silent, and claimed late: it is looked for, and put back when it is not found.
+      on_queue: sql`CASE ${runs.state} WHEN 'pending' THEN 1 ELSE ${runs.on_queue} END`,
+      attempt: given("attempt"),
+      error: null,
+      updated_at: given("at"),
+    })
     .where(
       and(
         eq(runs.id, given("run")),
@@ -112,7 +137,7 @@ const finish = prepared(({ orm }) =>
     .update(runs)
     .set({
       state: "finished",
-      on_queue: false,
+      on_queue: hasLaterJob,
       step: given("step"),
       train_loss: given("train_loss"),
       validation_loss: given("validation_loss"),
@@ -138,7 +163,7 @@ const diverge = prepared(({ orm }) =>
     .update(runs)
     .set({
       state: "diverged",
-      on_queue: false,
+      on_queue: hasLaterJob,
       step: given("step"),
       train_loss: null,
       validation_loss: null,
@@ -277,7 +302,7 @@ const leave = prepared(({ orm }) =>
         eq(runs.id, given("id")),
         eq(runs.dispatch, given("dispatch")),
         eq(runs.on_queue, true),
-        inArray(runs.state, ["cancelled", "pending"]),
+        inArray(runs.state, UNWANTED_JOBS),
       ),
     )
     .prepare(),

@@ -7,7 +7,8 @@ import { forgetMeasurements } from "./measurements.ts";
 import { refreshRuns } from "./optima.ts";
 import { type Again, cancelUnwanted, trainAgain } from "./run-states.ts";
 import { inStates } from "./runs.ts";
-import { setSweepState } from "./sweeps.ts";
+import { phasesBeside, placeAnew } from "./store-cells.ts";
+import { findSweep, setSweepState } from "./sweeps.ts";
 
 const ofSweep = prepared(({ orm }) =>
   orm
@@ -22,6 +23,7 @@ const ofSweep = prepared(({ orm }) =>
 export const cancelSweep = (db: Database, sweep: string, now = Date.now()): number =>
   db.transaction(() => {
     setSweepState(db, sweep, "cancelled");
+    placeAnew(db, phasesBeside(db, findSweep(db, sweep)!.id));
     const cancelled = cancelUnwanted(db, now);
     const runs = ofSweep(db).all({ sweep });
     refreshRuns(

@@ -8,6 +8,7 @@ import { type Need, needOfRun, type Placement } from "../../schema/wire/need.ts"
 import { canonicalJson, LIMITS, type RunPlan } from "../../schema/wire/plan.ts";
 import type { Cell } from "../sweep/expand-sweep.ts";
 import { type Database, prepared } from "./connection.ts";
+import { readPhase } from "./phases.ts";
 import { lastOrdinal, runState } from "./runs.ts";
 
 export interface GatheredCells {
@@ -36,10 +37,11 @@ export interface GatheredCells {
 /**
  * The run gets another need; one that waits on the queue of another leaves it, which the dispatcher sees to. What a worker holds
  * stays with it.
+ * @param orElse why it leaves the queue though its need is the same
  */
-const moved = (need: string): string =>
+const moved = (need: string, orElse = "0"): string =>
   `need = CASE WHEN state = 'running' THEN need ELSE ${need} END,
-   state = CASE WHEN state = 'queued' AND on_queue = 1 AND need <> ${need} THEN 'pending' ELSE state END`;
+   state = CASE WHEN state = 'queued' AND on_queue = 1 AND (need <> ${need} OR ${orElse}) THEN 'pending' ELSE state END`;
 
 /**
  * A table of the connection's own is none that the builder's declarations know; and it cannot fill a table from a selection without
@@ -60,7 +62,8 @@ const statements = prepared(({ sqlite }) => {
       `INSERT INTO runs (id, need, ordinal, keep_weights, steps, planned_flops, created_at, updated_at)
        SELECT run_id, need, @ordinal + row_number() OVER (ORDER BY rowid), keep_weights, steps, planned_flops, @now, @now
        FROM gathered_cells WHERE gathering = @gathering ORDER BY rowid
-       ON CONFLICT (id) DO UPDATE SET keep_weights = max(keep_weights, excluded.keep_weights), ${moved("excluded.need")}`,
+       ON CONFLICT (id) DO UPDATE SET keep_weights = max(keep_weights, excluded.keep_weights),
+         ${moved("excluded.need", "excluded.keep_weights > keep_weights")}`,
     ),
     storePlans: sqlite.prepare(
       `INSERT INTO plans (run_id, plan)
@@ -112,6 +115,24 @@ export function placeRuns(db: Database, phase: number, placement: Placement): vo
     const need = needOfRun({ trainer: { name, revision: "" }, precision }, placement);
     move.run({ phase, name, precision, need });
   }
+}
+
+const beside = prepared(({ sqlite }) =>
+  sqlite
+    .prepare<{ sweep: number }, number>(
+      `SELECT DISTINCT p.id FROM sweep_runs w JOIN cells c ON c.run_id = w.run_id JOIN phases p ON p.id = c.phase_id
+       JOIN sweeps s ON s.id = p.sweep_id
+       WHERE w.sweep_id = @sweep AND s.id <> @sweep AND s.state = 'active' ORDER BY s.id, p.position`,
+    )
+    .pluck(),
+);
+
+/** Phases of other active sweeps that want runs of this one. */
+export const phasesBeside = (db: Database, sweep: number): number[] => beside(db).all({ sweep });
+
+/** Once a sweep wants them no longer, runs that it has moved are trained where the others want them. */
+export function placeAnew(db: Database, phases: readonly number[]): void {
+  for (const phase of phases) placeRuns(db, phase, readPhase(db, phase).definition.phase);
 }
 
 /** One at a time is not enough: between the turns of a submission another one may begin. */

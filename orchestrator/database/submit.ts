@@ -3,7 +3,6 @@
  * brought. A name is a sweep; submitting it again with another file makes it what that file says, and keeps every result.
  */
 import type { Phase } from "../../schema/sweep/sweep.ts";
-import type { Placement } from "../../schema/wire/need.ts";
 import { canonicalJson } from "../../schema/wire/plan.ts";
 import type { DataIdentity } from "../parameterization/resolve-plan.ts";
 import { type Cell, expandPhase, tunedOf } from "../sweep/expand-sweep.ts";
@@ -126,7 +125,8 @@ function store(
       kind: phase.coordinates === undefined ? "grid" : "coordinate-check",
     });
     const grid = grids.get(phase);
-    if (stored !== undefined && !isPlacedAlike(stored.definition.phase, phase)) placeRuns(db, phaseId, phase);
+    // Also where nothing has changed: what a worker held the last time was left where it was.
+    if (stored !== undefined) placeRuns(db, phaseId, phase);
     if (grid === undefined) {
       if (isChanged) removed += removePoints(db, phaseId);
     } else {
@@ -149,8 +149,6 @@ function store(
     waiting: readPhases(db, id).flatMap((phase) => (phase.state === "waiting" ? [phase.name] : [])),
   };
 }
-
-const isPlacedAlike = (a: Placement, b: Placement): boolean => a.device === b.device && a.engine === b.engine;
 
 /** Phases that the file no longer has. @returns the points that go with them */
 function removePhases(

@@ -119,10 +119,13 @@ export async function startCollector(
       // Without the mark Redis has lost what was there. New entries may have earlier ids, where its clock was set back: all are new.
       const entries = isMarked && cursor !== BEGINNING ? after : await readFrom(BEGINNING);
       if (entries.length === 0) return;
-      if (!isMarked)
+      if (!isMarked) {
         log.warn(
           "Redis has lost the event stream that was there: what is there now is read from its beginning",
         );
+        // By it workers notice the next loss.
+        await redis.set(STREAM_ID_KEY, randomUUID(), "NX");
+      }
       await apply(entries);
     }
   }

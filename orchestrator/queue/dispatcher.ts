@@ -23,6 +23,7 @@ import { dueSweeps } from "../database/phases.ts";
 import {
   cancelledJobs,
   type Dispatched,
+  dispatchedRuns,
   leaveQueues,
   loseRun,
   needsOf,
@@ -85,6 +86,12 @@ function byShape(rows: readonly Dispatched[]): Shaped[] {
   return [...groups.values()].flat();
 }
 
+/** By job: what its worker needs beside it. */
+const dispatchesOf = (rows: readonly Omit<Dispatched, "planned_flops">[]): Record<string, string> =>
+  Object.fromEntries(
+    rows.map((row) => [jobId(row.id, row.dispatch), dispatchText(row.plan, row.keep_weights)]),
+  );
+
 export function startDispatcher(
   db: Database,
   redisUrl: string,
@@ -105,6 +112,7 @@ export function startDispatcher(
   /** How many were to wait at the last look. */
   const filled = new Map<Need, number>();
   let lastReconcile = Number.NEGATIVE_INFINITY;
+  let isRenewed = false;
 
   /** Runs with a checkpoint go before all that waits, however much that is: they are few, and half done. */
   async function enqueue(need: Need): Promise<void> {
@@ -129,12 +137,8 @@ export function startDispatcher(
 
   async function put(need: Need, rows: Dispatched[], { lifo }: { lifo: boolean }): Promise<void> {
     if (rows.length === 0) return;
-    const dispatches = rows.map((row): [string, string] => [
-      jobId(row.id, row.dispatch),
-      dispatchText(row.plan, row.keep_weights),
-    ]);
     await removeNamesakes(need, rows);
-    await redis.hset(DISPATCH_KEY, Object.fromEntries(dispatches));
+    await redis.hset(DISPATCH_KEY, dispatchesOf(rows));
     await queues.for(need).addBulk(
       byShape(rows).map((row) => ({
         name: runTitle(db, row.id),
@@ -174,7 +178,8 @@ export function startDispatcher(
 
   /**
    * Takes off the queue the jobs of cancelled runs, those included that are wanted again by now: they get a new job once the
-   * old one is gone. One that a worker holds is asked for until the worker lets go.
+   * old one is gone; and of runs whose result an earlier attempt has brought. One that a worker holds is asked for until the
+   * worker lets go.
    */
   async function removeCancelledJobs(): Promise<void> {
     const gone: RunWithJob[] = [];
@@ -199,6 +204,16 @@ export function startDispatcher(
     // Workers report before their jobs end: an attempt that is still open then has no worker.
     await collector.caughtUp();
     leaveQueues(db, gone);
+  }
+
+  /** A worker takes only what its own version has written: what another one has put on the queue is written anew. */
+  async function renewDispatches(): Promise<void> {
+    for (let after = ""; ; ) {
+      const rows = dispatchedRuns(db, after, PAGE);
+      if (rows.length === 0) return;
+      after = rows.at(-1)!.id;
+      await redis.hset(DISPATCH_KEY, dispatchesOf(rows));
+    }
   }
 
   /** Holds every run that should have a job against Redis, a page at a time. */
@@ -265,6 +280,8 @@ export function startDispatcher(
     }
     if (performance.now() - lastReconcile >= RECONCILE_MS) {
       await checkHealth(redis);
+      if (!isRenewed) await renewDispatches();
+      isRenewed = true;
       await reconcile();
       lastReconcile = performance.now();
     }

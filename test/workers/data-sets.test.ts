@@ -1,5 +1,5 @@
 /** Data sets that a worker fetches from `serve`: the dashboard's own route, behind a connection that breaks, lies, or asks for a token. */
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -108,6 +108,15 @@ it("are not asked for by names that lead elsewhere, nor where there is no server
   const without = new DataSets({ data_directory, data_server: null }, silent, new AbortController().signal);
   await without.ensure("0".repeat(32));
   expect(existsSync(data_directory)).toBe(false);
+});
+
+it("that this host cannot keep cost no run an attempt: data-missing, with the reason", async () => {
+  const { hash, sets, data_directory } = await serving();
+  writeFileSync(data_directory, "no directory");
+  await expect(sets.ensure(hash)).rejects.toMatchObject({
+    code: "data-missing",
+    message: expect.stringMatching(/cannot be kept here: E(EXIST|NOTDIR)/),
+  });
 });
 
 it("that another worker of the directory has fetched meanwhile are that one's", async () => {

@@ -1,11 +1,14 @@
 /** How runs and attempts change with what workers say: every event, and every one that must not count. */
 import { beforeEach, describe, expect, it } from "vitest";
 import { applyEvent } from "../../../orchestrator/database/apply-event.ts";
+import { takeAway, takeBack } from "../../../orchestrator/database/away-runs.ts";
 import type { Database } from "../../../orchestrator/database/open.ts";
 import { loseRun } from "../../../orchestrator/database/queued-runs.ts";
 import { cancelSweep, requeueRuns } from "../../../orchestrator/database/stop-and-requeue.ts";
 import { type WorkerEvent, workerEventSchema } from "../../../schema/wire/events.ts";
 import { Attempt, applyAll, freshDatabase, gridText, sqliteOf, submitText } from "../../support/database.ts";
+
+const TEXT = gridText({ rates: "[0.01]" });
 
 let db: Database;
 let run: string;
@@ -25,7 +28,7 @@ const everything = () => ({ run: runRow(), attempts: attempts(), metrics: metric
 
 beforeEach(() => {
   db = freshDatabase();
-  submitText(db, gridText({ rates: "[0.01]" }));
+  submitText(db, TEXT);
   run = (sqliteOf(db).prepare("SELECT id FROM runs").get() as { id: string }).id;
   // As the dispatcher leaves it.
   sqliteOf(db).prepare("UPDATE runs SET state = 'queued', on_queue = 1, dispatch = 1").run();
@@ -232,6 +235,24 @@ describe("a run that was cancelled while its worker holds it", () => {
     sqliteOf(db).prepare("UPDATE runs SET state = 'pending'").run();
     expect(applyAll(db, [a.metrics(5, 3), a.released("cancelled", 5)])).toEqual(["fenced", "applied"]);
     expect(runRow()).toMatchObject({ state: "pending", on_queue: 0 });
+  });
+});
+
+describe("a run that was away, and is wanted here after all", () => {
+  it.each([
+    ["taken back", (db: Database) => void takeBack(db, "grid")],
+    ["cancelled and submitted again", (db: Database) => void (cancelSweep(db, "grid"), submitText(db, TEXT))],
+  ])("%s: the result counts that comes before another attempt has begun", (_, wantHere) => {
+    const db = freshDatabase();
+    submitText(db, TEXT);
+    const [job] = db.transaction(() => takeAway(db, "grid", 1));
+    const away = new Attempt(job!.run, job!.attempt, job!.token);
+    expect([applyEvent(db, away.claimed()), applyEvent(db, away.started())]).toEqual(["applied", "applied"]);
+    wantHere(db);
+    const state = () => sqliteOf(db).prepare("SELECT state, on_queue FROM runs WHERE id = ?").get(job!.run);
+    expect(state()).toEqual({ state: "pending", on_queue: 0 });
+    expect(applyEvent(db, away.finished(3))).toBe("applied");
+    expect(state()).toEqual({ state: "finished", on_queue: 0 });
   });
 });
 

@@ -3,6 +3,7 @@ import { Queue, UnrecoverableError } from "bullmq";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { removeSweep } from "../../../orchestrator/database/keep-and-remove.ts";
 import { cancelSweep } from "../../../orchestrator/database/stop-and-requeue.ts";
+import { startDispatcher } from "../../../orchestrator/queue/dispatcher.ts";
 import { unmetNeeds } from "../../../orchestrator/report/unmet-needs.ts";
 import {
   CANCEL_CHANNEL,
@@ -13,7 +14,7 @@ import {
 } from "../../../schema/wire/job.ts";
 import { connectRedis } from "../../../schema/wire/redis.ts";
 import { cellsOf, gridText, sqliteOf, submitText } from "../../support/database.ts";
-import { type Orchestrator, send, startOrchestrator, takeJob } from "../../support/orchestrator.ts";
+import { type Orchestrator, send, silent, startOrchestrator, takeJob } from "../../support/orchestrator.ts";
 import { until } from "../../support/scratch.ts";
 
 const states = ({ db }: Orchestrator) =>
@@ -224,6 +225,82 @@ describe("the dispatcher", () => {
     await send(o.redis, attempt.claimed(), attempt.started(), attempt.finished(3));
     await o.collector.caughtUp();
     expect(states(o)).toEqual([{ state: "finished", on_queue: 0, dispatch: 1 }]);
+  });
+
+  it("writes anew what another version has put on the queue: a worker of this one would never take it", async () => {
+    const o = await startOrchestrator();
+    submitText(o.db, gridText({ rates: "[0.01]" }));
+    await o.dispatcher.tick();
+    const [[id, text]] = Object.entries(await o.redis.hgetall(DISPATCH_KEY)) as [[string, string]];
+    await o.redis.hset(DISPATCH_KEY, id, text.replace(/"version":"[^"]*"/, '"version":"0.0.1"'));
+    await o.dispatcher.close();
+    const next = startDispatcher(o.db, o.url, silent, o.collector);
+    onTestFinished(() => next.close());
+    await next.tick();
+    expect(await o.redis.hgetall(DISPATCH_KEY)).toEqual({ [id]: text });
+    expect(states(o)).toEqual([{ state: "queued", on_queue: 1, dispatch: 1 }]);
+  });
+
+  it("finds a run again that its worker claims after its job was taken back", async () => {
+    const o = await startOrchestrator();
+    submitText(o.db, gridText({ rates: "[0.01]" }));
+    await o.dispatcher.tick();
+    const { attempt, job } = await takeJob(o);
+    // As take-back leaves it while the queue is full.
+    await job.moveToCompleted(null, job.token!, false);
+    await job.remove();
+    sqliteOf(o.db).exec("UPDATE runs SET state = 'pending', on_queue = 0");
+    await send(o.redis, attempt.claimed());
+    await o.collector.caughtUp();
+    await o.dispatcher.tick();
+    await o.dispatcher.tick();
+    expect(states(o)).toEqual([{ state: "queued", on_queue: 1, dispatch: 2 }]);
+  });
+
+  it("takes the job off the queue of a run whose result an earlier attempt brings", async () => {
+    const o = await startOrchestrator();
+    submitText(o.db, gridText({ rates: "[0.01]" }));
+    await o.dispatcher.tick();
+    const { attempt, job } = await takeJob(o);
+    await send(o.redis, attempt.claimed(), attempt.started());
+    await o.collector.caughtUp();
+    await job.moveToCompleted(null, job.token!, false);
+    await job.remove();
+    sqliteOf(o.db).exec("UPDATE runs SET state = 'pending', on_queue = 0");
+    await o.dispatcher.tick();
+    expect((await waiting(o)).length).toBe(1);
+    sqliteOf(o.db).exec("UPDATE runs SET state = 'running'");
+    await send(o.redis, attempt.finished(3));
+    await o.collector.caughtUp();
+    await o.dispatcher.tick();
+    expect(states(o)).toEqual([{ state: "finished", on_queue: 0, dispatch: 2 }]);
+    expect(await waiting(o)).toEqual([]);
+    expect(await o.redis.hlen(DISPATCH_KEY)).toBe(0);
+  });
+
+  it("puts a run on the queue anew whose weights are to be kept by now", async () => {
+    const o = await startOrchestrator();
+    const text = gridText({ rates: "[0.01]" });
+    submitText(o.db, text);
+    await o.dispatcher.tick();
+    submitText(o.db, `keep_weights: true\n${text}`);
+    await o.dispatcher.tick();
+    await o.dispatcher.tick();
+    expect(states(o)).toEqual([{ state: "queued", on_queue: 1, dispatch: 2 }]);
+    const [stored] = Object.values(await o.redis.hgetall(DISPATCH_KEY));
+    expect(dispatchSchema.parse(JSON.parse(stored!)).keep_weights).toBe(true);
+  });
+
+  it("trains shared runs where the other sweep wants them, once a sweep that moved them is cancelled or removed", async () => {
+    const o = await startOrchestrator();
+    const needs = () => sqliteOf(o.db).prepare("SELECT DISTINCT need FROM runs").pluck().all();
+    submitText(o.db, gridText({ name: "here" }));
+    for (const end of [cancelSweep, removeSweep]) {
+      submitText(o.db, `device: cuda\n${gridText({ name: "there" })}`);
+      expect(needs()).toEqual(["musweep@cuda"]);
+      end(o.db, "there");
+      expect(needs()).toEqual(["musweep"]);
+    }
   });
 
   it("moves a run that a worker took this moment without cancelling or doubling it", async () => {
