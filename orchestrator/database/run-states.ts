@@ -46,7 +46,7 @@ export const isHeld = and(
 /** States of runs that have no use for the job that they may still have. */
 export const UNWANTED_JOBS: RunState[] = ["cancelled", "pending", "finished", "diverged"];
 /** A job of a later dispatch than the attempt's is still there: it is taken off the queue. */
-const hasLaterJob = sql`${runs.on_queue} AND ${runs.dispatch} <> ${given("attempt")} / 1000`;
+const hasLaterJob = sql`${runs.on_queue} AND ${runs.dispatch} <> CAST(${given("attempt")} / 1000 AS INTEGER)`;
 /** Attempts in a row that fail, or whose worker is lost, without progress: then a run is given up, and what else waits goes on. */
 export const SETBACKS_ALLOWED = 3;
 /** By a job: of this dispatch, which no worker has taken since. */

@@ -81,7 +81,7 @@ describe("docs/json.md", () => {
     writeFileSync(join(place.directory, "phases.yaml"), PHASES);
     await keep("validate", 0, "validate", "twins.yaml");
     await keep("plan", 0, "plan", "phases.yaml", "--no-measure");
-    await keep("import", 0, "import", "table.csv", "--name", "table");
+    await keep("import", 0, "import", "table.csv", "--name", "table", "--set", "width=256");
     await keep("report", 0, "report", "table");
     await keep("status", 0, "status");
     await keep("suggest", 0, "suggest", "table");

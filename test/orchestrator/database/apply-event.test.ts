@@ -240,8 +240,8 @@ describe("a run that was cancelled while its worker holds it", () => {
 
 describe("a run that was away, and is wanted here after all", () => {
   it.each([
-    ["taken back", (db: Database) => void takeBack(db, "grid")],
-    ["cancelled and submitted again", (db: Database) => void (cancelSweep(db, "grid"), submitText(db, TEXT))],
+    ["taken back", (db: Database) => [takeBack(db, "grid")]],
+    ["cancelled and submitted again", (db: Database) => [cancelSweep(db, "grid"), submitText(db, TEXT)]],
   ])("%s: the result counts that comes before another attempt has begun", (_, wantHere) => {
     const db = freshDatabase();
     submitText(db, TEXT);
