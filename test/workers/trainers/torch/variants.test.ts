@@ -4,10 +4,10 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
-import type { TrainerEvent } from "../../../../schema/wire/protocol.ts";
+import type { ModelRunCommand, TrainerEvent } from "../../../../schema/wire/protocol.ts";
 import { embedded, inTorch, PATIENT, python } from "../engines.ts";
 import { makePlan, type PlanOptions, temporaryDirectory, writeData } from "../support.ts";
-import { runCommand, TrainerProcess } from "../trainer-process.ts";
+import { ENDINGS, runCommand, TrainerProcess } from "../trainer-process.ts";
 
 const prepare = (options: PlanOptions = {}) => {
   const directory = temporaryDirectory();
@@ -57,6 +57,45 @@ describe.skipIf(python === undefined)("the trainer in PyTorch", PATIENT, () => {
       return entries;
     };
     expect(header(weights[1]!)).toEqual(header(weights[0]!));
+  });
+
+  test("padding of a run that is not finite is nothing to the next ones of its shape, resumed and together too", async () => {
+    const { directory, plan } = prepare({ plan: { steps: 200 } });
+    const other = makePlan({ hash: plan.data.hash, density: 0.5, plan: { steps: 40, seed: 8 } });
+    const broken = { hash: plan.data.hash, learningRate: 1e38, plan: { steps: 200, clip_norm: null } };
+    const diverging = runCommand(makePlan(broken), directory);
+    const checkpoint = { directory: join(directory, "checkpoints"), every_seconds: 1000 };
+    const command = runCommand(plan, directory, { checkpoint });
+    const padded = (): TrainerProcess => new TrainerProcess(inTorch("--pad", "64"));
+    const expected = await padded().train({ ...command, checkpoint: null });
+    const expectedOther = await padded().train(runCommand(other, directory));
+    const stopped = await padded().stopAfter(command, ["step"]);
+
+    const trainer = padded();
+    const diverge = async () => {
+      expect((await trainer.train(diverging)).at(-1)).toMatchObject({ type: "diverged", reason: "non-finite" });
+    };
+    await diverge();
+    expect(losses(await trainer.train(runCommand(other, directory)))).toEqual(losses(expectedOther));
+    await diverge();
+    const resumed = await trainer.train(command);
+    expect(resumed[0]).toMatchObject({ type: "started", resumed_from_step: stopped.step });
+    expect(losses(resumed)).toEqual(losses(expected));
+
+    const together = async (...commands: ModelRunCommand[]) => {
+      const before = trainer.events.length;
+      trainer.send({ type: "cohort", runs: commands.map(({ type: _type, ...fields }) => fields) });
+      for (const _ of commands) await trainer.next(ENDINGS);
+      return commands.map(({ run }) =>
+        trainer.events.slice(before).filter((event) => "run" in event && event.run === run),
+      );
+    };
+    const pair = [{ ...command, checkpoint: null }, runCommand(other, directory)] as const;
+    const [, beside] = await together(diverging, pair[1]);
+    expectClose(losses(beside!), losses(expectedOther), 1e-5);
+    const [first, second] = await together(...pair);
+    expectClose(losses(first!), losses(expected), 1e-5);
+    expectClose(losses(second!), losses(expectedOther), 1e-5);
   });
 
   test("compiles a shape once: other rates, seeds, masks and multipliers run the same program", async () => {

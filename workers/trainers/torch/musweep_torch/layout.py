@@ -1,8 +1,9 @@
 """How the model's tensors lie in memory: every group of tensors of all layers and replicas is one parameter, [L, R, rows, columns].
 
-Query, key and value are one matrix side by side, and so are gate and up: one product each. Sizes that suit no product (a vocabulary
-of 50,257, a feed-forward width of 5,461) are padded with zeros, which stay: padded columns of gate and up give 0 and get no gradient,
-padded logits are left out of the softmax. Names, shapes and counts outside of this file are the true ones.
+Query, key and value are one matrix side by side, and so are gate and up: one product each. Sizes that suit no product
+(a vocabulary of 50,257, a feed-forward width of 5,461) are padded with zeros, which stay while a run is finite: padded
+columns of gate and up give 0 and get no gradient, padded logits are left out of the softmax. Names, shapes and counts
+outside of this file are the true ones.
 """
 
 from dataclasses import dataclass

@@ -60,9 +60,14 @@ class Program:
 
     # What the replicas are.
 
+    @torch.no_grad()
     def load(self, plans):
-        """Takes the numbers of these plans, one per replica, and draws their masks. Weights and moments stay as they are."""
+        """Takes the numbers of these plans, one per replica, and draws their masks. Weights and moments are 0 then."""
         self.plans, self.rates = plans, Rates(plans)
+        # Padding too: it is 0 as long as a run is finite, and what comes next writes only what the model has.
+        for arrays in (self.weights, self.firsts, self.seconds):
+            for array in arrays.values():
+                array.zero_()
         # Written in place: a captured step reads them where they are.
         for name, array in self.multipliers.by_name().items():
             array.copy_(torch.tensor([plan["forward"][name] for plan in plans]).view(-1, 1, 1))
@@ -95,7 +100,7 @@ class Program:
 
     @torch.no_grad()
     def initialize(self, replica):
-        """Weights to their initial draw, moments to 0."""
+        """Weights to their initial draw; moments are 0 since `load`."""
         plan = self.plans[replica]
         groups = groups_of(plan)
         for tensor in self.tensors:
@@ -109,8 +114,6 @@ class Program:
                     weight.mul_(self.view(self.masks, tensor, replica))
             else:
                 weight.fill_(1.0 if tensor.kind == "gain" else 0.0)
-            for moments in (self.firsts, self.seconds):
-                self.view(moments, tensor, replica).zero_()
 
     def view(self, arrays, tensor, replica):
         return layout.view_of(self.parameters, arrays, tensor, replica)
