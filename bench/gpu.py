@@ -488,6 +488,8 @@ def main():
     if device.type == "cuda":
         device = torch.device("cuda", device.index or 0)
         torch.cuda.set_device(device)
+    # As the trainer has it.
+    torch.set_float32_matmul_precision("highest")
     options.pad = GPU_PAD if device.type == "cuda" else 8
     clock, size = Clock(device, options.seconds), sizes(options.tiny)
     result = {"counting": " ".join(__doc__.split("Counting. ")[1].split()), "environment": environment(device)}

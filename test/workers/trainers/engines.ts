@@ -2,7 +2,9 @@
  * The engines that train musweep's own models, as commands. The one in PyTorch takes part where $MUSWEEP_PYTHON names a Python that has
  * it, as `npm run test:torch` does.
  */
+import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { embeddedTrainer, type TrainerCommandLine, torchTrainer } from "../../../workers/trainer-commands.ts";
 
 /** Without it, tests of the trainer in PyTorch are skipped, and say so. */
@@ -20,6 +22,13 @@ export function inTorch(...options: string[]): TrainerCommandLine {
   // One thread: the models are tiny, and the machine is busy with other tests. No __pycache__ beside the sources.
   const quiet = { MUSWEEP_THREADS: "1", PYTHONDONTWRITEBYTECODE: "1" };
   return { command: [...command, ...options], env: { ...env, ...quiet } };
+}
+
+/** What the Python that has PyTorch prints, with the trainer's package at hand. */
+export async function askPython(args: readonly string[], more: NodeJS.ProcessEnv = {}): Promise<string> {
+  const { command, env } = inTorch();
+  const { stdout } = await promisify(execFile)(command[0]!, args, { env: { ...process.env, ...env, ...more } });
+  return stdout.trim();
 }
 
 /** On a device that breaks: after so many steps the next ones fail with that message, so many times. */

@@ -1,11 +1,9 @@
 /** However the trainer in PyTorch computes: padded, compiled, with another attention, in bfloat16. */
-import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import type { ModelRunCommand, TrainerEvent } from "../../../../schema/wire/protocol.ts";
-import { embedded, inTorch, PATIENT, python } from "../engines.ts";
+import { askPython, embedded, inTorch, PATIENT, python } from "../engines.ts";
 import { makePlan, type PlanOptions, temporaryDirectory, writeData } from "../support.ts";
 import { ENDINGS, runCommand, TrainerProcess } from "../trainer-process.ts";
 
@@ -137,11 +135,21 @@ describe.skipIf(python === undefined)("the trainer in PyTorch", PATIENT, () => {
     }
   });
 
+  test("float32 is no TF32, where a container asks for it too", async () => {
+    const program = `
+import argparse, torch
+from musweep_torch import process
+print(torch.get_float32_matmul_precision())
+process.prepare(argparse.Namespace(device="cpu", compile="auto", graphs=False, pad=None))
+print(torch.get_float32_matmul_precision())`;
+    const said = await askPython(["-c", program], { TORCH_ALLOW_TF32_CUBLAS_OVERRIDE: "1" });
+    expect(said).toBe("high\nhighest");
+  });
+
   test("FlexAttention is the dense bias", async () => {
-    const { command, env } = inTorch();
-    const program = new URL("./check_attention.py", import.meta.url).pathname;
-    const { stdout } = await promisify(execFile)(command[0]!, [program], { env: { ...process.env, ...env } });
-    const differences = stdout.trim().split("\n").map(Number);
+    const differences = (await askPython([new URL("./check_attention.py", import.meta.url).pathname]))
+      .split("\n")
+      .map(Number);
     expect(differences).toHaveLength(3);
     for (const difference of differences) expect(difference).toBeLessThan(1e-5);
   });

@@ -49,6 +49,8 @@ def prepare(arguments):
     """The programs of this process, none made yet."""
     device = _device(arguments.device)
     _threads()
+    # NVIDIA's containers set TORCH_ALLOW_TF32_CUBLAS_OVERRIDE, and float32 is TF32 then.
+    torch.set_float32_matmul_precision("highest")
     on_gpu = device.type == "cuda"
     compiled = arguments.compile == "on" or (
         arguments.compile == "auto" and on_gpu and importlib.util.find_spec("triton") is not None
