@@ -186,7 +186,10 @@ async function checkTorch(): Promise<DoctorRow> {
   if (found !== undefined) {
     const devices = found.gpus.map((g) => `${g.device} ${g.name}, ${gib(g.memory_bytes)}`);
     const where = `${found.path}, Python ${found.python}`;
-    return { ...row, found: `${found.torch} (${where}): ${devices.join("; ") || "no GPU, the CPU alone"}` };
+    const what = `${found.torch} (${where}): ${devices.join("; ") || "no GPU, the CPU alone"}`;
+    if (found.uncompiled === null) return { ...row, found: what };
+    const remedy = "Debian, Ubuntu: apt-get install gcc libc6-dev python3-dev; docs/gpu.md says what else.";
+    return { ...row, status: "warn", found: `${what}. ${found.uncompiled}`, remedy };
   }
   return {
     ...row,

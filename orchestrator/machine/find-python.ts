@@ -12,6 +12,8 @@ const probeSchema = z.object({
   python: z.string(),
   torch: z.string().nullable(),
   devices: z.array(z.object({ device: deviceSchema, name: z.string(), memory_bytes: z.number() })),
+  /** Why its GPUs train uncompiled; null when they do not. */
+  uncompiled: z.string().nullable(),
   /** What is missing or too old; null when all is well. */
   problem: z.string().nullable(),
 });
@@ -24,6 +26,8 @@ export interface TorchPython {
   torch: string;
   /** GPUs that PyTorch sees; it always has the CPU, too. */
   gpus: { device: string; name: string; memory_bytes: number }[];
+  /** A sentence; null where runs on them are compiled. */
+  uncompiled: string | null;
 }
 
 export interface UnusablePython {
@@ -73,10 +77,10 @@ async function probe(program: string): Promise<TorchPython | UnusablePython> {
   const parsed = probeSchema.safeParse(parseJson(stdout));
   if (!parsed.success)
     return { path: program, problem: "It is no Python that runs musweep_torch.", remedy: OTHER };
-  const { python, torch, devices, problem } = parsed.data;
+  const { python, torch, devices, uncompiled, problem } = parsed.data;
   if (problem !== null || torch === null)
     return { path: program, problem: problem ?? "It has no torch.", remedy: `${installCommand(program)}.` };
-  return { path: program, python, torch, gpus: devices };
+  return { path: program, python, torch, gpus: devices, uncompiled };
 }
 
 interface ExecError extends NodeJS.ErrnoException {

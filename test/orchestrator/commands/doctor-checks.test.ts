@@ -2,7 +2,7 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { expect, it, onTestFinished } from "vitest";
+import { expect, it, onTestFinished, vi } from "vitest";
 import { examine } from "../../../orchestrator/commands/doctor-checks.ts";
 import { stateDirectory } from "../../../orchestrator/machine/state-directory.ts";
 
@@ -24,6 +24,26 @@ it("finds everything that a run needs where the tests can run, with versions", a
   expect(found["compiled code"]).toMatch(/^kernels for (AVX|any processor)/);
   expect(found.redis).toMatch(/^\d+\.\d+\.\d+ \(\//);
   expect(found["state directory"]).toMatch(/GiB free$/);
+});
+
+it("warns of a GPU whose runs cannot be compiled", async () => {
+  const python = path.join(await scratch(), "python");
+  const gpu = { device: "cuda:0", name: "NVIDIA H100", memory_bytes: 85e9 };
+  const has = { python: "3.12.3", torch: "2.11.0", devices: [gpu], problem: null };
+  vi.stubEnv("MUSWEEP_PYTHON", python);
+  onTestFinished(() => void vi.unstubAllEnvs());
+  const found = async (uncompiled: string | null) => {
+    const says = JSON.stringify({ ...has, uncompiled });
+    await writeFile(python, `#!/bin/sh\necho '${says}'\n`, { mode: 0o755 });
+    const rows = await examine(stateDirectory({ dir: await scratch() }), undefined);
+    return rows.find(({ name }) => name === "pytorch");
+  };
+  expect(await found(null)).toMatchObject({ status: "ok", remedy: null });
+  expect(await found("Trained uncompiled: there is no triton.")).toMatchObject({
+    status: "warn",
+    found: expect.stringMatching(/cuda:0 NVIDIA H100.*there is no triton/),
+    remedy: expect.stringContaining("python3-dev"),
+  });
 });
 
 it("fails on a Redis that is not there, with a remedy and without its password", async () => {

@@ -1,5 +1,5 @@
 /** However the trainer in PyTorch computes: padded, compiled, with another attention, in bfloat16. */
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { ModelRunCommand, TrainerEvent } from "../../../../schema/wire/protocol.ts";
@@ -133,6 +133,23 @@ describe.skipIf(python === undefined)("the trainer in PyTorch", PATIENT, () => {
       expectClose(await lossesOf(compiled, one), await lossesOf(eager, one), 1e-5);
       if (one === second) expect(compiled.stderr.slice(before)).not.toMatch(/recompil/i);
     }
+  });
+
+  test("is compiled where the compiler and the headers are that it takes", async () => {
+    const directory = temporaryDirectory();
+    const program = `
+import sysconfig
+from musweep_torch import compiling
+sysconfig.get_paths = lambda scheme: {"include": "${directory}"}
+print(compiling.note())`;
+    const note = (env: NodeJS.ProcessEnv) => askPython(["-c", program], { PATH: "/nowhere", ...env });
+    const without = await note({ CC: undefined });
+    expect(without).toMatch(/^Trained uncompiled, which is slower: there is no /);
+    expect(without).toContain("no C compiler (gcc or clang)");
+    expect(without).toContain(`no Python.h in ${directory}`);
+    expect(await note({ CC: "/nowhere/cc" })).toContain("no C compiler (/nowhere/cc)");
+    writeFileSync(join(directory, "Python.h"), "");
+    expect(await note({ CC: process.execPath })).not.toMatch(/C compiler|Python\.h/);
   });
 
   test("float32 is no TF32, where a container asks for it too", async () => {

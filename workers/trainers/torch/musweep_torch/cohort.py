@@ -115,7 +115,7 @@ class Cohort:
                 self.program.initialize(replica)
             self.meter = CoordinateMeter(self.program)
             measured = self._coordinates()
-        notes, self.program.notes = self.program.notes, []
+        notes, self.program.notes = [*self.options.notes, *self.program.notes], []
         for seat in self.seats:
             own_notes, events = seat.resume_or_start()
             seat.begin(estimated, notes + own_notes, events)

@@ -16,13 +16,17 @@ def _dotted(version):
 
 
 def examine():
-    """{python, torch, devices, problem}: problem says in one sentence what is missing or too old; null when all is well."""
+    """
+    {python, torch, devices, uncompiled, problem}: problem says in one sentence what is missing or too old, uncompiled why
+    runs on its GPUs are not compiled; null when all is well.
+    """
     found = {
         "engine": ENGINE,
         "engine_version": ENGINE_VERSION,
         "python": platform.python_version(),
         "torch": None,
         "devices": [],
+        "uncompiled": None,
         "problem": None,
     }
     if sys.version_info[:2] < MINIMUM_PYTHON:
@@ -49,6 +53,10 @@ def examine():
         }
         for i in range(torch.cuda.device_count())
     ]
+    if found["devices"]:
+        from . import compiling
+
+        found["uncompiled"] = compiling.note()
     return found
 
 

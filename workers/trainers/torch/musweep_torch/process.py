@@ -1,11 +1,11 @@
 """What a process is told when it starts: device, threads, how to compute; resolved once."""
 
-import importlib.util
 import os
+import sys
 
 import torch
 
-from . import distributed
+from . import compiling, distributed
 from .cohort import Programs
 from .program import Options
 
@@ -52,11 +52,14 @@ def prepare(arguments):
     # NVIDIA's containers set TORCH_ALLOW_TF32_CUBLAS_OVERRIDE, and float32 is TF32 then.
     torch.set_float32_matmul_precision("highest")
     on_gpu = device.type == "cuda"
-    compiled = arguments.compile == "on" or (
-        arguments.compile == "auto" and on_gpu and importlib.util.find_spec("triton") is not None
-    )
+    wanted = arguments.compile == "auto" and on_gpu
+    note = compiling.note() if wanted else None
+    if note is not None:
+        print(note, file=sys.stderr)
+    compiled = arguments.compile == "on" or (wanted and note is None)
     if arguments.graphs and not on_gpu:
         raise Unusable("--graphs: CUDA graphs need a CUDA device.")
     pad = arguments.pad if arguments.pad is not None else PAD_ON_GPUS if on_gpu else 1
-    options = Options(device, compiled=compiled, captured=arguments.graphs, pad=pad)
+    notes = () if note is None else (note,)
+    options = Options(device, compiled=compiled, captured=arguments.graphs, pad=pad, notes=notes)
     return Programs(options, distributed.join(device))

@@ -28,6 +28,8 @@ class Options:
     captured: bool = False
     # Sizes that may be padded are, to multiples of this.
     pad: int = 1
+    # For the record of every run.
+    notes: tuple = ()
 
 
 class Program:
