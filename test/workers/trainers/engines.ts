@@ -36,10 +36,23 @@ export function inBreakingTorch(
   { steps, times = 1_000_000, message }: { steps: number; times?: number; message: string },
   ...options: string[]
 ): TrainerCommandLine {
+  return inFixture("breaking.py", [`${steps}`, `${times}`, message], options);
+}
+
+/** Compiled, where passes of more than so many sequences do not fit, and PyTorch keeps so many versions of a function. */
+export const inNarrowTorch = (sequences: number, versions: number): TrainerCommandLine =>
+  inFixture("narrow.py", [`${sequences}`, `${versions}`], ["--compile", "on"]);
+
+/** Through a program that changes something first. */
+function inFixture(
+  file: string,
+  given: readonly string[],
+  options: readonly string[],
+): TrainerCommandLine {
   const { command, env } = inTorch(...options);
-  const fixture = fileURLToPath(new URL("torch/breaking.py", import.meta.url));
+  const fixture = fileURLToPath(new URL(`torch/${file}`, import.meta.url));
   const [program, , , ...rest] = command;
-  return { command: [program!, fixture, `${steps}`, `${times}`, message, ...rest], env };
+  return { command: [program!, fixture, ...given, ...rest], env };
 }
 
 /** What PyTorch says where the host has no more memory. */

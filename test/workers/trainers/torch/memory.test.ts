@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { TrainerEvent } from "../../../../schema/wire/protocol.ts";
 import { onLinux } from "../../../support/tested-where.ts";
-import { inTorch, PATIENT, python } from "../engines.ts";
+import { inNarrowTorch, inTorch, PATIENT, python } from "../engines.ts";
 import { makePlan, type PlanOptions, temporaryDirectory, writeData } from "../support.ts";
 import { ENDINGS, runCommand, TrainerProcess } from "../trainer-process.ts";
 
@@ -21,6 +21,9 @@ function bytesOf(trainer: TrainerProcess, field: "VmHWM" | "VmSize"): number {
 const wide = { layers: 4, d_model: 128, d_head: 32, d_ffn: 352, sequence_length: 256 };
 /** Much to keep for the backward pass, little to compute. */
 const deep = { layers: 32, d_model: 32, d_head: 16, d_ffn: 64, sequence_length: 256 };
+
+const lossesOf = (events: readonly TrainerEvent[]): number[] =>
+  events.flatMap((e) => (e.type === "step" ? [e.train_loss] : []));
 
 describe.runIf(isRead)("memory", PATIENT, () => {
   test.each<[string, PlanOptions]>([
@@ -58,13 +61,31 @@ describe.runIf(isRead)("memory", PATIENT, () => {
     const hash = writeData(directory, 11, 8000);
     const plan = makePlan({ hash, shape: deep, plan: { steps: 3, batch_size: 16 } });
     const command = runCommand(plan, directory, { report_every_steps: 1 });
-    const losses = (events: readonly TrainerEvent[]) =>
-      events.flatMap((e) => (e.type === "step" ? [e.train_loss] : []));
-    const expected = losses(await new TrainerProcess(inTorch()).train(command));
+    const expected = lossesOf(await new TrainerProcess(inTorch()).train(command));
     const trainer = await confined(350 * MEBIBYTE);
-    const actual = losses(await trainer.train(command));
+    const actual = lossesOf(await trainer.train(command));
     expect(trainer.stderr).toMatch(/Out of memory with 16 sequences a pass; on with 8\./);
     expect(actual).toEqual(expected.map((loss) => expect.closeTo(loss, 5)));
+  });
+
+  test("out of memory time and again, it is compiled anew for each number of sequences that it tries", async () => {
+    const directory = temporaryDirectory();
+    const plan = makePlan({ hash: writeData(directory), plan: { steps: 3, batch_size: 16 } });
+    const command = runCommand(plan, directory, { report_every_steps: 1 });
+    const narrow = new TrainerProcess(inNarrowTorch(1, 3));
+    const actual = lossesOf(await narrow.train(command));
+    expect(narrow.stderr).toMatch(/on with 8\.[^]*on with 4\.[^]*on with 2\.[^]*on with 1\./);
+    const expected = lossesOf(await new TrainerProcess(inTorch()).train(command));
+    expect(actual).toEqual(expected.map((loss) => expect.closeTo(loss, 5)));
+  });
+
+  test("out of memory with 60 sequences, it goes on with half of them at most", async () => {
+    const directory = temporaryDirectory();
+    const plan = makePlan({ hash: writeData(directory), plan: { steps: 2, batch_size: 60 } });
+    const trainer = new TrainerProcess(inNarrowTorch(5, 8));
+    await trainer.train(runCommand(plan, directory));
+    expect(trainer.stderr.match(/on with \d+/g)).toEqual(["on with 30", "on with 15", "on with 6", "on with 3"]);
+    expect(trainer.events.at(-1)!.type).toBe("finished");
   });
 
   test("out of memory where the plan says how many sequences a pass has, it says so and takes the next run", async () => {

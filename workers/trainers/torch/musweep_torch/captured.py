@@ -23,9 +23,10 @@ class CapturedStep:
                 return self.program.advance(tokens, rates, alive)
             # The graph reads and writes these, whichever step it is run for.
             self.inputs = [tensor.clone() for tensor in (tokens, rates, alive)]
-            self.graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self.graph):
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
                 self.results = self.program.advance(*self.inputs)
+            self.graph = graph
         for own, given in zip(self.inputs, (tokens, rates, alive)):
             own.copy_(given)
         self.graph.replay()

@@ -238,13 +238,18 @@ class Program:
             self._take_smaller_passes(reason)
 
     def _take_smaller_passes(self, reason):
-        smaller = [d for d in memory.divisors(self.share) if d < self.sequences]
+        smaller = next((d for d in memory.divisors(self.share) if 2 * d <= self.sequences), None)
         # Ranks cannot change it one by one.
-        if self.shape.micro_batch_size is not None or self.peers.world > 1 or not smaller:
+        if self.shape.micro_batch_size is not None or self.peers.world > 1 or smaller is None:
             raise memory.OutOfMemory(reason)
-        self.notes.append(f"Out of memory with {self.sequences} sequences a pass; on with {smaller[0]}.")
+        self.notes.append(f"Out of memory with {self.sequences} sequences a pass; on with {smaller}.")
         print(self.notes[-1], file=sys.stderr)
-        self.sequences = smaller[0]
+        self.sequences = smaller
+        if self.options.compiled:
+            # PyTorch keeps only so many versions of a function, and each number of sequences is one.
+            torch._dynamo.reset()
+        if self.captured is not None:
+            self.captured.forget()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
