@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { TrainerEvent } from "../../../../schema/wire/protocol.ts";
 import { onLinux } from "../../../support/tested-where.ts";
-import { inNarrowTorch, inTorch, PATIENT, python } from "../engines.ts";
+import { askPython, inNarrowTorch, inTorch, PATIENT, python } from "../engines.ts";
 import { makePlan, type PlanOptions, temporaryDirectory, writeData } from "../support.ts";
 import { ENDINGS, runCommand, TrainerProcess } from "../trainer-process.ts";
 
@@ -86,6 +86,31 @@ describe.runIf(isRead)("memory", PATIENT, () => {
     await trainer.train(runCommand(plan, directory));
     expect(trainer.stderr.match(/on with \d+/g)).toEqual(["on with 30", "on with 15", "on with 6", "on with 3"]);
     expect(trainer.events.at(-1)!.type).toBe("finished");
+  });
+
+  test("knows running out of memory by what the allocator, CUDA, its libraries and compiled kernels say of it", async () => {
+    const said = [
+      "[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes.",
+      "CUDA error: out of memory",
+      "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+      "CUDA driver error: out of memory",
+      "Triton Error [CUDA]: out of memory",
+      "Triton Error [CUDA]: an illegal memory access was encountered",
+      "CUDA error: an illegal memory access was encountered",
+    ];
+    const program = `
+import json, sys
+from musweep_torch import memory, runs
+errors = [RuntimeError(said) for said in json.loads(sys.argv[1])]
+print(json.dumps([(memory.is_out_of_memory(error), runs.ends_process(error)) for error in errors]))`;
+    const [shortage, broken] = [
+      [true, false],
+      [false, true],
+    ];
+    expect(JSON.parse(await askPython(["-c", program, JSON.stringify(said)]))).toEqual([
+      ...said.slice(0, 5).map(() => shortage),
+      ...said.slice(5).map(() => broken),
+    ]);
   });
 
   test("out of memory where the plan says how many sequences a pass has, it says so and takes the next run", async () => {

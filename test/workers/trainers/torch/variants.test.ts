@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { ModelRunCommand, TrainerEvent } from "../../../../schema/wire/protocol.ts";
-import { askPython, embedded, inTorch, PATIENT, python } from "../engines.ts";
+import { askPython, embedded, inNarrowTorch, inTorch, PATIENT, python } from "../engines.ts";
 import { makePlan, type PlanOptions, temporaryDirectory, writeData } from "../support.ts";
 import { ENDINGS, runCommand, TrainerProcess } from "../trainer-process.ts";
 
@@ -19,6 +19,11 @@ const losses = (events: readonly TrainerEvent[]): number[] =>
   );
 const lossesOf = async (trainer: TrainerProcess, command: Parameters<TrainerProcess["train"]>[0]) =>
   losses(await trainer.train(command));
+
+/** Of a run that is sent with others. */
+function fieldsOf({ type: _type, ...fields }: ModelRunCommand) {
+  return fields;
+}
 
 function expectClose(actual: readonly number[], expected: readonly number[], limit: number): void {
   expect(actual).toHaveLength(expected.length);
@@ -82,7 +87,7 @@ describe.skipIf(python === undefined)("the trainer in PyTorch", PATIENT, () => {
 
     const together = async (...commands: ModelRunCommand[]) => {
       const before = trainer.events.length;
-      trainer.send({ type: "cohort", runs: commands.map(({ type: _type, ...fields }) => fields) });
+      trainer.send({ type: "cohort", runs: commands.map(fieldsOf) });
       for (const _ of commands) await trainer.next(ENDINGS);
       return commands.map(({ run }) =>
         trainer.events.slice(before).filter((event) => "run" in event && event.run === run),
@@ -133,6 +138,21 @@ describe.skipIf(python === undefined)("the trainer in PyTorch", PATIENT, () => {
       expectClose(await lossesOf(compiled, one), await lossesOf(eager, one), 1e-5);
       if (one === second) expect(compiled.stderr.slice(before)).not.toMatch(/recompil/i);
     }
+  });
+
+  test("compiles nothing anew when the first of several runs ends", async () => {
+    const { directory, plan } = prepare();
+    const { command, env } = inNarrowTorch(100, 8);
+    const trainer = new TrainerProcess({ command, env: { ...env, TORCH_LOGS: "recompiles" } });
+    const together = async (steps: number[]) => {
+      const plans = steps.map((n, seed) => makePlan({ hash: plan.data.hash, plan: { steps: n, seed } }));
+      trainer.send({ type: "cohort", runs: plans.map((p) => fieldsOf(runCommand(p, directory))) });
+      for (const _ of plans) expect((await trainer.next(ENDINGS)).type).toBe("finished");
+    };
+    await together([6, 6]);
+    const before = trainer.stderr.length;
+    await together([2, 12]);
+    expect(trainer.stderr.slice(before)).not.toMatch(/recompil/i);
   });
 
   test("is compiled where the compiler and the headers are that it takes", async () => {

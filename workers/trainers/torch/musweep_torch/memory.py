@@ -34,8 +34,14 @@ class OutOfMemory(Exception):
 
 
 def is_out_of_memory(error):
-    # The CPU's allocator and CUDA's libraries have no class of their own for it.
-    said = ("DefaultCPUAllocator: can't allocate memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    # The CPU's allocator, CUDA's libraries and kernels that are compiled have no class of their own for it.
+    said = (
+        "DefaultCPUAllocator: can't allocate memory",
+        "CUDA error: out of memory",
+        "CUDA driver error: out of memory",
+        "CUBLAS_STATUS_ALLOC_FAILED",
+        "Triton Error [CUDA]: out of memory",
+    )
     return isinstance(error, torch.OutOfMemoryError) or (
         isinstance(error, RuntimeError) and any(words in str(error) for words in said)
     )

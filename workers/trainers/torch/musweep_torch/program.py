@@ -15,7 +15,7 @@ from .failure import Failure
 from .loss import Head
 from .model import Model, Multipliers
 from .optimizer import Optimizer, Rates
-from .plan import groups_of, tensors_of
+from .plan import GROUPS, groups_of, tensors_of
 
 
 @dataclass(frozen=True)
@@ -195,17 +195,22 @@ class Program:
         if computed is None:
             return None
         nats, gradients = computed
-        norms = self.optimizer.norms(gradients)
         try:
-            with torch.no_grad():
-                self.optimizer.update(
-                    self.weights, self.firsts, self.seconds, gradients, rates, self.betas, self.clips, norms, alive
-                )
+            norms = self._update(gradients, rates, alive)
         except Exception as error:
             if memory.is_out_of_memory(error):
                 raise memory.OutOfMemory(str(error).splitlines()[0]) from error
             raise
         return torch.stack([nats / self.shape.tokens_per_step, norms])
+
+    @torch.no_grad()
+    def _update(self, gradients, rates, alive):
+        """In place, so never to be tried twice. The gradient norms before clipping, float64 [R]."""
+        norms = self.optimizer.norms(gradients)
+        self.optimizer.update(
+            self.weights, self.firsts, self.seconds, gradients, rates, self.betas, self.clips, norms, alive
+        )
+        return norms
 
     def step(self, tokens, steps, alive, dropped=lambda: False):
         """
@@ -216,9 +221,12 @@ class Program:
         dropped.
         """
         inputs = [self.put(tokens), self.put(torch.from_numpy(self.rates.at(steps)))]
+        # What is compiled or captured is always told who is alive: else it would be made anew when the first run ends.
+        told = self.options.compiled or self.captured is not None or not all(alive)
+        alive = self.put(torch.tensor(alive)) if told else None
         if self.captured is not None:
-            return self.captured(*inputs, self.put(torch.tensor(alive)))
-        return self.advance(*inputs, None if all(alive) else self.put(torch.tensor(alive)), dropped)
+            return self.captured(*inputs, alive)
+        return self.advance(*inputs, alive, dropped)
 
     def put(self, tensor):
         if self.device.type == "cpu":
@@ -227,6 +235,7 @@ class Program:
 
     def _retried(self, work):
         """Runs it; when memory runs out, again with fewer sequences a pass."""
+        emptied = False
         while True:
             try:
                 return work()
@@ -235,7 +244,13 @@ class Program:
                     raise
                 # Only then does the error let go of what it was working on.
                 reason = str(error).splitlines()[0]
-            self._take_smaller_passes(reason)
+                by_allocator = isinstance(error, torch.OutOfMemoryError)
+            # Others than the allocator do not ask it first for what it keeps. Ranks would have to agree on it.
+            if self.device.type == "cuda" and not by_allocator and not emptied and self.peers.world == 1:
+                torch.cuda.empty_cache()
+                emptied = True
+            else:
+                self._take_smaller_passes(reason)
 
     def _take_smaller_passes(self, reason):
         smaller = next((d for d in memory.divisors(self.share) if 2 * d <= self.sequences), None)
@@ -254,9 +269,18 @@ class Program:
             torch.cuda.empty_cache()
 
     def try_out(self):
-        """Compiles, and finds out whether passes fit, on tokens that say nothing; weights and moments are as they were."""
+        """
+        Compiles, and finds out whether a step fits, on tokens that say nothing; weights and moments are as they were.
+        """
         tokens = torch.zeros(self.replicas, self.share, self.shape.sequence_length + 1, dtype=torch.int64)
-        self._retried(lambda: self.gradients(self.put(tokens)))
+        rates = torch.zeros(3, self.replicas, len(GROUPS))
+        nobody = torch.zeros(self.replicas, dtype=torch.bool)
+
+        def step():
+            _, gradients = self.gradients(self.put(tokens))
+            self._update(gradients, self.put(rates), self.put(nobody))
+
+        self._retried(step)
         self.evaluate(lambda _, count: tokens[:, :1].repeat(1, count, 1))
 
     def evaluate(self, read):

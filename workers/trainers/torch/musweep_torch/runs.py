@@ -23,6 +23,8 @@ def described(options, peers):
     return ", ".join([*names, f"torch {torch.__version__}"])
 
 
+# How errors of CUDA's begin: of PyTorch's own kernels, of the driver, of those that are compiled.
+OF_CUDA = ("CUDA error", "CUDA driver error", "Triton Error [CUDA]")
 # What CUDA and the driver say of a device that no process can use. Other errors of CUDA are of what it was told to do.
 LOST = re.compile(
     r"GPU is lost|fallen off the bus|\bXid\b|uncorrectable ECC|unspecified launch failure|device unavailable|busy or unavailable"
@@ -35,7 +37,7 @@ def ends_process(error):
     """After an error of CUDA's, whatever it is, nothing works on that device any more in this process."""
     if isinstance(error, OutOfMemory) or is_out_of_memory(error):
         return False
-    return isinstance(error, getattr(torch, "AcceleratorError", ())) or "CUDA error" in str(error)
+    return isinstance(error, getattr(torch, "AcceleratorError", ())) or any(said in str(error) for said in OF_CUDA)
 
 
 def device_is_lost(error):
