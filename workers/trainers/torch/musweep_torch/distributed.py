@@ -51,9 +51,11 @@ def join(device):
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         return Peers()
-    # Ranks wait for the next run as long as it takes; one that is gone shows by its closed connection.
-    dist.init_process_group("gloo", timeout=timedelta(days=365))
-    gradients = dist.new_group(backend="nccl") if device.type == "cuda" else None
+    # Ranks wait for the next run, and for rank 0's disk, as long as it takes. Of one that is gone its closed connection
+    # tells, or torchrun, which ends the others.
+    patience = timedelta(days=365)
+    dist.init_process_group("gloo", timeout=patience)
+    gradients = dist.new_group(backend="nccl", timeout=patience) if device.type == "cuda" else None
     if device.type == "cuda":
         # The first collective makes the communicator; better now than within a step.
         dist.all_reduce(torch.zeros(1, device=device), group=gradients)
