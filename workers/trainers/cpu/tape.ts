@@ -7,6 +7,7 @@
  * D d_head, F d_ffn, V vocabulary, L layers.
  */
 
+import { MusweepError } from "../../../schema/wire/errors.ts";
 import koffi from "../common/foreign.ts";
 import { native } from "../common/native.ts";
 
@@ -46,6 +47,9 @@ interface Call {
 /** struct Call of native/tape.h: kernel, addresses, sizes, scalars. */
 const MOST = { addresses: 10, sizes: 12, scalars: 2 };
 const CALL_BYTES = 8 + 8 * MOST.addresses + 4 * MOST.sizes + 4 * MOST.scalars;
+
+/** int32_t */
+const LARGEST_SIZE = 2 ** 31 - 1;
 
 const LINE_BYTES = 64;
 /** As between the pieces of a region. */
@@ -95,6 +99,13 @@ export class Tape {
   ): void {
     const place = places.get(kernel);
     if (place === undefined) throw new Error(`there is no kernel ${kernel}`);
+    const largest = Math.max(0, ...sizes);
+    if (largest > LARGEST_SIZE)
+      throw new MusweepError(
+        "unsupported",
+        `A pass computes ${largest} numbers in one go; this engine counts to ${LARGEST_SIZE}.`,
+        { kind: "usage", remedy: "Set a smaller micro_batch_size." },
+      );
     if (at.length > MOST.addresses || sizes.length > MOST.sizes || scalars.length > MOST.scalars)
       throw new Error(`a call of ${kernel} has too many arguments`);
     this.#calls.push({ kernel: place, at, sizes, scalars });

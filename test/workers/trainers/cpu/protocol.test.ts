@@ -49,6 +49,19 @@ test("one warm process gives each run the same bits as a process of its own", as
   ]);
 });
 
+test("a pass with more numbers than its kernels count to is refused, with the remedy", async () => {
+  const { directory, plan } = prepare();
+  const trainer = new TrainerProcess();
+  const batch = 2 ** 25;
+  const large = { ...plan, batch_size: batch, micro_batch_size: batch };
+  trainer.send(runCommand(large, directory, { memory_limit_bytes: 2 ** 30 }));
+  expect(await trainer.next(["failed"])).toMatchObject({
+    code: "unsupported",
+    retryable: false,
+    message: expect.stringMatching(/^A pass computes \d+ numbers.*smaller micro_batch_size\.$/),
+  });
+});
+
 test("the number of threads does not change the result", async () => {
   const { directory, plan } = prepare({ plan: { steps: 40 } });
   const trainer = new TrainerProcess({ MUSWEEP_THREADS: "2" });
