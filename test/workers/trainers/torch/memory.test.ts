@@ -88,6 +88,18 @@ describe.runIf(isRead)("memory", PATIENT, () => {
     expect(trainer.events.at(-1)!.type).toBe("finished");
   });
 
+  test("a pass on a GPU has no more sequences than attention takes at once, whatever the plan says", async () => {
+    const program = `
+import sys, torch
+from musweep_torch import checks, memory, plan
+shape = plan.shape_of(checks.parse_json(sys.argv[1]))
+print(*(memory.sequences_per_pass(shape, r, shape.batch_size, 64, torch.device("cuda", 0)) for r in (1, 2, 16)))`;
+    const sequences = { batch_size: 3 * 2 ** 14, micro_batch_size: 3 * 2 ** 13 };
+    const plan = makePlan({ shape: { d_model: 64, d_head: 16 }, plan: sequences });
+    // 4 heads: at most 65,535 of them.
+    expect(await askPython(["-c", program, JSON.stringify(plan)])).toBe("12288 6144 768");
+  });
+
   test("knows running out of memory by what the allocator, CUDA, its libraries and compiled kernels say of it", async () => {
     const said = [
       "[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes.",

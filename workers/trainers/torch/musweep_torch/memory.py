@@ -25,6 +25,8 @@ def _own_bytes():
 PROCESS_BYTES = {"cpu": _own_bytes() + 90 * MEBIBYTE, "cuda": 900 * MEBIBYTE}
 # Of what a device has, what passes may fill; the rest is for pieces that fit nothing.
 FILLED = 0.8
+# Sequences times heads of a pass: older versions of FlexAttention have one of CUDA's second dimension for each.
+MOST_HEADS = 65_535
 # Tokens per pass that a CPU is kept busy by.
 CPU_TOKENS_PER_PASS = 4096
 
@@ -92,16 +94,18 @@ def divisors(n):
 
 def sequences_per_pass(shape, replicas, share, pad, device):
     """
-    How many of the `share` sequences of a rank go into one pass: what the plan says, else as many as keep a CPU busy or fit a GPU.
+    How many of the `share` sequences of a rank go into one pass: what the plan says, else as many as keep a CPU busy or
+    fit a GPU; there, no more than attention takes at once.
     """
+    launches = lambda n: device.type == "cpu" or replicas * n * shape.heads <= MOST_HEADS
     if shape.micro_batch_size is not None:
-        return math.gcd(shape.micro_batch_size, share)
+        return next(filter(launches, divisors(math.gcd(shape.micro_batch_size, share))), 1)
     if device.type == "cpu":
         fits = lambda n: replicas * n * shape.sequence_length <= CPU_TOKENS_PER_PASS
     else:
         room = FILLED * total_bytes(device) - state_bytes(shape, replicas, pad) - PROCESS_BYTES["cuda"]
         fits = lambda n: pass_bytes(shape, replicas, n, pad, device.type) <= room
-    return next((n for n in divisors(share) if fits(n)), 1)
+    return next((n for n in divisors(share) if launches(n) and fits(n)), 1)
 
 
 def coordinates_bytes(shape, replicas):
