@@ -3,6 +3,7 @@
  * without it). Plain Node: the set-up and `npm run build` call it.
  */
 import { spawnSync } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -23,8 +24,8 @@ const OPTIONS = [
 const directory = process.argv[2] ?? path.join(ROOT, "dist", "native");
 const library = path.join(directory, "trainer.so");
 mkdirSync(directory, { recursive: true });
-// Beside it first: a trainer may have the old one loaded.
-const fresh = `${library}.${process.pid}`;
+// Beside it first: a trainer may have the old one loaded, and another host may be making its own here.
+const fresh = `${library}.${randomUUID()}`;
 const compiler = process.env.CC ?? "cc";
 const sources = SOURCES.flatMap((directory) =>
   readdirSync(directory)

@@ -4,6 +4,7 @@
  * lock file in sqlite-node-20/.
  */
 import { spawnSync } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { cpSync, existsSync, realpathSync, renameSync, rmSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -16,7 +17,7 @@ function headersOfNode() {
 
 const place = path.resolve(process.argv[2]);
 // Two that start at once each make one; the later takes the other's place.
-const fresh = `${place}.${process.pid}`;
+const fresh = `${place}.${randomUUID()}`;
 
 function npm(...args) {
   const { status, error } = spawnSync("npm", [...args, "--prefix", fresh, "--loglevel=error"], {

@@ -3,9 +3,9 @@ import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { cacheDirectory, packageRoot } from "../../schema/wire/package.ts";
+import { systemName } from "../../schema/wire/system-name.ts";
 
-const place = (): string =>
-  join(cacheDirectory(), `sqlite-${process.platform}-${process.arch}-${process.versions.modules}`);
+const place = (): string => join(cacheDirectory(), `sqlite-${systemName()}-${process.versions.modules}`);
 
 export const oldBindingPath = (): string => join(place(), "node_modules", "better-sqlite3");
 

@@ -8,6 +8,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { MusweepError } from "./errors.ts";
 import { cacheDirectory, packageRoot, packageVersion } from "./package.ts";
+import { systemName } from "./system-name.ts";
 
 /** Another compiler option or another line of C is another library. */
 function sourcesHash(program: string): string {
@@ -29,7 +30,7 @@ export function nativeLibrary(onCompile?: (what: string) => void): string {
   const built = join(packageRoot(), "dist", "native", "trainer.so");
   if (existsSync(built)) return built;
   const program = join(packageRoot(), "scripts", "build-native.mjs");
-  const name = `trainer-${packageVersion()}-${process.platform}-${process.arch}-${sourcesHash(program)}`;
+  const name = `trainer-${packageVersion()}-${systemName()}-${sourcesHash(program)}`;
   const directory = join(cacheDirectory(), name);
   const library = join(directory, "trainer.so");
   if (existsSync(library)) return library;

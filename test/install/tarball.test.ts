@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, it } from "vitest";
 import { packageRoot, packageVersion } from "../../schema/wire/package.ts";
+import { systemName } from "../../schema/wire/system-name.ts";
 import { freePort, writeSweep } from "../support/musweep.ts";
 import { scratch, until } from "../support/scratch.ts";
 
@@ -89,7 +90,8 @@ it.runIf(isAsked)(
     expect(await ended, said).toBe(0);
     expect(answer).toMatch(/^tiny: 6 grid points, 6 runs finished/);
     // What was compiled lies in the user's cache, and nothing of the package was changed.
-    expect(readdirSync(at("home/.cache/musweep")).some((name) => name.startsWith("trainer-"))).toBe(true);
+    const compiled = `trainer-${packageVersion()}-${systemName()}-`;
+    expect(readdirSync(at("home/.cache/musweep")).some((name) => name.startsWith(compiled))).toBe(true);
     expect(existsSync(join(installed, "dist/native"))).toBe(false);
   },
   600_000,

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import time
+import uuid
 from pathlib import Path
 
 import torch
@@ -161,7 +162,7 @@ def _write(key, known):
     path = _path(key)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        other = path.with_suffix(f".{os.getpid()}")
+        other = path.with_suffix(f".{uuid.uuid4().hex}")
         other.write_text(json.dumps(known), "utf-8")
         other.replace(path)
     except OSError as error:
