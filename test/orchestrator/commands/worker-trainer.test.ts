@@ -9,7 +9,13 @@ import { slotsOf } from "../../../schema/wire/worker.ts";
 import { EMBEDDED } from "../../support/worker-config.ts";
 
 const gpu = (device: string) => ({ device, name: "NVIDIA H100", memory_bytes: 85e9 });
-const USABLE = { python: "3.12.3", torch: "2.11.0", devices: [gpu("cuda:0"), gpu("cuda:1")], uncompiled: null, problem: null };
+const USABLE = {
+  python: "3.12.3",
+  torch: "2.11.0",
+  devices: [gpu("cuda:0"), gpu("cuda:1")],
+  uncompiled: null,
+  problem: null,
+};
 
 let directory: string;
 beforeEach(() => {
@@ -71,7 +77,13 @@ describe("the Python for the trainer in PyTorch", () => {
       unusable: [{ path: join(".venv", "bin", "python"), problem: "torch 2.5.1 is too old: 2.6 or newer." }],
     });
     const missing = "torch cannot be imported: No module named 'torch'.".replaceAll("'", "");
-    program("bin/python3", { python: "3.12.3", torch: null, devices: [], uncompiled: null, problem: missing });
+    program("bin/python3", {
+      python: "3.12.3",
+      torch: null,
+      devices: [],
+      uncompiled: null,
+      problem: missing,
+    });
     await expect(resolveTrainers(options)).rejects.toMatchObject({
       code: "no-torch",
       kind: "unavailable",

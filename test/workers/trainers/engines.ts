@@ -27,7 +27,9 @@ export function inTorch(...options: string[]): TrainerCommandLine {
 /** What the Python that has PyTorch prints, with the trainer's package at hand. */
 export async function askPython(args: readonly string[], more: NodeJS.ProcessEnv = {}): Promise<string> {
   const { command, env } = inTorch();
-  const { stdout } = await promisify(execFile)(command[0]!, args, { env: { ...process.env, ...env, ...more } });
+  const { stdout } = await promisify(execFile)(command[0]!, args, {
+    env: { ...process.env, ...env, ...more },
+  });
   return stdout.trim();
 }
 
@@ -44,11 +46,7 @@ export const inNarrowTorch = (sequences: number, versions: number): TrainerComma
   inFixture("narrow.py", [`${sequences}`, `${versions}`], ["--compile", "on"]);
 
 /** Through a program that changes something first. */
-function inFixture(
-  file: string,
-  given: readonly string[],
-  options: readonly string[],
-): TrainerCommandLine {
+function inFixture(file: string, given: readonly string[], options: readonly string[]): TrainerCommandLine {
   const { command, env } = inTorch(...options);
   const fixture = fileURLToPath(new URL(`torch/${file}`, import.meta.url));
   const [program, , , ...rest] = command;

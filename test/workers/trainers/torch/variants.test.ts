@@ -76,7 +76,10 @@ describe.skipIf(python === undefined)("the trainer in PyTorch", PATIENT, () => {
 
     const trainer = padded();
     const diverge = async () => {
-      expect((await trainer.train(diverging)).at(-1)).toMatchObject({ type: "diverged", reason: "non-finite" });
+      expect((await trainer.train(diverging)).at(-1)).toMatchObject({
+        type: "diverged",
+        reason: "non-finite",
+      });
     };
     await diverge();
     expect(losses(await trainer.train(runCommand(other, directory)))).toEqual(losses(expectedOther));
