@@ -163,7 +163,8 @@ describe.skipIf(python === undefined)("the trainer in PyTorch", PATIENT, () => {
     const program = `
 import sysconfig
 from musweep_torch import compiling
-sysconfig.get_paths = lambda scheme: {"include": "${directory}"}
+paths = sysconfig.get_paths
+sysconfig.get_paths = lambda *given: paths(*given) | {"include": "${directory}"}
 print(compiling.note())`;
     const note = (env: NodeJS.ProcessEnv) => askPython(["-c", program], { PATH: "/nowhere", ...env });
     const without = await note({ CC: undefined });
