@@ -31,6 +31,8 @@ export type Curve = {
   holes: number[];
   /** Rates at which at least one seed diverged, rising. */
   diverged: number[];
+  /** Those of them at which most did. */
+  walls: number[];
   /** Noise within seeds, as a sum of squares of log losses with its degrees of freedom (0 without replicates). */
   residual_ss: number;
   residual_df: number;
@@ -66,6 +68,7 @@ export function readCurve(input: CurveInput): Curve {
     })),
     holes,
     diverged,
+    walls: diverged.filter((x) => trained.every((p) => p.log2_tuned !== x)),
     residual_ss: sum(fit.ss),
     residual_df: Math.round(sum(fit.df)),
     levels: fit.levels,
@@ -115,6 +118,18 @@ export const lowest = (points: readonly StablePoint[]): StablePoint | undefined 
     (low, p) => (p.shaky || (low !== undefined && p.y >= low.y) ? low : p),
     undefined,
   );
+
+/** Whether a rate at which a seed diverged stops nothing: most trained there, and a higher rate trained in full. */
+export function isPassed({ stable }: Curve, log2_tuned: number): boolean {
+  const last = stable.findLast((p) => !p.shaky);
+  return (
+    last !== undefined && last.log2_tuned > log2_tuned && stable.some((p) => p.log2_tuned === log2_tuned)
+  );
+}
+
+/** The lowest rate above another from which on training breaks: a wall, or the first of the last ones that did not train in full. */
+export const unstableAbove = (curve: Curve, log2_tuned: number): number | undefined =>
+  curve.diverged.find((x) => x > log2_tuned && !isPassed(curve, x));
 
 type Run = { k: number; v: number };
 type Column = { runs: Run[]; level: number };

@@ -1,2 +1,2 @@
 /** Grows when the same results give other optima, drifts, verdicts or regrets than before: stored ones are then made again. */
-export const METHOD = 6;
+export const METHOD = 7;

@@ -3,7 +3,7 @@
  * learning rates or seeds where a gap or noise leaves an optimum or a verdict undecided (`refine`). One step at a time: the
  * curves are fitted again before the next.
  */
-import { lowest, readCurve } from "./curve.ts";
+import { isPassed, lowest, readCurve, unstableAbove } from "./curve.ts";
 import { areTwins, withoutTwins } from "./twins.ts";
 import type { CurveInput, Optimum, Verdict } from "./types.ts";
 
@@ -39,7 +39,8 @@ export function extendCurve(planned: PlannedCurve): MoreRuns | null {
   if ((!low && optimum.flag !== "at high edge") || rates.length === 0) return null;
   const [edge, neighbour] = low ? [rates[0]!, rates[1]] : [rates.at(-1)!, rates.at(-2)];
   const rate = edge * (neighbour === undefined ? (low ? 1 / 2 : 2) : edge / neighbour);
-  if (optimum.stability_edge !== null && Math.log2(rate) >= optimum.stability_edge) return null;
+  const stop = optimum.stability_edge;
+  if (stop !== null && Math.log2(rate) >= stop && !isPassed(readCurve(planned.curve), stop)) return null;
   return {
     points: atAllSeeds(planned, rate),
     reason: `extend: optimum at the ${low ? "low" : "high"} edge of ${between(rates)}`,
@@ -60,7 +61,7 @@ export function refineCurve(planned: PlannedCurve): MoreRuns | null {
   if (planned.optimum.flag === "ambiguous") return anotherSeed(planned, "two places may be the optimum");
   if (planned.optimum.flag !== "edge is divergence") return null;
   const best = planned.optimum.grid_log2_tuned!;
-  const wall = readCurve(planned.curve).diverged.find((x) => x > best);
+  const wall = unstableAbove(readCurve(planned.curve), best);
   return wall === undefined
     ? null
     : halfway(planned, best, wall, "the optimum lies beside a rate that diverges");

@@ -4,7 +4,7 @@
  */
 import normalQuantile from "@stdlib/stats-base-dists-normal-quantile";
 import tQuantile from "@stdlib/stats-base-dists-t-quantile";
-import { type Curve, lowest, readCurve, type StablePoint } from "./curve.ts";
+import { type Curve, lowest, readCurve, type StablePoint, unstableAbove } from "./curve.ts";
 import { residualOf, runVariance, toldNoise } from "./noise.ts";
 import { type Intervals, intervals, readings } from "./places.ts";
 import { type Posterior, posterior } from "./posterior.ts";
@@ -134,9 +134,9 @@ function hidesBehindHole(curve: Curve, best: StablePoint | undefined): boolean {
   return curve.holes.some((x) => x > below && x < above);
 }
 
-/** The lowest rate above the best one at which a seed diverged. */
+/** The lowest rate above the best one from which on training breaks. */
 const edgeAbove = (curve: Curve, best: StablePoint): number | undefined =>
-  curve.diverged.find((x) => x > best.log2_tuned);
+  unstableAbove(curve, best.log2_tuned);
 
 /** Bracketed: the whole interval lies between the outermost rates that trained, below any that diverges, and the best is neither. */
 function flagOf(
@@ -198,7 +198,7 @@ function levelHalfWidth({ levels }: Curve, run_variance: number): number {
   return tQuantile(0.975, df) * Math.sqrt(ss / df / n);
 }
 
-/** Kept within the rates that trained, and below the wall. */
+/** Kept within the rates that trained, and below the next at which a seed diverged. */
 function valley(curve: Curve, p: Posterior, log2_tuned: number): Pick<Optimum, "valley_low" | "valley_high"> {
   const wall = curve.diverged.find((x) => x > log2_tuned) ?? Number.POSITIVE_INFINITY;
   return {

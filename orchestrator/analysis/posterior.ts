@@ -92,11 +92,9 @@ export function posterior(curve: Curve, others: Noise | undefined): Posterior {
   return answer;
 }
 
-/** The lowest rate above the best one at which most seeds diverged: no optimum lies beyond. */
-function wallAbove({ stable, diverged }: Curve): number | undefined {
-  const from = lowest(stable)!.log2_tuned;
-  return diverged.find((x) => x > from && stable.every((p) => p.log2_tuned !== x));
-}
+/** The lowest wall above the best rate: no optimum lies beyond. */
+const wallAbove = ({ stable, walls }: Curve): number | undefined =>
+  walls.find((x) => x > lowest(stable)!.log2_tuned);
 
 const ALL = new Uint8Array(CANDIDATES.length).fill(1);
 /** Those that keep to their valley the least: their optimum may lie wherever that of the others may. */

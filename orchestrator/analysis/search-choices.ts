@@ -1,5 +1,6 @@
 /** Of what a search leaves open (search.ts): which runs tell most for their cost, and what the runs that are left would hardly decide. */
 import { type Ask, type Choice, chooseRuns, likelyExcess, type RunChoice } from "./choose-runs.ts";
+import { unstableAbove } from "./curve.ts";
 import { standardCdf } from "./distribution.ts";
 import { excessDiscrepancy } from "./posterior.ts";
 import { isLocated, type Known, latticeBetween, nextSeed, type Spot } from "./search-curves.ts";
@@ -129,9 +130,9 @@ function reasonFor(curve: Known, asked: readonly Asked[]): string {
 function choices(curve: Known, cell: number): RunChoice[] {
   const p = curve.posterior!;
   const at = p.quantile(0.5);
-  const wall = curve.read.diverged.find((x) => x > at) ?? Number.POSITIVE_INFINITY;
+  const unstable = unstableAbove(curve.read, at) ?? Number.POSITIVE_INFINITY;
   return latticeBetween(curve, at - BELOW, at + ABOVE)
-    .filter((x) => x < wall && likelyExcess(p, x) <= HIGHEST_CHOICE)
+    .filter((x) => x < unstable && likelyExcess(p, x) <= HIGHEST_CHOICE)
     .map((log2_tuned) => ({
       cell,
       log2_tuned,

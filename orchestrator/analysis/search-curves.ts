@@ -87,7 +87,7 @@ export function readSearched(
 
 function standingOf(
   { planned }: SearchedCurve,
-  { stable, diverged }: Curve,
+  { stable, diverged, walls }: Curve,
   { flag }: Optimum,
   p: Posterior | null,
 ): Standing {
@@ -96,7 +96,7 @@ function standingOf(
   const best = lowest(stable);
   if (best === undefined) return diverged.length > 0 ? "below" : "without results";
   const isFirst = best === stable[0];
-  const wall = diverged.find((x) => x > best.log2_tuned);
+  const wall = walls.find((x) => x > best.log2_tuned);
   const wide = (edge: StablePoint) => p === null || likelyExcess(p, edge.log2_tuned) < HIGH_ENOUGH;
   if (best !== stable.at(-1)) {
     if (isFirst || (flag === "at low edge" && wide(stable[0]!))) return "low";
@@ -149,7 +149,7 @@ export function towardsBracket(curve: Known): { spots: Spot[]; why: string } {
       return { spots: spots(first - SIDE), why: "all rates tried diverge" };
     case "near wall": {
       const best = lowest(read.stable)!.log2_tuned;
-      const wall = read.diverged.find((x) => x > best)!;
+      const wall = read.walls.find((x) => x > best)!;
       return { spots: spots((best + wall) / 2), why: "the optimum lies beside a rate that diverges" };
     }
     default:

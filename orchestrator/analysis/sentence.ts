@@ -241,8 +241,13 @@ function seenCost(v: Said, worst: JudgedCell, base: Cell, along: Along): Seen {
   if (estimate === null || high_90 === null) {
     if (worst.cell.optimum.flag !== "bracketed")
       return { text: reasonOf(worst.cell, along, v.open), isReason: true };
-    const outside = `${optimumOf(base, along)} lies outside the ${TUNED[along.tuned ?? "learning_rate"].plural} tried there`;
-    return { text: outside, isReason: true };
+    const { plural } = TUNED[along.tuned ?? "learning_rate"];
+    const edge = worst.cell.optimum.stability_edge ?? Number.POSITIVE_INFINITY;
+    const where = base.optimum.log2_tuned! < edge ? "tried" : "at which every seed trained";
+    return {
+      text: `${optimumOf(base, along)} lies outside the ${plural} ${where} there`,
+      isReason: true,
+    };
   }
   return {
     text: `${optimumOf(base, along)} costs ${about(estimate)} there and at most ${about(high_90)}, against a margin of ${v.margin.cost}%; ${remedyOf(v, along)}`,

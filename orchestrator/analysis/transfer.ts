@@ -3,7 +3,7 @@
  * training a cell at the base's best rate. Optima that are only bounds give drifts and regrets that are only bounds.
  */
 import normalQuantile from "@stdlib/stats-base-dists-normal-quantile";
-import { type Curve, lowest, type StablePoint } from "./curve.ts";
+import { type Curve, lowest, type StablePoint, unstableAbove } from "./curve.ts";
 import { monotoneCubic, segmentOf } from "./interpolate.ts";
 import { runVariance } from "./noise.ts";
 import { type Fit, fitCurve, fitValley } from "./optimum.ts";
@@ -88,17 +88,19 @@ export function regret(cell: FittedCell, base: Optimum): Regret {
   const best = lowest(curve.stable);
   if (rate === null || best === undefined || optimum.flag === "incomplete" || curve.stable.length < 2)
     return unknown("unknown");
-  const wall = curve.diverged.find((x) => x > best.log2_tuned) ?? Number.POSITIVE_INFINITY;
+  const wall = curve.walls.find((x) => x > best.log2_tuned) ?? Number.POSITIVE_INFINITY;
   if (rate >= wall) return unknown("diverges");
 
   const first = curve.stable[0]!;
   const last = curve.stable.at(-1)!;
   const edge = rate < first.log2_tuned ? first : rate > last.log2_tuned ? last : null;
   if (edge === best) return unknown("unknown");
-  const state = edge === null ? "known" : "outside";
+  // That some seeds diverge there shows no cost, but leaves none a bound from above.
+  const unstable = unstableAbove(curve, best.log2_tuned) ?? Number.POSITIVE_INFINITY;
+  const state = edge === null && rate < unstable ? "known" : "outside";
   const at = edge?.log2_tuned ?? rate;
   const excess = isRead(cell) ? estimatedExcess(cell, at) : excessOverGrid(cell, best, at);
-  const kept = edge === null ? excess : { ...excess, estimate: null, high: null, high_90: null };
+  const kept = state === "known" ? excess : { ...excess, estimate: null, high: null, high_90: null };
   return inUnits(state, kept, optimum.loss ?? best.mean_loss);
 }
 

@@ -102,8 +102,9 @@ export type Drift = Bounded90;
 
 export type Regret = {
   /**
-   * known: nats and per_cent hold. diverges: the base's rate diverges in this cell. outside: the base's rate lies outside
-   * the cell's grid, so the values bound the regret from below (a rate farther out costs more). unknown: no base optimum, or a hole.
+   * known: nats and per_cent hold. diverges: the base's rate diverges in this cell, with most seeds. outside: the base's rate lies outside
+   * the cell's grid, or where from some rate on some seeds diverge, so the values bound the regret from below (a rate farther out costs
+   * more). unknown: no base optimum, or a hole.
    */
   state: RegretState;
   /** Loss at the base's rate minus the loss at the cell's own optimum. When the cell is not bracketed: minus its best grid loss, a bound from below. */

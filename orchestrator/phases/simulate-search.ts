@@ -161,7 +161,7 @@ function storedTruth(curves: readonly Curve[], draw: number, { noise }: Phase): 
     return monotoneCubic(points, x);
   };
   const wall = (curve: number): number =>
-    curves[curve]!.diverged.find((x) => x > curves[curve]!.stable.at(-1)!.log2_tuned) ??
+    curves[curve]!.walls.find((x) => x > curves[curve]!.stable.at(-1)!.log2_tuned) ??
     Number.POSITIVE_INFINITY;
   return {
     loss: (curve, spot) =>

@@ -87,6 +87,20 @@ describe("a diverged seed", () => {
     expect(Math.abs(o.log2_tuned! - whole.log2_tuned!)).toBeLessThan(0.1);
   });
 
+  it("bounds nothing where a higher rate trained with every seed: the optimum may be at its rate or beyond", () => {
+    const o = fitOptimum(
+      curveOf({
+        "-6": [2.2, 2.21, 2.19, 2.2],
+        "-5": [2.05, 2.06, 2.04, 2.05],
+        "-4": [2.0, null, 1.99, 2.0],
+        "-3": [2.06, 2.07, 2.05, 2.06],
+        "-2": [2.22, 2.23, 2.21, 2.22],
+      }),
+    );
+    expect(o).toMatchObject({ flag: "bracketed", stability_edge: -4 });
+    expect(Math.abs(o.log2_tuned! + 4)).toBeLessThan(0.3);
+  });
+
   it("makes no best of its rate, however low the others' loss", () => {
     const o = fitOptimum(curveOf({ ...healthy, "-4": [1.9, null, 1.9, 1.9] }));
     expect(o.grid_log2_tuned).toBe(-5);

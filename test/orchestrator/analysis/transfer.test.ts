@@ -93,6 +93,44 @@ describe("regret", () => {
   });
 });
 
+describe("the regret beside diverged seeds", () => {
+  /** Eight seeds a rate around an optimum at −7.6, of which so many diverge at 2^-7. */
+  const eight = (highest: number, diverged: number) =>
+    curveOf(
+      Object.fromEntries(
+        range(-19, 2 * highest).map((half) => [
+          half / 2,
+          range(0, 7).map((seed) =>
+            half === -14 && seed < diverged
+              ? null
+              : parabola(-7.6)(half / 2) * (1 + 0.0005 * Math.sin(6.4949 * half + 78.233 * seed)),
+          ),
+        ]),
+      ),
+    );
+  const at = (rate: number) => bracketed(rate, rate - 0.1, rate + 0.1);
+
+  it("is known beyond a rate at which one of eight diverged, where higher ones trained: only most are a wall", () => {
+    const r = regret(read(eight(-6, 1)), at(-6.6));
+    expect(r.state).toBe("known");
+    expect(r.per_cent.estimate!).toBeCloseTo(1, 0);
+    expect(regret(read(eight(-6, 5)), at(-6.6)).state).toBe("diverges");
+  });
+
+  it("has no bound from above where some diverged and no higher rate trained, and is no divergence either", () => {
+    for (const rate of [-7, -6.9]) {
+      const r = regret(read(eight(-7, 1)), at(rate));
+      expect(r).toMatchObject({ state: "outside", per_cent: { estimate: null, high_90: null } });
+      expect(r.per_cent.low!).toBeLessThan(0.36);
+    }
+    const v = verdict([fitted(eight(-7, 1), 0.5)], cellOf(at(-6.9)), { axis: "density", open: 1 });
+    expect(v).toMatchObject({ verdict: "inconclusive", cost_verdict: "open" });
+    expect(v.sentence).toBe(
+      "inconclusive: at sparsity 0.5 the dense optimum lies outside the learning rates at which every seed trained there",
+    );
+  });
+});
+
 describe("exponents", () => {
   const at = (x: number, width: number, density = 1) =>
     cellOf(bracketed(x, x - 0.196, x + 0.196), { width, density });

@@ -73,6 +73,18 @@ describe("extend", () => {
     expect(extendCurve(known)).toBeNull();
   });
 
+  it("goes on above a rate at which one seed diverged and that a higher one has passed", () => {
+    const whole = planned({ [-8]: 3.2, [-7]: 2.8, [-6]: 2.4, [-5]: 2 }, { seeds: [1, 2, 3] });
+    const points = whole.curve.points.map((point) =>
+      point.log2_tuned === -7
+        ? { ...point, seeds: [{ seed: 1, loss: null, diverged: true }, ...point.seeds.slice(1)] }
+        : point,
+    );
+    const unlucky = { ...whole, curve: { points }, optimum: fitOptimum({ points }) };
+    expect(unlucky.optimum).toMatchObject({ flag: "at high edge", stability_edge: -7 });
+    expect(extendCurve(unlucky)!.points[0]).toEqual({ tuned_value: 2 ** -4, seed: 1 });
+  });
+
   it("adds nothing to a curve that is bracketed, or lacks points", () => {
     const bracketed = planned({ [-9]: 3.8, [-8]: 2.45, [-7]: 2, [-6]: 2.45, [-5]: 3.8 });
     expect(bracketed.optimum.flag).toBe("bracketed");
