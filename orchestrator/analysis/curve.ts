@@ -127,7 +127,7 @@ export function isPassed({ stable }: Curve, log2_tuned: number): boolean {
   );
 }
 
-/** The lowest rate above another from which on training breaks: a wall, or the first of the last ones that did not train in full. */
+/** The lowest rate above another from which on training breaks: a wall, or rates of which none trained in full. */
 export const unstableAbove = (curve: Curve, log2_tuned: number): number | undefined =>
   curve.diverged.find((x) => x > log2_tuned && !isPassed(curve, x));
 

@@ -3,7 +3,7 @@ import { type Ask, type Choice, chooseRuns, likelyExcess, type RunChoice } from 
 import { unstableAbove } from "./curve.ts";
 import { standardCdf } from "./distribution.ts";
 import { excessDiscrepancy } from "./posterior.ts";
-import { isLocated, type Known, latticeBetween, nextSeed, type Spot } from "./search-curves.ts";
+import { isLocated, type Known, latticeBetween, MOST_SEEDS, nextSeed, type Spot } from "./search-curves.ts";
 import { type Group, isStarted, nameOf } from "./search-groups.ts";
 import type { Question } from "./verdict.ts";
 
@@ -28,8 +28,6 @@ export type NextRun = Spot & {
 
 /** Rates higher than this above the optimum (log loss) tell little of where it lies. */
 const HIGHEST_CHOICE = 0.08;
-/** More seeds at a rate are not taken: what they share stays. */
-const MOST_SEEDS = 8;
 /** How far from the optimum runs may go, octaves. */
 const [BELOW, ABOVE] = [3, 2.5];
 /** Given up when the chance that the runs that are left decide, reckoned with at most so many, is below this. */
@@ -96,7 +94,7 @@ export function choose(
 function asksOf(group: Group, { criterion }: Question): Asked[] {
   const { members, judged, axis } = group;
   const base = members[0];
-  const open = judged.filter(({ sure, held_up }) => sure === null && held_up !== "points");
+  const open = judged.filter(({ sure, beside }) => sure === null && beside === null);
   const unsure = open.map(({ curve }) => curve);
   const unbracketed = [base, ...(axis === null ? [] : unsure)].filter((c) => c.optimum.flag !== "bracketed");
   const places = unbracketed.map((curve): Asked => ({ group, curve, base, about: "place" }));

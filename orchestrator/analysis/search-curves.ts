@@ -55,6 +55,8 @@ const [SIDE, EXTENSION, APART] = [1.5, 1, 0.5];
 const HIGH_ENOUGH = 0.04;
 /** No two rates come closer, octaves. */
 const CLOSEST = 0.25;
+/** More seeds at a rate are not taken: what they share stays. */
+export const MOST_SEEDS = 8;
 /** As far as a guess follows what the curves before show, octaves a curve. */
 const FARTHEST = 3;
 
@@ -113,17 +115,40 @@ export const isLocated = ({ standing }: Known): boolean => standing === "located
 const onLattice = ({ middle }: SearchedCurve, log2_tuned: number): number =>
   middle + Math.round((log2_tuned - middle) / APART) * APART;
 
+const triedRates = ({ planned }: SearchedCurve): number[] => [
+  ...new Set(planned.map((spot) => spot.log2_tuned)),
+];
+const isFarFrom =
+  (tried: readonly number[]) =>
+  (x: number): boolean =>
+    tried.every((t) => Math.abs(t - x) >= CLOSEST);
+
 /** Rates to choose from between two, and those that have runs. */
 export function latticeBetween(curve: SearchedCurve, low: number, high: number): number[] {
-  const tried = [...new Set(curve.planned.map((spot) => spot.log2_tuned))];
+  const tried = triedRates(curve);
   const first = onLattice(curve, low);
   const steps = Array.from(
     { length: Math.max(0, Math.floor((high - first) / APART) + 1) },
     (_, k) => first + k * APART,
   );
-  return [...tried, ...steps.filter((x) => tried.every((t) => Math.abs(t - x) >= CLOSEST))]
+  return [...tried, ...steps.filter(isFarFrom(tried))]
     .filter((x) => x >= low - APART && x <= high)
     .sort((a, b) => a - b);
+}
+
+/** The same from a rate on, up to an octave up (1) or down (−1). To quarter octaves, for there may be a wall. */
+export function latticeFrom(curve: SearchedCurve, rate: number, direction: 1 | -1): number[] {
+  const tried = triedRates(curve);
+  const nearest = direction * Math.ceil((direction * (rate - curve.middle)) / CLOSEST) * CLOSEST;
+  const steps = Array.from(
+    { length: EXTENSION / CLOSEST },
+    (_, k) => curve.middle + nearest + direction * k * CLOSEST,
+  );
+  const distance = (x: number) => direction * (x - rate);
+  return [
+    ...tried.filter((x) => distance(x) >= 0 && distance(x) <= EXTENSION),
+    ...steps.filter(isFarFrom(tried)),
+  ];
 }
 
 /** Three rates around a guess. */
@@ -135,7 +160,7 @@ export const startAt = (curve: SearchedCurve, guess: number, seeds: number): Spo
 /** What a curve that is not bracketed needs next, whatever else is open; none where it is, or where nothing would help. */
 export function towardsBracket(curve: Known): { spots: Spot[]; why: string } {
   const { standing, read, first_seed: seed } = curve;
-  const rates = [...new Set(curve.planned.map((spot) => spot.log2_tuned))].sort((a, b) => a - b);
+  const rates = triedRates(curve).sort((a, b) => a - b);
   const spots = (...at: number[]): Spot[] => at.map((log2_tuned) => ({ log2_tuned, seed }));
   const [first, last] = [rates[0]!, rates.at(-1)!];
   switch (standing) {

@@ -2,7 +2,7 @@
 import type { RegretState } from "../../schema/database/states.ts";
 import { type Axis, axesOf, coordinateOf, groupsAlong } from "./groups.ts";
 import { excessAt } from "./posterior.ts";
-import { type Known, latticeBetween, nextSeed, type Spot } from "./search-curves.ts";
+import { type Known, latticeBetween, latticeFrom, MOST_SEEDS, nextSeed, type Spot } from "./search-curves.ts";
 import type { JudgedCell } from "./types.ts";
 import { type Question, verdict } from "./verdict.ts";
 
@@ -27,10 +27,14 @@ export type Group = {
   state: QuestionState;
   says: string;
 };
-type Judged = { curve: Known; sure: Sure; held_up: Beside };
+type Judged = { curve: Known; sure: Sure } & HeldUp;
 type Sure = "transfers" | "moves" | null;
-/** What keeps a cost that the fit takes for small from being decided: see heldUpBy. */
-type Beside = "points" | "floor" | null;
+/**
+ * What keeps a cost that the fit takes for small from being decided (heldUpBy): too few points beside the base's
+ * optimum, where the next run should be; a floor that is too little known; or that no rate is left where only points
+ * would tell.
+ */
+type HeldUp = { beside: Spot | null; held_up: "floor" | "no rate left" | null };
 
 export function groupsOf(curves: readonly Known[]): Group[] {
   const groups: Group[] = [];
@@ -107,7 +111,7 @@ export function judge(group: Group, question: SearchQuestion, isGuarded: boolean
     group.judged = verdict(started.map(cell), cell(base), options).cells.map((judged, i) => ({
       curve: started[i]!,
       sure: isGuarded ? surely(judged, question) : null,
-      held_up: heldUpBy(started[i]!, base, judged.regret.state, question),
+      ...heldUpBy(started[i]!, base, judged.regret.state, question),
     }));
   }
   const what = question.criterion === "cost" ? "cost" : "drift";
@@ -116,35 +120,55 @@ export function judge(group: Group, question: SearchQuestion, isGuarded: boolean
     group.judged.every(({ curve, sure }) => curve !== o || sure === null),
   );
   const hopeless = [base, ...undecided].find((curve) => stuck(curve) !== null);
+  const exhausted = group.judged.find(({ sure, held_up }) => sure === null && held_up === "no rate left");
   if (against !== undefined)
     settle("decided", `the ${what} at ${nameOf(group, against.curve)} is surely beyond the margin`);
   else if (undecided.length === 0) settle("decided", `every ${what} is surely within the margin`);
   else if (hopeless !== undefined) settle("given up", stuck(hopeless)!);
+  else if (exhausted !== undefined && isGuarded)
+    settle(
+      "given up",
+      `${what} at ${nameOf(group, exhausted.curve)} stays open: no rate beside the base's optimum is left to try`,
+    );
   else settle("open", `${what} at ${undecided.map((curve) => nameOf(group, curve)).join(", ")}`);
 }
 
 /**
- * Where the base's optimum lies outside the rates tried, only runs beside it tell. Where the fit says that it costs no more than the margin, the points beside that rate may not say so yet (transfer.ts): then
- * either they are too few, or the floor that they are compared with is too little known.
+ * Where the base's optimum lies outside the rates tried, only runs beside it tell. Where the fit says that it costs
+ * no more than the margin, the points beside that rate may not say so yet (transfer.ts): then either they are too
+ * few, or the floor that they are compared with is too little known.
  */
-function heldUpBy(curve: Known, base: Known, state: RegretState, { criterion, margin }: Question): Beside {
+function heldUpBy(curve: Known, base: Known, state: RegretState, { criterion, margin }: Question): HeldUp {
   const rate = base.optimum.log2_tuned;
   const { posterior: p, optimum } = curve;
-  if (criterion !== "cost" || rate === null || p === null || optimum.flag !== "bracketed") return null;
-  if (state === "outside") return "points";
-  if (100 * Math.expm1(excessAt(p, p.weights, rate).mixture.quantile(0.95)) > margin.cost) return null;
+  if (criterion !== "cost" || rate === null || p === null || optimum.flag !== "bracketed")
+    return { beside: null, held_up: null };
+  const isOutside = state === "outside";
+  const beside = besideBase(curve, rate, isOutside);
+  if (isOutside && beside !== null) return { beside, held_up: null };
+  if (100 * Math.expm1(excessAt(p, p.weights, rate).mixture.quantile(0.95)) > margin.cost)
+    return { beside: null, held_up: null };
+  if (isOutside) return { beside: null, held_up: "no rate left" };
   const near = curve.planned.filter(({ log2_tuned }) => Math.abs(log2_tuned - rate) < BESIDE).length;
-  return p.noise.run / Math.max(near, 0.5) > p.best.sd ** 2 ? "points" : "floor";
+  return beside !== null && p.noise.run / Math.max(near, 0.5) > p.best.sd ** 2
+    ? { beside, held_up: null }
+    : { beside: null, held_up: "floor" };
 }
 
-/** The next run that measures the loss beside the base's optimum: at the rate with the fewest seeds, the nearest of equal ones. */
-export function besideBase(curve: Known, rate: number): Spot {
-  const { planned, first_seed } = curve;
+/**
+ * The next run that measures the loss beside the base's optimum: at the rate with the fewest seeds, the nearest of
+ * equal ones. Outside the rates tried it is one from that optimum on: only between two rates is a cost known.
+ * @returns null where every such rate has had its seeds, or diverges
+ */
+function besideBase(curve: Known, rate: number, isOutside: boolean): Spot | null {
+  const { planned, first_seed, read } = curve;
   const seedsAt = (x: number) => planned.filter((spot) => spot.log2_tuned === x).length;
-  const log2_tuned = latticeBetween(curve, rate - BESIDE, rate + BESIDE)
-    .filter((x) => Math.abs(x - rate) < BESIDE)
-    .reduce((best, x) =>
-      (seedsAt(x) - seedsAt(best) || Math.abs(x - rate) - Math.abs(best - rate)) < 0 ? x : best,
-    );
-  return { log2_tuned, seed: nextSeed(planned, log2_tuned, first_seed) };
+  const near = isOutside
+    ? latticeFrom(curve, rate, rate < read.stable[0]!.log2_tuned ? -1 : 1)
+    : latticeBetween(curve, rate - BESIDE, rate + BESIDE).filter((x) => Math.abs(x - rate) < BESIDE);
+  const wall = read.walls.find((x) => x > rate) ?? Number.POSITIVE_INFINITY;
+  const [log2_tuned] = near
+    .filter((x) => x < wall && seedsAt(x) < MOST_SEEDS)
+    .sort((a, b) => seedsAt(a) - seedsAt(b) || Math.abs(a - rate) - Math.abs(b - rate));
+  return log2_tuned === undefined ? null : { log2_tuned, seed: nextSeed(planned, log2_tuned, first_seed) };
 }

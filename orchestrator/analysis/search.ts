@@ -20,7 +20,6 @@ import {
   towardsBracket,
 } from "./search-curves.ts";
 import {
-  besideBase,
   type Group,
   groupsOf,
   guardOf,
@@ -171,14 +170,12 @@ function seedsAtStart(
 }
 
 /** The loss beside the base's optimum, where its cost is small as far as the fit knows. */
-const measuredBeside = ({ members, judged }: Group): NextRun[] =>
-  judged
-    .filter(({ sure, held_up }) => sure === null && held_up === "points")
-    .map(({ curve }) => ({
-      curve: curve.curve,
-      ...besideBase(curve, members[0].optimum.log2_tuned!),
-      reason: "search: the base's optimum seems cheap here: measured beside it",
-    }));
+const measuredBeside = ({ judged }: Group): NextRun[] =>
+  judged.flatMap(({ curve: { curve }, sure, beside }) =>
+    sure === null && beside !== null
+      ? [{ curve, ...beside, reason: "search: the base's optimum seems cheap here: measured beside it" }]
+      : [],
+  );
 
 /** The first of them, and as many more as that money lasts. */
 function thrifty(runs: readonly NextRun[], known: ReadonlyMap<string, Known>, money: number): NextRun[] {

@@ -156,18 +156,65 @@ describe("a search", () => {
 
   it("goes below rates all of which diverge, and between the best and a wall", () => {
     const [curve] = sweep([-5], [spots(-5)]);
-    const walled = (from: number): SearchedCurve => ({
-      ...curve!,
-      input: {
-        points: curve!.input.points.map((p) =>
-          p.log2_tuned < from ? p : { ...p, seeds: [{ seed: 1, loss: null, diverged: true }] },
-        ),
-      },
-    });
-    const next = (from: number) => nextRuns([walled(from)], QUESTION, LIMITS).runs.map((r) => r.log2_tuned);
+    const next = (from: number) =>
+      nextRuns([walled(curve!, from)], QUESTION, LIMITS).runs.map((r) => r.log2_tuned);
     expect(next(-10)).toEqual([-8]);
     expect(next(-4)).toEqual([-4.25]);
   });
+});
+
+describe("a base's optimum just beyond another curve's last rate", () => {
+  /** Log2 of 1e-4, 3e-4, …, 1e-2: −6.644 is the last, and −6.466 on its lattice. The base is best at −6.55. */
+  const rates = [1e-4, 3e-4, 1e-3, 3e-3, 1e-2].map(Math.log2);
+  const beyond = (more: readonly Spot[], wall = Number.POSITIVE_INFINITY): SearchedCurve[] => {
+    const base = [-3, -2, -1, 0, 1, 2, 3].map((k) => ({ log2_tuned: -6.55 + k / 2, seed: 1 }));
+    const own = rates.map((log2_tuned) => ({ log2_tuned, seed: 1 }));
+    const [first, second] = sweep([-6.55, -8.4], [base, [...own, ...more]]);
+    return [first!, walled({ ...second!, middle: (rates[0]! + rates[4]!) / 2 }, wall)];
+  };
+
+  it("is measured from its other side, and decided", () => {
+    const { runs } = nextRuns(beyond([]), DEAR, LIMITS);
+    // −6.466 lies within a quarter octave of the last rate: the next is −6.216.
+    expect(runs).toEqual([
+      {
+        curve: "width 256",
+        log2_tuned: expect.closeTo(-6.216, 3) as number,
+        seed: 1,
+        reason: "search: the base's optimum seems cheap here: measured beside it",
+      },
+    ]);
+    expect(nextRuns(beyond(runs), DEAR, LIMITS).stopped).toBe("decided");
+  });
+
+  it("is given up where a wall leaves no room, and not measured for ever at the rates below", () => {
+    const { stopped, runs } = nextRuns(beyond([{ log2_tuned: -6.4, seed: 1 }], -6.4), DEAR, LIMITS);
+    expect(runs).toEqual([]);
+    expect(stopped).toBe("cost at width 256 stays open: no rate beside the base's optimum is left to try");
+  });
+
+  it("is given up once its rates have had eight seeds without a result", () => {
+    const more: Spot[] = [];
+    for (;;) {
+      const curves = beyond(more);
+      // No run beyond the last rate has a result.
+      const input = { points: curves[1]!.input.points.filter((p) => p.log2_tuned <= rates[4]!) };
+      const { runs, stopped } = nextRuns([curves[0]!, { ...curves[1]!, input }], DEAR, LIMITS);
+      if (stopped !== null) break;
+      expect(runs.every(({ curve, log2_tuned }) => curve === "width 256" && log2_tuned > -6.55)).toBe(true);
+      more.push(...runs);
+    }
+    expect(Math.max(...more.map(({ seed }) => seed))).toBe(8);
+  });
+});
+
+const walled = (curve: SearchedCurve, from: number): SearchedCurve => ({
+  ...curve,
+  input: {
+    points: curve.input.points.map((p) =>
+      p.log2_tuned < from ? p : { ...p, seeds: [{ seed: 1, loss: null, diverged: true }] },
+    ),
+  },
 });
 
 const spots = (at: number, seed = 1): Spot[] => [-1.5, 0, 1.5].map((u) => ({ log2_tuned: at + u, seed }));
