@@ -185,6 +185,19 @@ const remove = prepared(({ orm }) =>
   orm
     .delete(phases)
     .where(eq(phases.id, given("phase")))
+/** Without what is asked of a search's runs, and how many there may be. */
+function withoutSearch({ phase, ...rest }: Definition): Definition {
+  const { search: _, margin: _m, criterion: _c, noise: _n, pooling: _p, ...training } = phase;
+  return { ...rest, phase: training };
+}
+
+/** Whether points that a phase has added to its grid stay when it becomes another. All that a search has are added. */
+export function keepsAdded(before: Definition, now: Definition): boolean {
+  const isSearch = before.phase.search !== undefined && now.phase.search !== undefined;
+  const [was, is] = isSearch ? [withoutSearch(before), withoutSearch(now)] : [before, now];
+  return trainingText(was) === trainingText(is);
+}
+
     .prepare(),
 );
 

@@ -12,6 +12,7 @@ import type { Database } from "./connection.ts";
 import { refreshPhase } from "./optima.ts";
 import {
   type Definition,
+  keepsAdded,
   putPhase,
   readPhases,
   removePhase,
@@ -107,13 +108,14 @@ function store(
     const sources = sourcesOf(phase);
     const definition: Definition = { phase, data };
     const stored = known.get(phase.name);
-    const isChanged =
-      stored === undefined ||
-      trainingText(stored.definition) !== trainingText(definition) ||
-      sources.some((source) => changed.has(source));
-    if (isChanged) changed.add(phase.name);
+    const isKept =
+      stored !== undefined &&
+      keepsAdded(stored.definition, definition) &&
+      !sources.some((source) => changed.has(source));
+    // A search that is asked otherwise keeps its points, but what was taken from it may become another value.
+    if (!isKept || trainingText(stored.definition) !== trainingText(definition)) changed.add(phase.name);
     // What takes values waits for them anew when they, or what is done with them, may have become others.
-    const waits = sources.length > 0 && (isChanged || stored.state === "waiting");
+    const waits = sources.length > 0 && (!isKept || stored.state === "waiting");
     const phaseId = putPhase(db, {
       sweep: id,
       name: phase.name,
@@ -128,10 +130,10 @@ function store(
     // Also where nothing has changed: what a worker held the last time was left where it was.
     if (stored !== undefined) placeRuns(db, phaseId, phase);
     if (grid === undefined) {
-      if (isChanged) removed += removePoints(db, phaseId);
+      if (!isKept) removed += removePoints(db, phaseId);
     } else {
       newRuns += grid.store(phaseId, now);
-      removed += grid.removeOthers(phaseId, { keepAdded: !isChanged });
+      removed += grid.removeOthers(phaseId, { keepAdded: isKept });
     }
     reviveCancelled(db, phaseId, now);
     refreshPhase(db, phaseId);

@@ -116,6 +116,70 @@ describe("a search", () => {
     expect(stateOf(db).search).toMatchObject({ stopped: "its budget is spent", added: 8, earlier: 21 });
   });
 
+  it("goes on where it was with a larger budget, and with another question of its runs", () => {
+    const db = freshDatabase();
+    const budget = (runs: number) => text(`search: { until: decided, budget: ${runs} }`);
+    submitText(db, budget(8));
+    advancePhases(db);
+    trainOut(db, STILL);
+    const before = rowsOf(db);
+    expect(stateOf(db)).toMatchObject({
+      state: "complete",
+      search: { stopped: "its budget is spent", added: 8 },
+    });
+
+    expect(submitText(db, budget(9))).toMatchObject({ points: 8, removed: 0 });
+    advancePhases(db);
+    trainOut(db, STILL);
+    expect(stateOf(db).search).toMatchObject({ stopped: "its budget is spent", added: 9, earlier: 0 });
+    expect(rowsOf(db)).toEqual(expect.arrayContaining(before));
+
+    const asked = [
+      "margin: { cost: 2% }",
+      "criterion: octaves",
+      "pooling: none",
+      "search: { until: decided, batch: 2 }",
+    ];
+    for (const line of asked)
+      expect(submitText(db, text(line.startsWith("search") ? line : `${SEARCH}\n${line}`))).toMatchObject({
+        points: 9,
+        removed: 0,
+      });
+    expect(submitText(db, text(SEARCH).replace("noise: 0.1%\n", ""))).toMatchObject({
+      points: 9,
+      removed: 0,
+    });
+    // Another training is another search.
+    expect(submitText(db, text(SEARCH).replace("steps: 20", "steps: 40"))).toMatchObject({
+      points: 0,
+      removed: 9,
+    });
+  });
+
+  it("goes on where it was in a phase that takes its rates from another, which stay as they are", () => {
+    const db = freshDatabase();
+    const phases = (budget: number) => `${text("").split("axes:")[0]}phases:
+  - name: proxy
+    model: { width: 32 }
+    axes: { parameterization: [supar], learning_rate: { log2: { from: -10, to: -4 } } }
+  - name: wider
+    search: { until: decided, budget: ${budget} }
+    axes:
+      parameterization: [supar]
+      width: [64, 128]
+      learning_rate: { from: proxy, multiples: [0.125, 0.25, 0.5, 1, 2, 4, 8] }
+`;
+    submitText(db, phases(4));
+    trainOut(db, STILL);
+    const before = rowsOf(db);
+    expect(submitText(db, phases(5))).toMatchObject({ removed: 0, waiting: [] });
+    advancePhases(db);
+    trainOut(db, STILL);
+    expect(rowsOf(db)).toEqual(expect.arrayContaining(before));
+    const [, wider] = readPhases(db, progressOf(db, "sought").id);
+    expect(wider!.search).toMatchObject({ added: 5, earlier: 0 });
+  });
+
   it("is replayed on results that exist: what it would have said and cost beside their grid", () => {
     const db = freshDatabase();
     submitText(db, text("", "grid"));
