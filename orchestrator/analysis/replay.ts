@@ -85,7 +85,7 @@ const withResults = (
     },
   }));
 
-/** As the report of a sweep judges what has been trained; a curve without runs leaves open whether all transfer. */
+/** As the report of a sweep judges what has been trained. */
 function sayings(curves: readonly SearchedCurve[], truth: Truth, question: SearchQuestion): Said[] {
   const all = [...readSearched(curves, question.stated_noise).values()];
   return axesOf(all.map(({ coordinates }) => coordinates)).flatMap((axis) =>
@@ -95,12 +95,12 @@ function sayings(curves: readonly SearchedCurve[], truth: Truth, question: Searc
         const [base, ...others] = members;
         const trained = others.filter(isStarted);
         const cell = ({ coordinates, input, optimum }: Known) => ({ coordinates, curve: input, optimum });
-        const options = { ...question, axis, noise: base.pooled ?? undefined, open: 1 };
-        const judged =
+        const untrained = others.filter((curve) => !isStarted(curve)).map(({ coordinates }) => coordinates);
+        const options = { ...question, axis, noise: base.pooled ?? undefined, open: 1, untrained };
+        const said =
           isStarted(base) && trained.length > 0
             ? verdict(trained.map(cell), cell(base), options).verdict
             : "inconclusive";
-        const said = judged === "transfers" && trained.length < others.length ? "inconclusive" : judged;
         const at = (curve: Known) => all.indexOf(curve);
         const moves = others.some((other) =>
           isBeyond(truth, at(base), at(other), base.optimum.log2_tuned, question),

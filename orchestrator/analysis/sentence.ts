@@ -3,13 +3,23 @@
  * bound. A cell that is named is the worst one.
  */
 import type { TakenName } from "../../schema/sweep/hyperparameters.ts";
-import { type Axis, coordinateOf } from "./groups.ts";
+import { type Axis, type CurveCoordinates, coordinateOf } from "./groups.ts";
 import { TUNED } from "./tuned.ts";
 import type { Cell, JudgedCell, Verdict } from "./types.ts";
 
 type Said = Omit<Verdict, "sentence">;
-/** What the cells differ in, what moves with it, what their optima are of, and whether a search chooses the runs. */
-type Along = { axis: Axis; tied?: readonly string[]; tuned?: TakenName; searched?: boolean };
+/**
+ * What the cells differ in, what moves with it, what their optima are of, whether a search chooses the runs, and
+ * where it has none yet.
+ */
+type Along = {
+  axis: Axis;
+  tied?: readonly string[];
+  tuned?: TakenName;
+  searched?: boolean;
+  untrained?: readonly CurveCoordinates[];
+};
+type Where = Pick<Cell, "coordinates">;
 
 /** @returns what follows "SμPar: ", without a full stop */
 export function verdictSentence(v: Said, base: Cell, along: Along): string {
@@ -26,7 +36,7 @@ export function verdictSentence(v: Said, base: Cell, along: Along): string {
 }
 
 /** Names and values of where a cell stands on the axis: the axis itself, then what moves with it. */
-function standing({ coordinates }: Cell, { axis, tied }: Along): { name: string; value: string }[] {
+function standing({ coordinates }: Where, { axis, tied }: Along): { name: string; value: string }[] {
   const shown = (n: string) => {
     const value = coordinates[n];
     if (typeof value !== "number") return String(value ?? "–");
@@ -36,13 +46,13 @@ function standing({ coordinates }: Cell, { axis, tied }: Along): { name: string;
 }
 
 /** "sparsity 0.75", "sparsity 0.75, width 1536" */
-const place = (cell: Cell, along: Along): string =>
+const place = (cell: Where, along: Along): string =>
   standing(cell, along)
     .map(({ name, value }) => `${name} ${value}`)
     .join(", ");
 
 /** "0.984", "0.75 (width 1536)" */
-function briefly(cell: Cell, along: Along): string {
+function briefly(cell: Where, along: Along): string {
   const [own, ...tied] = standing(cell, along);
   return tied.length === 0
     ? own!.value
@@ -60,7 +70,7 @@ function range(v: Said, base: Cell, along: Along): string {
 }
 
 /** By rising sparsity, width, layers, … */
-function inOrder<T>(of: readonly T[], cellOf: (item: T) => Cell, { axis }: Along): T[] {
+function inOrder<T>(of: readonly T[], cellOf: (item: T) => Where, { axis }: Along): T[] {
   const value = (item: T) => Number(cellOf(item).coordinates[coordinateOf(axis)]);
   return [...of].sort((a, b) => value(a) - value(b));
 }
@@ -206,16 +216,24 @@ function inconclusive(v: Said, base: Cell, along: Along): string {
   if (base.optimum.flag !== "bracketed")
     return `inconclusive: at ${place(base, along)} ${reasonOf(base, along, v.open)}`;
   const open = inOrder(v.cells, (c) => c.cell, along).filter((c) => c.verdict === "inconclusive");
-  const reached = decided(v.cells, along);
+  const { reached, beyond } = decided(v.cells, along);
   const byCost = v.criterion === "cost";
+  if (open.length === 0) {
+    const shown =
+      reached === undefined
+        ? `inconclusive at ${place(beyond[0]!, along)}`
+        : upTo(reached, beyond, along, byCost);
+    const next = v.open > 0 ? `${runs(v.open)} still to come` : "the search goes on while its budget lasts";
+    return `${shown}: no run there yet, ${next}`;
+  }
   const worst = worstOf(open, byCost);
   const seen = byCost ? seenCost(v, worst, base, along) : seenDrift(v, worst, along);
   if (reached === undefined)
     return seen.isReason
       ? `inconclusive: at ${place(worst.cell, along)} ${seen.text}`
       : `inconclusive at ${place(worst.cell, along)}: ${seen.text}`;
-  const at = open.length > 1 ? `at ${briefly(worst.cell, along)} ` : "";
-  return `${upTo(reached, open, along, byCost)}${seen.isReason ? "," : ":"} ${at}${seen.text}`;
+  const at = beyond.length > 1 ? `at ${briefly(worst.cell, along)} ` : "";
+  return `${upTo(reached, beyond, along, byCost)}${seen.isReason ? "," : ":"} ${at}${seen.text}`;
 }
 
 /** Of the cells that are open: the one that may be farthest beyond the margin; of those that may be anywhere, the last. */
@@ -257,24 +275,39 @@ function seenCost(v: Said, worst: JudgedCell, base: Cell, along: Along): Seen {
 
 function remedyOf(v: Said, along: Along): string {
   if (v.open > 0) return `${runs(v.open)} still to come`;
+  const untrained = (along.untrained ?? []).map((coordinates) => ({ coordinates }));
+  if (untrained.length > 0) return `no run yet at ${listed(untrained, along)}`;
   return v.more_seeds === null
     ? `more seeds alone would not decide, add ${TUNED[along.tuned ?? "learning_rate"].plural} near the optimum`
     : `about ${v.more_seeds} more ${v.more_seeds === 1 ? "seed" : "seeds"} would decide`;
 }
 
 /**
- * The last cell of those next to the base, in order, that all transfer. Cells tested in an order that is fixed beforehand, up to the
- * first that is not decided, need no correction for their number (a fixed-sequence test), so what it says holds at the verdict's level.
+ * The last cell of those next to the base, in order, that all transfer, and all places that are open. Cells tested
+ * in an order that is fixed beforehand, up to the first that is not decided, need no correction for their number (a
+ * fixed-sequence test), so what it says holds at the verdict's level.
  */
-function decided(cells: readonly JudgedCell[], along: Along): Cell | undefined {
-  const ordered = inOrder(cells, (c) => c.cell, along);
-  const first = ordered.findIndex((c) => c.verdict !== "transfers");
-  return ordered[first - 1]?.cell;
+function decided(
+  cells: readonly JudgedCell[],
+  along: Along,
+): { reached: Where | undefined; beyond: Where[] } {
+  const judged = cells.map(({ cell, verdict }) => ({ at: cell as Where, isOpen: verdict !== "transfers" }));
+  const untrained = (along.untrained ?? []).map((coordinates) => ({ at: { coordinates }, isOpen: true }));
+  const ordered = inOrder([...judged, ...untrained], ({ at }) => at, along);
+  const first = ordered.findIndex(({ isOpen }) => isOpen);
+  return {
+    reached: ordered[first - 1]?.at,
+    beyond: ordered.filter(({ isOpen }) => isOpen).map(({ at }) => at),
+  };
 }
 
 /** "transfers up to sparsity 0.938; open at 0.969 and 0.984" */
-function upTo(reached: Cell, open: readonly JudgedCell[], along: Along, byCost: boolean): string {
-  const places = open.map((c) => briefly(c.cell, along));
-  const list = [places.slice(0, -1).join(", "), places.at(-1)!].filter((part) => part !== "").join(" and ");
-  return `transfers${byCost ? " by cost" : ""} up to ${coordinateOf(along.axis)} ${briefly(reached, along)}; open at ${list}`;
+function upTo(reached: Where, open: readonly Where[], along: Along, byCost: boolean): string {
+  return `transfers${byCost ? " by cost" : ""} up to ${coordinateOf(along.axis)} ${briefly(reached, along)}; open at ${listed(open, along)}`;
+}
+
+/** "0.969 and 0.984" */
+function listed(of: readonly Where[], along: Along): string {
+  const places = of.map((at) => briefly(at, along));
+  return [places.slice(0, -1).join(", "), places.at(-1)!].filter((part) => part !== "").join(" and ");
 }

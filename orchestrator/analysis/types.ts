@@ -102,9 +102,9 @@ export type Drift = Bounded90;
 
 export type Regret = {
   /**
-   * known: nats and per_cent hold. diverges: the base's rate diverges in this cell, with most seeds. outside: the base's rate lies outside
-   * the cell's grid, or where from some rate on some seeds diverge, so the values bound the regret from below (a rate farther out costs
-   * more). unknown: no base optimum, or a hole.
+   * known: nats and per_cent hold. diverges: the base's rate diverges in this cell, with most seeds. outside: the
+   * base's rate lies outside the cell's grid, or at its last rates where some seeds diverge, so the values bound the
+   * regret from below (a rate farther out costs more). unknown: no base optimum, or a hole.
    */
   state: RegretState;
   /** Loss at the base's rate minus the loss at the cell's own optimum. When the cell is not bracketed: minus its best grid loss, a bound from below. */
@@ -160,12 +160,15 @@ export type Verdict = {
   cost_verdict: CostVerdict;
   /** Runs of the cells that are still to be trained. */
   open: number;
-  /** Smallest margin, octaves, within which the drift of every cell is shown to lie; null when some drift is unbounded. */
+  /** Smallest margin, octaves, within which every drift is shown to lie; null when one is unbounded, or not known. */
   within: number | null;
   /** Per cent that the base's optimum is shown to cost at most in every cell (null: not known of some), and at least in some cell. */
   costs_at_most: number | null;
   costs_at_least: number | null;
-  /** Seeds per rate to add to the undecided cells and the base; null when decided, while runs are open, or when seeds alone would not decide. */
+  /**
+   * Seeds per rate to add to the undecided cells and the base; null when decided, while runs are open or curves have
+   * none, or when seeds alone would not decide.
+   */
   more_seeds: number | null;
   /** One plain sentence without the parameterization's name, such as "drifts +3.1 octaves, …". */
   sentence: string;

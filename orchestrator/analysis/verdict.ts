@@ -6,7 +6,7 @@
  */
 import type { TakenName } from "../../schema/sweep/hyperparameters.ts";
 import { type Curve, readCurve } from "./curve.ts";
-import type { Axis } from "./groups.ts";
+import type { Axis, CurveCoordinates } from "./groups.ts";
 import { residualOf, toldNoise, withMoreSeeds } from "./noise.ts";
 import { fitCurve, fitValley } from "./optimum.ts";
 import { register } from "./registration.ts";
@@ -48,6 +48,8 @@ export type VerdictOptions = Asked & {
   stated_noise?: number | undefined;
   /** Runs of the cells that are still to be trained; until there are none it is not worked out what more would decide. */
   open?: number;
+  /** Where curves stand that are asked about, but have no run yet: while there are any, not all are shown to transfer. */
+  untrained?: readonly CurveCoordinates[];
 };
 
 export type Question = { criterion: Criterion; margin: Margin; pooling: Pooling };
@@ -87,19 +89,32 @@ export function* verdictInTurns(
   });
   const answers = yield* judge(read, question);
   const judged = answers.map((answer, i): JudgedCell => ({ cell: others[i]!, ...answer }));
-  const overall = combine(judged.map((j) => j.verdict));
+  const isWhole = (options.untrained ?? []).length === 0;
+  const overall = combine(
+    judged.map((j) => j.verdict),
+    isWhole,
+  );
   const open = options.open ?? 0;
-  const isUndecided = overall === "inconclusive" && open === 0;
+  const isUndecided = overall === "inconclusive" && open === 0 && isWhole;
   const undecided = answers.flatMap(({ verdict: v }, i) => (v === "inconclusive" ? [i + 1] : []));
   const result: Omit<Verdict, "sentence"> = {
     verdict: overall,
     ...question,
     open,
     cells: judged,
-    drift_verdict: combineDrifts(judged.map((j) => j.drift_verdict)),
-    cost_verdict: combineCosts(judged.map((j) => j.cost_verdict)),
-    within: widest(judged.map((j) => j.drift)),
-    ...costsOf(judged.map((j) => j.regret)),
+    drift_verdict: combineDrifts(
+      judged.map((j) => j.drift_verdict),
+      isWhole,
+    ),
+    cost_verdict: combineCosts(
+      judged.map((j) => j.cost_verdict),
+      isWhole,
+    ),
+    within: isWhole ? widest(judged.map((j) => j.drift)) : null,
+    ...costsOf(
+      judged.map((j) => j.regret),
+      isWhole,
+    ),
     more_seeds: isUndecided ? yield* moreSeeds(read, undecided, question) : null,
   };
   return { ...result, sentence: verdictSentence(result, base, options) };
@@ -168,18 +183,24 @@ const COST_AS_VERDICT: Record<CostVerdict, CellVerdict> = {
   open: "inconclusive",
 };
 
-/** All cells must transfer (an intersection–union test, so no correction for their number); one that does not is enough. */
-function combine(verdicts: CellVerdict[]): CellVerdict {
+/**
+ * All cells must transfer (an intersection–union test, so no correction for their number); one that does not is enough.
+ * @param isWhole these are all that is asked about
+ */
+function combine(verdicts: CellVerdict[], isWhole: boolean): CellVerdict {
   const against = verdicts.find((v) => v === "drifts" || v === "costs");
   if (against !== undefined) return against;
-  return verdicts.length > 0 && verdicts.every((v) => v === "transfers") ? "transfers" : "inconclusive";
+  const areAll = isWhole && verdicts.length > 0 && verdicts.every((v) => v === "transfers");
+  return areAll ? "transfers" : "inconclusive";
 }
 
-const combineDrifts = (verdicts: DriftVerdict[]): DriftVerdict => combine(verdicts) as DriftVerdict;
+const combineDrifts = (verdicts: DriftVerdict[], isWhole: boolean): DriftVerdict =>
+  combine(verdicts, isWhole) as DriftVerdict;
 
-function combineCosts(verdicts: CostVerdict[]): CostVerdict {
+function combineCosts(verdicts: CostVerdict[], isWhole: boolean): CostVerdict {
   if (verdicts.includes("costs at least")) return "costs at least";
-  return verdicts.length > 0 && verdicts.every((v) => v === "costs at most") ? "costs at most" : "open";
+  const areAll = isWhole && verdicts.length > 0 && verdicts.every((v) => v === "costs at most");
+  return areAll ? "costs at most" : "open";
 }
 
 function widest(drifts: Drift[]): number | null {
@@ -191,8 +212,8 @@ function widest(drifts: Drift[]): number | null {
   return drifts.length > 0 ? within : null;
 }
 
-function costsOf(regrets: Regret[]): Pick<Verdict, "costs_at_most" | "costs_at_least"> {
-  const highest = regrets.map(({ per_cent }) => per_cent.high_90);
+function costsOf(regrets: Regret[], isWhole: boolean): Pick<Verdict, "costs_at_most" | "costs_at_least"> {
+  const highest = regrets.map(({ per_cent }) => (isWhole ? per_cent.high_90 : null));
   const lowest = regrets.map(({ per_cent }) => per_cent.low_90).filter((v) => v !== null);
   return {
     costs_at_most: highest.length > 0 && highest.every((v) => v !== null) ? Math.max(...highest) : null,
@@ -219,7 +240,8 @@ function* moreSeeds(
       yield;
     }
     const answers = yield* judge(projected, question);
-    return combine(undecided.map((i) => answers[i - 1]!.verdict)) !== "inconclusive";
+    const verdicts = undecided.map((i) => answers[i - 1]!.verdict);
+    return combine(verdicts, true) !== "inconclusive";
   }
   if (undecided.length === 0 || !(yield* decides(SEED_STEPS.at(-1)!))) return null;
   let [enough, tooFew] = [SEED_STEPS.length - 1, -1];

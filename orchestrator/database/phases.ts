@@ -71,7 +71,7 @@ export interface StoredPhase {
 }
 
 /** The phase as it is trained, once what it takes is known. */
-export const startedPhase = ({ definition, taken }: StoredPhase): Phase => {
+export const startedPhase = ({ definition, taken }: Pick<StoredPhase, "definition" | "taken">): Phase => {
   const { phase } = definition;
   const valueFor = (axis: string, parameterization: Parameterization): number =>
     taken.find((v) => v.axis === axis && v.parameterization === parameterization)!.value;
@@ -102,7 +102,7 @@ export const readPhases = (db: Database, sweep: number): StoredPhase[] =>
 
 const one = prepared(({ orm }) =>
   orm
-    .select({ kind: phases.kind, tuned, definition })
+    .select({ kind: phases.kind, tuned, definition, taken })
     .from(phases)
     .where(eq(phases.id, given("phase")))
     .prepare(),
@@ -111,9 +111,13 @@ const one = prepared(({ orm }) =>
 export function readPhase(
   db: Database,
   phase: number,
-): { kind: (typeof PHASE_KINDS)[number]; tuned: TakenName; definition: Definition } {
+): Pick<StoredPhase, "tuned" | "definition" | "taken"> & { kind: (typeof PHASE_KINDS)[number] } {
   const row = one(db).get({ phase })!;
-  return { ...row, definition: JSON.parse(row.definition) as Definition };
+  return {
+    ...row,
+    definition: JSON.parse(row.definition) as Definition,
+    taken: JSON.parse(row.taken) as TakenValue[],
+  };
 }
 
 const kindOf = prepared(({ orm }) =>
@@ -181,10 +185,6 @@ export function trainingText({ phase, data, imported }: Definition): string {
   return canonicalJson({ phase: training, data, imported });
 }
 
-const remove = prepared(({ orm }) =>
-  orm
-    .delete(phases)
-    .where(eq(phases.id, given("phase")))
 /** Without what is asked of a search's runs, and how many there may be. */
 function withoutSearch({ phase, ...rest }: Definition): Definition {
   const { search: _, margin: _m, criterion: _c, noise: _n, pooling: _p, ...training } = phase;
@@ -198,6 +198,10 @@ export function keepsAdded(before: Definition, now: Definition): boolean {
   return trainingText(was) === trainingText(is);
 }
 
+const remove = prepared(({ orm }) =>
+  orm
+    .delete(phases)
+    .where(eq(phases.id, given("phase")))
     .prepare(),
 );
 

@@ -37,6 +37,7 @@ import {
   setLevel,
 } from "./curves.ts";
 import { readPhase } from "./phases.ts";
+import { untrainedCurves } from "./untrained-curves.ts";
 
 /** Of a phase's runs, by parameterization. */
 export type PooledNoise = ReadonlyMap<string, Noise | null>;
@@ -155,16 +156,19 @@ function askings(
   refit: Refit,
   bases: ReadonlyMap<string, string>,
 ): Asking[] {
-  const { tuned, definition } = readPhase(db, phase);
+  const read = readPhase(db, phase);
+  const { tuned, definition } = read;
   const axes = axesOf(curves.map(({ coordinates }) => coordinates));
   const groups = axes.flatMap((axis) =>
     groupsAlong(axis, curves)
       .filter(isTouched(refit))
       .map((group) => ({ axis, group })),
   );
+  if (groups.length === 0) return [];
+  const untrained = untrainedCurves(read, curves);
   const known = withMembers(db, phase, refit.changed, groups);
   return groups.map(({ axis, group }) => {
-    const read = group.members.map(({ curve }) => known.get(curve)!);
+    const stored = group.members.map(({ curve }) => known.get(curve)!);
     const options = {
       ...questionOf(definition.phase),
       axis,
@@ -173,12 +177,13 @@ function askings(
       searched: definition.phase.search !== undefined,
       noise: refit.noise.get(group.shared.parameterization as string) ?? undefined,
       stated_noise: definition.phase.noise,
-      open: read.reduce((sum, curve) => sum + curve.open, 0),
+      open: stored.reduce((sum, curve) => sum + curve.open, 0),
+      untrained: untrained(axis, group.members),
     };
     const made = group.members.map(({ curve }) => [curve, bases.get(curve)]);
     return {
       group,
-      cells: group.members.map((member, i) => ({ ...member, curve: read[i]!.input })),
+      cells: group.members.map((member, i) => ({ ...member, curve: stored[i]!.input })),
       options,
       basis: createHash("sha1")
         .update(JSON.stringify([made, options]))

@@ -87,6 +87,8 @@ function start(db: Database, self: StoredPhase, phases: ReadonlyMap<string, Stor
   }
   self.state = "active";
   self.taken = taken;
+  // Whoever refreshes its curves reads from the database what it took.
+  savePhase(db, self);
   const gathered = gatherCells(db);
   let position = 0;
   if (definition.phase.search === undefined)

@@ -268,6 +268,37 @@ describe("verdict", () => {
     );
   });
 
+  it("calls no transfer what a search has not begun: it says how far it is shown, and where there is no run", () => {
+    const same = sparse(bracketed(-8, -8.1, -7.9), 0.5);
+    const wide = sparse(bracketed(-8.4, -8.8, -8), 0.75);
+    const far = sparse(bracketed(-4.9, -5.1, -4.7), 0.75);
+    const untrained = [0.875, 0.984].map((sparsity) => standing({ density: 1 - sparsity }));
+    const judged = (cells: Cell[], open = 0) =>
+      verdict(cells, base, { ...BY_OCTAVES, searched: true, untrained, open });
+    expect(judged([same])).toMatchObject({
+      verdict: "inconclusive",
+      drift_verdict: "inconclusive",
+      cost_verdict: "open",
+      within: null,
+      costs_at_most: null,
+      more_seeds: null,
+      sentence:
+        "transfers up to sparsity 0.5; open at 0.875 and 0.984: no run there yet, the search goes on while its budget lasts",
+    });
+    expect(judged([same], 2).sentence).toBe(
+      "transfers up to sparsity 0.5; open at 0.875 and 0.984: no run there yet, 2 runs are still to come",
+    );
+    expect(judged([same, wide]).sentence).toMatch(
+      /^transfers up to sparsity 0\.5; open at 0\.75, 0\.875 and 0\.984: at 0\.75 drift .* ±0\.5; no run yet at 0\.875 and 0\.984$/,
+    );
+    const dense = { ...BY_OCTAVES, searched: true, untrained: [standing({ density: 0.75 })] };
+    expect(verdict([same], base, dense).sentence).toMatch(
+      /^inconclusive at sparsity 0\.25: no run there yet/,
+    );
+    // One that does not transfer is enough, whatever the others do.
+    expect(judged([same, far]).sentence).toBe(judge([same, far]).sentence);
+  });
+
   it("passes over the base among the cells", () => {
     expect(judge([base, sparse(bracketed(-7.9, -8.1, -7.7))]).cells).toHaveLength(1);
   });

@@ -3,6 +3,7 @@ import { expect, it } from "vitest";
 import { applyEvent, foresee } from "../../../orchestrator/database/apply-event.ts";
 import type { Database } from "../../../orchestrator/database/open.ts";
 import { type Ahead, fitAhead, refreshRuns } from "../../../orchestrator/database/optima.ts";
+import { advancePhases } from "../../../orchestrator/phases/advance.ts";
 import type { WorkerEvent } from "../../../schema/wire/events.ts";
 import {
   Attempt,
@@ -86,6 +87,26 @@ it("makes the fits and verdicts that are stored then: none is made twice", () =>
   expect(stored("valley_low", "curve_optima")).toEqual(Array(CURVES).fill(-99));
   expect(verdicts.size).toBeGreaterThan(0);
   expect(stored("sentence", "verdicts")).toEqual(Array(verdicts.size).fill("ahead"));
+});
+
+it("makes the verdicts of a search as they are stored, of whose curves some have no run", () => {
+  const db = freshDatabase();
+  submitText(db, text.replace("axes:", "noise: 0.5%\nsearch: { until: decided }\naxes:"));
+  advancePhases(db);
+  sqliteOf(db).exec("UPDATE runs SET dispatch = 1");
+  const rows = sqliteOf(db).prepare("SELECT run, log2_lr FROM run_results ORDER BY sparsity, log2_lr").all();
+  const [last, ...others] = (rows as { run: string; log2_lr: number }[]).reverse();
+  const loss = (log2_lr: number) => 2 + 0.02 * (log2_lr + 7.2) ** 2;
+  for (const { run, log2_lr } of others) train(db, run, loss(log2_lr));
+  const attempt = new Attempt(last!.run, 1001);
+  const events = [attempt.claimed(), attempt.started(), attempt.finished(loss(last!.log2_lr))];
+  const { optima, verdicts } = atOnce(fitAhead(db, foresee(events)));
+  expect([...verdicts.values()].map(({ cells, verdict }) => [cells.length, verdict])).toEqual([
+    [1, "inconclusive"],
+  ]);
+  const said = new Map([...verdicts].map(([basis, verdict]) => [basis, { ...verdict, sentence: "ahead" }]));
+  store(db, events, { optima, verdicts: said });
+  expect(sqliteOf(db).prepare("SELECT sentence FROM verdicts").pluck().all()).toEqual(["ahead"]);
 });
 
 it("ends with what is stored without it, whatever is stored between its turns", () => {

@@ -116,6 +116,34 @@ describe("a search", () => {
     expect(stateOf(db).search).toMatchObject({ stopped: "its budget is spent", added: 8, earlier: 21 });
   });
 
+  it("says of nothing that it transfers while a curve has no run: its budget ended before", () => {
+    const db = freshDatabase();
+    submitText(db, text("", "grid"));
+    for (const row of rowsOf(db, "grid").filter((r) => r.width < 128)) train(db, row.run, loss(STILL)(row));
+    submitText(db, text("search: { until: decided, budget: 1% }"));
+    advancePhases(db);
+    expect(stateOf(db).search).toMatchObject({
+      stopped: "its budget is spent",
+      questions: [{ state: "open", says: "cost at width 128" }],
+    });
+    const verdict = () =>
+      sqliteOf(db).prepare("SELECT * FROM verdicts WHERE phase_id = ?").get(stateOf(db).id);
+    expect(verdict()).toMatchObject({
+      verdict: "inconclusive",
+      drift_verdict: "inconclusive",
+      cost_verdict: "open",
+      costs_at_most: null,
+      within: null,
+      more_seeds: null,
+      sentence:
+        "transfers by cost up to width 64; open at 128: no run there yet, the search goes on while its budget lasts",
+    });
+    submitText(db, text(SEARCH));
+    advancePhases(db);
+    trainOut(db, STILL);
+    expect(verdict()).toMatchObject({ verdict: "transfers", cost_verdict: "costs at most" });
+  });
+
   it("goes on where it was with a larger budget, and with another question of its runs", () => {
     const db = freshDatabase();
     const budget = (runs: number) => text(`search: { until: decided, budget: ${runs} }`);
