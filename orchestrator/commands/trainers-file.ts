@@ -2,11 +2,12 @@
  * trainers.yaml: which trainers a host offers, and how each is started. The file is the host's own, beside `--trainer` on its command
  * line; nothing that comes over the queue adds to it.
  */
-import { lstatSync, statSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { lstatSync, realpathSync, type Stats, statSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { z } from "zod";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { BUILT_IN_TRAINER, trainerNameSchema } from "../../schema/wire/plan.ts";
+import { holderOpenToOthers, openToOthers } from "../machine/open-to-others.ts";
 import { readRegularSync } from "../machine/regular-file.ts";
 import { explainIssues } from "../sweep/explain-issues.ts";
 import { type Finding, inOrder, type Problem, problemLine } from "../sweep/problems.ts";
@@ -44,7 +45,6 @@ export interface RegisteredTrainers {
 
 const FILE = "trainers.yaml";
 const MAX_BYTES = 1 << 20;
-const WRITABLE_BY_OTHERS = 0o022;
 
 /**
  * The file that is named, else the state directory's, if it has one.
@@ -60,29 +60,27 @@ export function registeredTrainers({
   const file = trainers ?? (dir === undefined ? undefined : join(resolve(dir), FILE));
   if (file === undefined || (trainers === undefined && !isThere(file)))
     return { file: undefined, trainers: [] };
-  const text = readRegularSync(file, MAX_BYTES);
-  refuseOpen(file);
+  const text = readRegularSync(file, MAX_BYTES, (opened) => refuseOpen(file, opened));
   return { file, trainers: parseTrainers(text, file) };
 }
 
 const isThere = (path: string): boolean => lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 
-/** What stands in it is started: whoever else could write into it could run programs as this user. */
-function refuseOpen(file: string): void {
-  const { uid, mode } = statSync(file);
-  const own = process.geteuid?.() ?? uid;
-  const isOthers = uid !== own && uid !== 0;
-  if (!isOthers && (mode & WRITABLE_BY_OTHERS) === 0) return;
-  throw new MusweepError(
-    "trainers-file-open",
-    isOthers ? `${file} belongs to another user` : `${file} can be written by other users of this machine`,
-    {
-      kind: "usage",
-      remedy: isOthers
-        ? "The programs in it would run as you: copy it, and look at what it says."
-        : `The programs in it run as you: chmod go-w ${file}`,
-    },
-  );
+/** What stands in it is started: whoever else could write into it, or replace it, could run programs as this user. */
+function refuseOpen(file: string, opened: Stats): void {
+  for (const holder of [dirname(file), dirname(realpathSync(file))])
+    refuse(holder, holderOpenToOthers(statSync(holder)));
+  refuse(file, openToOthers(opened));
+}
+
+function refuse(path: string, why: string | undefined): void {
+  if (why === undefined) return;
+  throw new MusweepError("trainers-file-open", `${path} ${why}`, {
+    kind: "usage",
+    remedy: why.startsWith("belongs")
+      ? "The programs in it would run as you: copy it, and look at what it says."
+      : `The programs in it run as you: chmod go-w ${path}`,
+  });
 }
 
 function parseTrainers(text: string, file: string): RegisteredTrainer[] {

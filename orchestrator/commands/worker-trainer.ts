@@ -13,7 +13,7 @@ import {
   type WorkerConfig,
 } from "../../schema/wire/worker.ts";
 import { findTorch, installCommand, type TorchPython } from "../machine/find-python.ts";
-import { sayCompiling } from "./common.ts";
+import { say, sayCompiling } from "./common.ts";
 import { type RegisteredTrainers, registeredTrainers } from "./trainers-file.ts";
 
 export interface TrainerOptions {
@@ -49,6 +49,8 @@ interface Named extends Pick<OfferedTrainer, "name" | "engine"> {
 export async function resolveTrainers(options: TrainerOptions & { dir?: string }): Promise<Offer> {
   const registered = registeredTrainers(options);
   const inFile = registered.trainers.map(({ name }) => name);
+  if (options.trainer === undefined && options.trainers === undefined && inFile.length > 0)
+    say(`Trainers of ${registered.file}: ${inFile.join(", ")}.`);
   const wanted = options.trainer ?? (inFile.length > 0 ? inFile : [BUILT_IN_TRAINER]);
   const named = wanted.map((option): Named => {
     const { python, devices, ...trainer } = readTrainer(option, registered);

@@ -1,11 +1,13 @@
 /** Finding a Python that has what the trainer in PyTorch needs, and what it can train on. */
 import { execFile } from "node:child_process";
+import { lstatSync, statSync } from "node:fs";
 import path from "node:path";
 import { promisify } from "node:util";
 import { z } from "zod";
 import { torchPackages } from "../../schema/wire/package.ts";
 import { deviceSchema } from "../../schema/wire/worker.ts";
 import { findProgram } from "./find-server.ts";
+import { holderOpenToOthers, openToOthers } from "./open-to-others.ts";
 
 /** What `python -m musweep_torch --probe` prints (workers/trainers/torch/musweep_torch/probe.py). */
 const probeSchema = z.object({
@@ -40,6 +42,9 @@ export interface UnusablePython {
 /** Importing PyTorch from a cold or a shared disk takes its time. */
 const PROBE_MS = 120_000;
 
+/** Where an unnamed Python of the current directory is looked for. */
+const HERE = [".venv", path.join(".venv", "bin"), path.join(".venv", "bin", "python")] as const;
+
 const OTHER = "Name a Python that has torch 2.6 or newer.";
 
 const run = promisify(execFile);
@@ -55,15 +60,34 @@ export async function findTorch(
   named: string | undefined,
 ): Promise<{ found?: TorchPython; unusable: UnusablePython[] }> {
   const onPath = await findProgram("python3");
-  const candidates =
-    named !== undefined ? [named] : [path.join(".venv", "bin", "python"), onPath ?? "python3"];
+  const candidates = named !== undefined ? [named] : [HERE[2], onPath ?? "python3"];
   const unusable: UnusablePython[] = [];
   for (const candidate of candidates) {
-    const found = await probe(candidate);
+    const strange = named === undefined && candidate === HERE[2] ? strangeHere() : undefined;
+    const found = strange ?? (await probe(candidate));
     if ("torch" in found) return { found, unusable };
     unusable.push(found);
   }
   return { unusable };
+}
+
+/** Another user may have put it there, for whoever calls musweep in that directory. */
+function strangeHere(): UnusablePython | undefined {
+  const program = HERE[2];
+  try {
+    for (const step of [".", ...HERE]) {
+      const info = lstatSync(step);
+      // A link has no mode of its own; what it leads to has.
+      const link = info.isSymbolicLink() ? openToOthers({ ...info, mode: 0 }) : undefined;
+      const why = link ?? (step === "." ? holderOpenToOthers : openToOthers)(statSync(step));
+      if (why === undefined) continue;
+      const problem = `${path.resolve(step)} ${why}; it is run only where it is named.`;
+      return { path: program, problem, remedy: `If you trust it, name it with --python ${program}.` };
+    }
+    return undefined;
+  } catch (error) {
+    return { path: program, problem: problemOf(error as ExecError), remedy: OTHER };
+  }
 }
 
 async function probe(program: string): Promise<TorchPython | UnusablePython> {

@@ -44,15 +44,17 @@ export async function openRegular(path: string): Promise<FileHandle> {
 
 /**
  * A small text file, whole.
+ * @param check throws where what was opened must not be read
  * @throws MusweepError: as above, or larger than `most` bytes
  */
-export function readRegularSync(path: string, most: number): string {
+export function readRegularSync(path: string, most: number, check?: (stats: Stats) => void): string {
   let fd: number | undefined;
   try {
     fd = openSync(path, FLAGS);
     const stats = fstatSync(fd);
     if (!stats.isFile()) throw refused(path, kindOf(stats));
     if (MADE_UP.has(statfsSync(path).type)) throw refused(path, "made up by the kernel");
+    check?.(stats);
     // One more than allowed, so that a file that grows meanwhile is noticed too.
     const buffer = Buffer.alloc(Math.min(stats.size, most) + 1);
     let length = 0;

@@ -1,11 +1,12 @@
 /** Which Python, which devices, how many slots: what a worker's options come to, with programs that answer as a Python would. */
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, lchownSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { needsMetBy, resolveTrainers } from "../../../orchestrator/commands/worker-trainer.ts";
 import { findTorch } from "../../../orchestrator/machine/find-python.ts";
 import { slotsOf } from "../../../schema/wire/worker.ts";
+import { asRoot } from "../../support/tested-where.ts";
 import { EMBEDDED } from "../../support/worker-config.ts";
 
 const gpu = (device: string) => ({ device, name: "NVIDIA H100", memory_bytes: 85e9 });
@@ -19,7 +20,7 @@ const USABLE = {
 
 let directory: string;
 beforeEach(() => {
-  directory = mkdtempSync(join(tmpdir(), "musweep-python-"));
+  directory = realpathSync(mkdtempSync(join(tmpdir(), "musweep-python-")));
   vi.stubEnv("MUSWEEP_PYTHON", undefined);
   const cwd = process.cwd();
   process.chdir(directory);
@@ -91,6 +92,52 @@ describe("the Python for the trainer in PyTorch", () => {
         /torch 2.5.1 is too old.*python3: torch cannot be imported: No module named torch/,
       ),
       remedy: expect.stringContaining(".venv/bin/python -m pip install torch numpy"),
+    });
+  });
+
+  describe("in the current directory", () => {
+    const here = join(".venv", "bin", "python");
+    const expectPassedOver = async (where: string, why: string) => {
+      expect(await findTorch(undefined)).toMatchObject({
+        found: { path: join(directory, "bin", "python3") },
+        unusable: [{ path: here, problem: expect.stringContaining(`${join(directory, where)} ${why}`) }],
+      });
+      expect(await findTorch(here)).toMatchObject({ found: { path: here } });
+    };
+    beforeEach(() => {
+      program("bin/python3", USABLE);
+      vi.stubEnv("PATH", join(directory, "bin"));
+      program(here, USABLE);
+    });
+
+    it.each([".", ".venv", ".venv/bin", ".venv/bin/python"])(
+      "is passed over where others can write %s",
+      async (where) => {
+        chmodSync(where, 0o777);
+        await expectPassedOver(where, "can be written by other users");
+      },
+    );
+
+    it.runIf(asRoot("a .venv of another user")).each([".", ".venv", ".venv/bin", ".venv/bin/python"])(
+      "is passed over where %s is another user's",
+      async (where) => {
+        chownSync(where, 65_534, 65_534);
+        await expectPassedOver(where, "belongs to another user");
+      },
+    );
+
+    it.runIf(asRoot("a link of another user"))("is passed over where it is behind another user's link", async () => {
+      mkdirSync("below");
+      process.chdir("below");
+      symlinkSync("../.venv", ".venv");
+      expect((await findTorch(undefined)).found).toMatchObject({ path: here });
+      lchownSync(".venv", 65_534, 65_534);
+      await expectPassedOver("below/.venv", "belongs to another user");
+    });
+
+    it("is run in a directory that is everybody's and sticky, as /tmp is", async () => {
+      chmodSync(".", 0o1777);
+      expect(await findTorch(undefined)).toMatchObject({ found: { path: here }, unusable: [] });
     });
   });
 
@@ -243,5 +290,30 @@ describe("trainers.yaml", () => {
       code: "trainers-file-open",
       remedy: expect.stringContaining("chmod go-w"),
     });
+  });
+
+  it("that others can replace is refused, but in a directory like /tmp", async () => {
+    const trainers = write("mine: x");
+    mkdirSync("own");
+    symlinkSync(trainers, join("own", "trainers.yaml"));
+    chmodSync(directory, 0o777);
+    for (const dir of [directory, "own"])
+      await expect(resolveTrainers({ dir })).rejects.toMatchObject({
+        code: "trainers-file-open",
+        message: `${directory} can be written by other users of this machine`,
+      });
+    chmodSync(directory, 0o1777);
+    expect((await resolveTrainers({ dir: "own" })).trainers).toEqual([own("mine", "x")]);
+  });
+
+  it("that nobody named is said, before its programs are started", async () => {
+    const trainers = write("mine: x\nother: y");
+    const said = vi.spyOn(process.stderr, "write").mockReturnValue(true);
+    onTestFinished(() => said.mockRestore());
+    await resolveTrainers({ dir: directory, trainer: ["mine"] });
+    await resolveTrainers({ trainers });
+    expect(said.mock.calls).toEqual([]);
+    await resolveTrainers({ dir: directory });
+    expect(said.mock.calls).toEqual([[`Trainers of ${trainers}: mine, other.\n`]]);
   });
 });
