@@ -2,7 +2,8 @@ import type { Command } from "commander";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { lockHolder } from "../database/state-lock.ts";
 import type { Stored } from "../database/submit.ts";
-import { type StateDirectory, stateDirectory } from "../machine/state-directory.ts";
+import { readAddress } from "../machine/dashboard-address.ts";
+import { stateDirectory } from "../machine/state-directory.ts";
 import { type NamedToken, namedToken, readToken } from "../machine/token.ts";
 import { loadSweep, readSweepFile, submitSweep } from "../submission/load-sweep.ts";
 import { plural } from "../terminal/format.ts";
@@ -32,8 +33,7 @@ export function addSubmit(program: Command): void {
     const read = readSweepFile(file);
     if (options.server !== undefined) {
       const server = serverUrl(options.server);
-      const token = namedToken(options) ?? tokenHere(server, stateDirectory(options));
-      const stored = await submitTo(server, token, read.text, file);
+      const stored = await submitTo(accessTo(server, options), read.text, file);
       print(options, stored, () => submittedText(stored));
       return;
     }
@@ -79,18 +79,23 @@ export function serverUrl(text: string): URL {
   });
 }
 
-/** The state directory's own token is told to nobody but its own orchestrator: on this machine, and running. */
-const tokenHere = ({ hostname }: URL, state: StateDirectory): string | undefined =>
-  ["127.0.0.1", "localhost", "[::1]"].includes(hostname) && lockHolder(state) !== undefined
-    ? readToken(state.token)
-    : undefined;
+interface Access {
+  server: URL;
+  token: string | undefined;
+}
 
-async function submitTo(
-  server: URL,
-  token: string | undefined,
-  text: string,
-  file: string,
-): Promise<Submitted> {
+/** The state directory's own token is told to nobody but its own orchestrator: where that listens, as long as it runs. */
+function accessTo(server: URL, options: Options): Access {
+  const named = namedToken(options);
+  if (named !== undefined) return { server, token: named };
+  const state = stateDirectory(options);
+  const own = lockHolder(state) === undefined ? undefined : readAddress(state);
+  const isOwn = own !== undefined && [own.origin, new URL(`http://localhost:${own.port}`).origin].includes(server.origin);
+  // The name may lead to another address, where somebody else may listen.
+  return isOwn ? { server: own, token: readToken(state.token) } : { server, token: undefined };
+}
+
+async function submitTo({ server, token }: Access, text: string, file: string): Promise<Submitted> {
   const url = new URL("/api/sweeps", server);
   url.searchParams.set("file", file);
   const headers: Record<string, string> = { "content-type": "application/yaml" };

@@ -3,6 +3,7 @@ import { type HttpBindings, serve as listen, type ServerType } from "@hono/node-
 import type { Logger } from "pino";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { connectRedis } from "../../schema/wire/redis.ts";
+import { forgetAddress, writeAddress } from "../machine/dashboard-address.ts";
 import type { StateDirectory } from "../machine/state-directory.ts";
 import { Queues } from "../queue/queues.ts";
 import type { Service } from "../queue/service.ts";
@@ -72,7 +73,10 @@ export async function serveDashboard(
   const queues = new Queues(service.db, connection);
   const queries = createQueryRunner(state.database);
   const tickets = new Tickets();
-  const release = async (): Promise<void> => {
+  let server: ServerType | undefined;
+  const close = async (): Promise<void> => {
+    forgetAddress(state);
+    await closed(server);
     queries.close();
     await inTime(queues.close(), CLOSE_MS);
     connection.disconnect();
@@ -91,26 +95,30 @@ export async function serveDashboard(
       dataRoot,
       log,
     });
-    const { server, port } = await listenOn(app.fetch, address, limits);
+    const listening = await listenOn(app.fetch, address, limits);
+    ({ server } = listening);
+    const { port } = listening;
+    if (ownerOnly) writeAddress(state, listening.address, port);
     const { host } = address;
     const url = `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
     return {
       url,
       link: (path) =>
         `${url}/login?ticket=${tickets.issue()}${path === "/" ? "" : `&next=${encodeURIComponent(path)}`}`,
-      async close() {
-        await new Promise<void>((resolve) => {
-          server.close(() => resolve());
-          if ("closeAllConnections" in server) server.closeAllConnections();
-        });
-        await release();
-      },
+      close,
     };
   } catch (error) {
-    await release();
+    await close();
     throw error;
   }
 }
+
+const closed = (server: ServerType | undefined): Promise<void> =>
+  new Promise((resolve) => {
+    if (server === undefined) return resolve();
+    server.close(() => resolve());
+    if ("closeAllConnections" in server) server.closeAllConnections();
+  });
 
 type Fetch = (request: Request, env: HttpBindings) => Response | Promise<Response>;
 
@@ -118,7 +126,7 @@ function listenOn(
   fetch: Fetch,
   { host, port }: Address,
   limits: Limits,
-): Promise<{ server: ServerType; port: number }> {
+): Promise<{ server: ServerType; port: number; address: string }> {
   /** From its answer on a client that takes nothing is cut off; while an answer is made, it may take its time. */
   const watched = async (request: Request, env: HttpBindings): Promise<Response> => {
     try {
@@ -139,7 +147,7 @@ function listenOn(
           connectionsCheckingInterval: CHECK_MS,
         },
       },
-      (info) => resolve({ server, port: info.port }),
+      (info) => resolve({ server, port: info.port, address: info.address }),
     );
     server.maxConnections = limits.connections;
     server.once("error", (cause: NodeJS.ErrnoException) => {

@@ -15,6 +15,8 @@ export interface StateDirectory {
   readonly lock: string;
   /** Of the dashboard (token.ts). */
   readonly token: string;
+  /** Where that listens (dashboard-address.ts). */
+  readonly dashboard: string;
 }
 
 /**
@@ -35,6 +37,7 @@ export function stateDirectory(options: { dir: string; shared?: string }): State
     redis: at("redis"),
     lock: at("orchestrator.lock"),
     token: at("token"),
+    dashboard: at("dashboard.url"),
   };
 }
 

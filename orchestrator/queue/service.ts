@@ -5,6 +5,7 @@
 import type { Logger } from "pino";
 import { type Database, openDatabase } from "../database/open.ts";
 import { lockState } from "../database/state-lock.ts";
+import { forgetAddress } from "../machine/dashboard-address.ts";
 import { keepLogsSmall } from "../machine/rotate-log.ts";
 import { logsOf, type StateDirectory } from "../machine/state-directory.ts";
 import { openRedis } from "../redis/open-redis.ts";
@@ -56,6 +57,8 @@ export async function startService(
   };
   try {
     closers.push(lockState(state));
+    // Of one that was killed: by now another user may listen there.
+    forgetAddress(state);
     closers.push(keepLogsSmall(logsOf(state)));
     const db = openDatabase(state.database);
     closers.push(() => db.close());

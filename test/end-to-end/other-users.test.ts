@@ -187,7 +187,37 @@ describe("the dashboard on loopback", () => {
     for (const host of ["127.0.0.2", "0.0.0.0"])
       await musweep(place, "submit", file, "--server", `http://${host}:${port}`);
     await musweep(other, "submit", file, "--server", `http://127.0.0.1:${port}`);
-    expect(asked.map((headers) => headers.authorization)).toEqual([undefined, undefined, undefined]);
+    for (const host of ["127.0.0.1", "localhost"])
+      await musweep(place, "submit", file, "--server", `http://${host}:${port}`);
+    expect(asked.map((headers) => headers.authorization)).toEqual(new Array(5).fill(undefined));
+  });
+
+  it("takes localhost for its own address, and gives the token to nobody who has its port after it was killed", async () => {
+    const place = scratch();
+    const file = writeSweep(place);
+    const { command, url } = await serve(place);
+    const { port } = new URL(url);
+    const asked: (string | undefined)[] = [];
+    const trap = (host: string) => {
+      const server = createServer((request, response) => {
+        asked.push(request.headers.authorization);
+        response.writeHead(401).end();
+      });
+      onTestFinished(() => void server.close());
+      return new Promise<void>((resolve) => {
+        // Some machines have no IPv6.
+        server.on("error", () => resolve()).listen(Number(port), host, resolve);
+      });
+    };
+    await trap("::1");
+    await succeed(place, "submit", file, "--server", `http://localhost:${port}`);
+    expect(asked).toEqual([]);
+
+    await command.signal("SIGKILL");
+    await serve(place, { MUSWEEP_TOKEN: "named" });
+    await trap("127.0.0.1");
+    expect(await musweep(place, "submit", file, "--server", url)).toMatchObject({ code: 2 });
+    expect(asked).toEqual([undefined]);
   });
 
   it("keeps its token over restarts, and takes another that is named", async () => {
