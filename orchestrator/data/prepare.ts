@@ -13,6 +13,7 @@ import { canonicalJson } from "../../schema/wire/plan.ts";
 import { isRunning } from "../machine/is-running.ts";
 import { encodeSource } from "./encode.ts";
 import { badData, cacheError } from "./errors.ts";
+import type { ReadOptions } from "./read-source.ts";
 import { identifySource, readJson, type Source, writeAtomically } from "./source-identity.ts";
 import {
   type DataSpec,
@@ -34,7 +35,7 @@ export interface PrepareProgress {
   total_bytes: number;
 }
 
-export interface PrepareOptions {
+export interface PrepareOptions extends Pick<ReadOptions, "signal" | "checkOpened"> {
   /** Holds every data set of the state directory; made when missing. */
   cacheDirectory: string;
   /** What relative paths in the spec are relative to: the sweep file's directory. Default: the working directory. */
@@ -43,7 +44,6 @@ export interface PrepareOptions {
   onProgress?: ((progress: PrepareProgress) => void) | undefined;
   /** Told when a file of the source is not there any more, and what was prepared from it is used. */
   onGone?: ((message: string) => void) | undefined;
-  signal?: AbortSignal | undefined;
   /** Whether what is in the cache is hashed before it is believed; what is damaged is prepared anew. */
   verify?: boolean;
   /** Tokenizes nothing: what is not in the cache is an error. */
@@ -162,7 +162,7 @@ async function install(temporary: string, cache: string, meta: DataMeta): Promis
 }
 
 async function build(spec: DataSpec, source: Source, options: PrepareOptions): Promise<DataMeta> {
-  const { cacheDirectory: cache, onProgress, signal } = options;
+  const { cacheDirectory: cache, onProgress, signal, checkOpened } = options;
   await removeStaleTemporaries(cache);
   const empty = "files" in spec ? undefined : source.files.find(({ size }) => size === 0);
   if (empty !== undefined) throw badData(`${empty.path}: the file is empty`);
@@ -180,6 +180,7 @@ async function build(spec: DataSpec, source: Source, options: PrepareOptions): P
       signal,
       onRead,
       stamps,
+      checkOpened,
     });
     const dtype = dtypeOf(encoded.vocab_size);
     const hash = await hashTokens(temporary, encoded);
@@ -198,11 +199,11 @@ async function build(spec: DataSpec, source: Source, options: PrepareOptions): P
  * @throws the signal's reason when aborted; nothing is left behind
  */
 export async function prepareData(source: DataSpec, options: PrepareOptions): Promise<DataMeta> {
-  const { cacheDirectory: cache, baseDirectory = process.cwd(), signal } = options;
+  const { cacheDirectory: cache, baseDirectory = process.cwd(), signal, checkOpened } = options;
   const spec = resolvePaths(source, baseDirectory);
   try {
     await mkdir(cache, { recursive: true });
-    const identity = await identifySource(spec, path.join(cache, "sources"), { signal });
+    const identity = await identifySource(spec, path.join(cache, "sources"), { signal, checkOpened });
     const entry = path.join(cache, "index", `${indexKey(spec, identity.hash)}.json`);
     const indexed = await readJson(entry, indexSchema);
     const known = indexed && (await readDataMeta(path.join(cache, indexed.hash), options.verify ?? false));

@@ -10,7 +10,7 @@ import path from "node:path";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 import { MusweepError } from "../../schema/wire/errors.ts";
-import { openRegular } from "../machine/regular-file.ts";
+import { type CheckOpened, openRegular } from "../machine/regular-file.ts";
 import { badData, readError } from "./errors.ts";
 import type { Corpus } from "./spec.ts";
 import { decompressZstd } from "./zstd.ts";
@@ -29,6 +29,8 @@ export interface ReadOptions {
   onRead?: ((bytes: number) => void) | undefined;
   /** What each file was when it was identified (stampOf): it must be that still. */
   stamps?: ReadonlyMap<string, string> | undefined;
+  /** Asked of each file of a person's once it is open, before any of it is read. */
+  checkOpened?: CheckOpened | undefined;
 }
 
 /** Text that is at most so many times as long as its compressed file is read: logs come to 50, prose to 4. */
@@ -61,10 +63,10 @@ export const changed = (file: string): MusweepError =>
 /** The file as it lies on disk. */
 export async function* readChunks(
   file: string,
-  { signal, onRead, stamps }: ReadOptions,
+  { signal, onRead, stamps, checkOpened }: ReadOptions,
   onSize?: (bytes: number) => void,
 ): AsyncGenerator<Buffer> {
-  const handle = await openRegular(file);
+  const handle = await openRegular(file, checkOpened);
   try {
     const stamp = await stampOf(handle);
     if ((stamps?.get(file) ?? stamp.text) !== stamp.text) throw changed(file);

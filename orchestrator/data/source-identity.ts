@@ -58,13 +58,13 @@ export async function readJson<T>(file: string, schema: z.ZodType<T>): Promise<T
 async function identifyOne(
   file: string,
   memory: string,
-  signal: AbortSignal | undefined,
+  { signal, checkOpened }: ReadOptions,
 ): Promise<SourceFile & Pick<Source, "hash" | "gone">> {
   signal?.throwIfAborted();
   const real = path.resolve(file);
   const entry = path.join(memory, `${createHash("sha256").update(real).digest("hex").slice(0, 32)}.json`);
   try {
-    const handle = await openRegular(real);
+    const handle = await openRegular(real, checkOpened);
     try {
       const { size, text } = await stampOf(handle);
       const { ctimeNs } = await handle.stat({ bigint: true });
@@ -94,18 +94,14 @@ async function identifyOne(
  * Of many files: one hash over all, of each how it is packed, its length and its bytes, in their order. It is remembered under the
  * patterns, and a stamp of every file.
  */
-async function identifyFiles(
-  spec: FilesSource,
-  memory: string,
-  signal: AbortSignal | undefined,
-): Promise<Source> {
+async function identifyFiles(spec: FilesSource, memory: string, options: ReadOptions): Promise<Source> {
   const paths = await matchFiles(spec);
   if (paths.length === 0) throw noneMatches(spec);
   const stamp = createHash("sha256");
   let newest = 0n;
   const files: SourceFile[] = [];
   for (const file of paths) {
-    signal?.throwIfAborted();
+    options.signal?.throwIfAborted();
     const info = await stat(file, { bigint: true }).catch((error: unknown) => {
       throw readError(file, error);
     });
@@ -120,21 +116,21 @@ async function identifyFiles(
   const now = stamp.digest("hex");
   const remembered = await readJson(entry, rememberedSchema);
   if (remembered?.stamp === now) return { ...source, hash: remembered.hash };
-  const found = await hashContents(files, signal);
+  const found = await hashContents(files, options);
   const isRacy = Date.now() - Number(newest / 1_000_000n) <= RACY_MS;
   await writeAtomically(entry, JSON.stringify({ stamp: isRacy ? NO_STAMP : now, hash: found }));
   return { ...source, hash: found };
 }
 
-async function hashContents(files: readonly SourceFile[], signal: AbortSignal | undefined): Promise<string> {
+async function hashContents(files: readonly SourceFile[], options: ReadOptions): Promise<string> {
   const hash = createHash("sha256").update("files");
   const stamps = new Map(files.map((file) => [file.path, file.stamp]));
   for (const { path: file, size } of files) {
     hash.update(`\n${PACKING.exec(file)?.[0] ?? ""} ${size}\n`);
     try {
-      for await (const chunk of readChunks(file, { signal, stamps })) hash.update(chunk);
+      for await (const chunk of readChunks(file, { ...options, stamps })) hash.update(chunk);
     } catch (error) {
-      signal?.throwIfAborted();
+      options.signal?.throwIfAborted();
       throw readError(file, error);
     }
   }
@@ -157,7 +153,7 @@ const noneMatches = (spec: FilesSource): MusweepError =>
 export async function identifySource(
   spec: DataSpec,
   memory: string,
-  { signal }: ReadOptions,
+  options: ReadOptions,
 ): Promise<Source> {
   if ("corpus" in spec) {
     const paths = await corpusFiles(spec.corpus);
@@ -168,9 +164,9 @@ export async function identifySource(
       files: [],
     };
   }
-  if ("files" in spec) return identifyFiles(spec, memory, signal);
+  if ("files" in spec) return identifyFiles(spec, memory, options);
   const files: (SourceFile & Pick<Source, "hash" | "gone">)[] = [];
-  for (const file of pathsOf(spec)) files.push(await identifyOne(file, memory, signal));
+  for (const file of pathsOf(spec)) files.push(await identifyOne(file, memory, options));
   const gone = files.find((file) => file.gone !== undefined)?.gone;
   return {
     ...(gone === undefined ? {} : { gone }),

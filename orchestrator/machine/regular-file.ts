@@ -28,10 +28,14 @@ function kindOf(
   return stats.isCharacterDevice() || stats.isBlockDevice() ? "a device" : "no file of a known kind";
 }
 
+/** Throws where what was opened must not be read. */
+export type CheckOpened = (opened: FileHandle, path: string) => Promise<void>;
+
 /** @throws MusweepError for what is no regular file; what the system says of others */
-export async function openRegular(path: string): Promise<FileHandle> {
+export async function openRegular(path: string, check?: CheckOpened): Promise<FileHandle> {
   const handle = await open(path, FLAGS);
   try {
+    await check?.(handle, path);
     const stats = await handle.stat();
     if (!stats.isFile()) throw refused(path, kindOf(stats));
     if (MADE_UP.has((await statfs(path)).type)) throw refused(path, "made up by the kernel");

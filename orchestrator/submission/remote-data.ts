@@ -4,13 +4,14 @@
  * outside; and those whose data set has been prepared on the server before, because then that user has named them to musweep.
  * Shipped corpora always.
  */
-import { lstat, realpath, stat } from "node:fs/promises";
+import { type FileHandle, lstat, readlink, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve, sep } from "node:path";
 import type { DataMeta } from "../../schema/wire/data.ts";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { matchFiles } from "../data/match-files.ts";
 import { type PrepareOptions, prepareData } from "../data/prepare.ts";
 import { type DataSpec, pathsOf, placeOf, resolvePaths } from "../data/spec.ts";
+import type { CheckOpened } from "../machine/regular-file.ts";
 
 /**
  * @param root the directory, to which relative paths are relative; undefined: none
@@ -22,8 +23,7 @@ export async function prepareRemoteData(
   options: PrepareOptions,
 ): Promise<DataMeta> {
   const named = resolvePaths(spec, root ?? sep);
-  if ("corpus" in named || (root !== undefined && (await isBelow(root, named))))
-    return prepareData(named, options);
+  if ("corpus" in named) return prepareData(named, options);
   const refused = new MusweepError(
     "data-not-allowed",
     `${placeOf(spec)}: not among the files that this server reads for sweeps that come over HTTP`,
@@ -34,6 +34,13 @@ export async function prepareRemoteData(
         "`musweep data prepare`, or submit the sweep with `musweep submit`.",
     },
   );
+  const start = root === undefined ? null : await startOf(root);
+  if (start !== null && (await isBelow(start, named))) {
+    const checkOpened: CheckOpened = async (opened, path) => {
+      if (!(await liesBelow(start, opened, path))) throw refused;
+    };
+    return prepareData(named, { ...options, checkOpened });
+  }
   if (!(await every(writtenPaths(named), isFile))) throw refused;
   try {
     return await prepareData(named, { ...options, preparedOnly: true });
@@ -61,18 +68,15 @@ const writtenPaths = (named: DataSpec): string[] =>
 const leadsUp = (path: string): boolean => /(?<=[/{,])\.\.(?=[/},]|$)/.test(path);
 
 /** Nowhere else than below the root is looked for what patterns match, lest the answer tell whether there is anything. */
-async function isBelow(root: string, named: DataSpec): Promise<boolean> {
-  const isInside = await insideOf(root);
+async function isBelow(start: string, named: DataSpec): Promise<boolean> {
+  const isInside = insideOf(start);
   const written = writtenPaths(named);
   if (written.some(leadsUp) || !(await every(written, isInside))) return false;
   return !("files" in named) || every(await matchFiles(named), isInside);
 }
 
 /** Whether a path leads to the root or below it, or would if it existed. A directory is followed once for all files in it. */
-async function insideOf(root: string): Promise<(path: string) => Promise<boolean>> {
-  const start = await realpath(root).catch(() => null);
-  if (start === null) return async () => false;
-  const below = start.endsWith(sep) ? start : start + sep;
+function insideOf(start: string): (path: string) => Promise<boolean> {
   const directories = new Map<string, Promise<string>>();
   const directoryOf = (path: string): Promise<string> => {
     const directory = dirname(path);
@@ -89,7 +93,23 @@ async function insideOf(root: string): Promise<(path: string) => Promise<boolean
     });
     return info?.isSymbolicLink() ? realpath(path) : join(await directoryOf(path), basename(path));
   };
-  return async (path) => `${await leadsTo(resolve(path)).catch(() => "")}${sep}`.startsWith(below);
+  return async (path) => `${await leadsTo(resolve(path)).catch(() => "")}${sep}`.startsWith(start);
+}
+
+/** What every path below the root begins with; null where there is none. */
+async function startOf(root: string): Promise<string | null> {
+  const start = await realpath(root).catch(() => null);
+  return start === null || start.endsWith(sep) ? start : start + sep;
+}
+
+/** Links may have been exchanged since its path was looked at: what counts is where that lies which was opened. */
+async function liesBelow(start: string, opened: FileHandle, path: string): Promise<boolean> {
+  // Linux says where; elsewhere it must be what the path leads to now.
+  const said = await readlink(`/proc/self/fd/${opened.fd}`).catch(() => null);
+  if (said !== null) return said.startsWith(start);
+  const place = await realpath(path).catch(() => "");
+  const [there, here] = await Promise.all([stat(place).catch(() => null), opened.stat()]);
+  return place.startsWith(start) && there?.dev === here.dev && there.ino === here.ino;
 }
 
 const isFile = async (path: string): Promise<boolean> =>

@@ -1,8 +1,9 @@
 /** Which files a sweep may name that comes over HTTP: asked as a submitter asks, over the real cache and real files. */
-import { existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { prepareData } from "../../../orchestrator/data/prepare.ts";
+import { prepareRemoteData } from "../../../orchestrator/submission/remote-data.ts";
 import { dataSchema } from "../../../schema/sweep/sweep.ts";
 import { gridText } from "../../support/database.ts";
 import { scratch } from "../../support/scratch.ts";
@@ -156,6 +157,36 @@ describe("with --data-root", () => {
     expect(await matching("{open,folder/deep}.txt")).toMatchObject({ status: 201 });
     for (const pattern of [".", "**/*.txt", join(root, "{open,folder/deep}.txt"), `${root}/`])
       expect([pattern, await matching(pattern)]).toEqual([pattern, expect.objectContaining({ status: 201 })]);
+  });
+
+  it("a link that is exchanged after it was looked at leads out of it no more than another", async () => {
+    const { directory, root, secret } = files();
+    const cacheDirectory = join(directory, "cache");
+    /** The signal is asked between the look at a path and its opening. */
+    const exchanging = (how: () => void): AbortSignal =>
+      Object.assign(new AbortController().signal, { throwIfAborted: how });
+    const prepare = (data: object, signal: AbortSignal) =>
+      prepareRemoteData(dataSchema.parse({ ...data, tokenizer: "bytes" }), root, { cacheDirectory, signal });
+    const target = join(root, "open.txt");
+    const toSecret = exchanging(() => {
+      rmSync(target);
+      symlinkSync(secret, target);
+    });
+    for (const data of [{ file: "open.txt" }, { files: "*.txt" }]) {
+      rmSync(target);
+      writeFileSync(target, TEXT);
+      await expect(prepare(data, toSecret)).rejects.toMatchObject({ code: "data-not-allowed" });
+    }
+    const folder = join(root, "folder");
+    const toOutside = exchanging(() => {
+      rmSync(folder, { recursive: true });
+      symlinkSync(directory, folder);
+    });
+    writeFileSync(join(directory, "deep.txt"), TEXT);
+    await expect(prepare({ file: "folder/deep.txt" }, toOutside)).rejects.toMatchObject({
+      code: "data-not-allowed",
+    });
+    expect(existsSync(join(cacheDirectory, "index"))).toBe(false);
   });
 
   it("itself may be reached by a link, and may be missing without any harm", async () => {
