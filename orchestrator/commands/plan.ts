@@ -121,6 +121,7 @@ export function addPlan(program: Command): void {
           onMeasure: (n: number, total: number) => {
             if (options.measure) say(`measured the speed of ${n} of ${plural(total, "model shape")}`);
           },
+          onUnfit: (why: string) => say(`The speed of a model shape cannot be measured here: ${why}`),
         };
         if (options.measure) return measureSpeeds(db, plans, measuring);
         estimated = knownSpeeds(db, plans.keys(), fleet).size < plans.size;

@@ -1,7 +1,7 @@
 /** The options of a worker, shared by `worker` and `run`, and the configuration they make. */
-import { totalmem } from "node:os";
 import type { Command } from "commander";
 import type { WorkerConfig } from "../../schema/wire/worker.ts";
+import { memoryBytesPerSlot } from "../machine/slot-memory.ts";
 import type { StateDirectory } from "../machine/state-directory.ts";
 import { parseCount } from "./common.ts";
 import type { Offer, TrainerOptions } from "./worker-trainer.ts";
@@ -12,9 +12,6 @@ export interface WorkerOptions extends TrainerOptions {
   silenceSeconds: number;
   lockSeconds: number;
 }
-
-/** Of the machine's memory, what all slots together may use. */
-const MEMORY_SHARE = 0.85;
 
 export const workerOptions = (command: Command): Command =>
   command
@@ -87,7 +84,7 @@ export function workerConfig(
     threads_per_slot: options.threads,
     silence_seconds: options.silenceSeconds,
     lock_seconds: options.lockSeconds,
-    memory_bytes_per_slot: Math.floor((totalmem() * MEMORY_SHARE) / cpu_slots),
+    memory_bytes_per_slot: memoryBytesPerSlot(cpu_slots),
     gives_back: alone.givesBack,
     grace_seconds: alone.grace ?? GRACE_SECONDS,
     until_empty: alone.untilEmpty ?? false,

@@ -23,7 +23,8 @@ const KEPT_SECONDS = 600;
 const STEP_FLOPS = 1e10;
 
 /**
- * Tokens per second of one slot for each of the plans: as measured, where a shape was measured before, else estimated.
+ * Tokens per second of one slot for each of the plans: as measured, where a shape was measured before, else estimated; what was not
+ * measured is left out where not even the cuts fit into this machine's memory.
  * @param plans one per shape, by speedKey
  */
 export async function estimateSpeeds(
@@ -35,6 +36,7 @@ export async function estimateSpeeds(
   const unknown = [...plans].filter(([key]) => !speeds.has(key));
   if (unknown.length === 0) return speeds;
   const rates = await measureRates(db, [...plans.values()], options);
+  if (rates === null) return speeds;
   for (const [key, plan] of unknown) {
     const kept = keptFlopsPerToken(plan);
     const seconds = (sparseFlopsPerToken(plan) - kept) / rates.dense + kept / rates.kept;
@@ -43,7 +45,7 @@ export async function estimateSpeeds(
   return speeds;
 }
 
-async function measureRates(db: Database, plans: Plan[], options: Measuring): Promise<Rates> {
+async function measureRates(db: Database, plans: Plan[], options: Measuring): Promise<Rates | null> {
   const least = Math.min(...plans.map(parameterCount));
   const smallest = plans
     .filter((plan) => parameterCount(plan) === least)
@@ -53,6 +55,7 @@ async function measureRates(db: Database, plans: Plan[], options: Measuring): Pr
   const sparse = smallest.at(-1)!;
   const cuts = new Map([dense, sparse].map((plan) => [`cut:${speedKey(plan)}`, plan]));
   const speeds = await measureSpeeds(db, cuts, options, SECONDS, KEPT_SECONDS);
+  if (speeds.size < cuts.size) return null;
   const secondsOf = (plan: Plan): number => 1 / speeds.get(`cut:${speedKey(plan)}`)!.tokens_per_second;
   const measured = [...speeds.values()];
   return {

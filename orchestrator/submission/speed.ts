@@ -12,6 +12,7 @@ import type { Database } from "../database/open.ts";
 import { readSetting, writeSetting } from "../database/settings.ts";
 import { busyShare } from "../machine/busy-share.ts";
 import { workerProgram } from "../machine/local-worker.ts";
+import { memoryBytesPerSlot } from "../machine/slot-memory.ts";
 
 const SECONDS_PER_SHAPE = 2;
 
@@ -85,22 +86,39 @@ export function knownSpeeds(db: Database, keys: Iterable<string>, fleet: Fleet):
 export interface Measuring extends Fleet {
   dataDirectory: string;
   onMeasure?: (done: number, total: number) => void;
+  /** Told why a shape stays unmeasured: it does not fit into the memory of a slot. */
+  onUnfit?: (why: string) => void;
+  /** Whoever waits for it is gone. */
+  signal?: AbortSignal;
 }
+
+/** One measurement at a time: several would share the memory, and slow each other down. */
+let last: Promise<unknown> = Promise.resolve();
 
 /**
  * Measures what is not known, or was measured while other programs ran.
  * @param plans by a key that stands for all plans of the same speed (speedKey)
  * @param seconds of training, each
  * @param kept what was measured while other programs ran holds for so many seconds
+ * @returns those that fit into the memory
  */
-export async function measureSpeeds(
+export function measureSpeeds(
+  ...asked: Parameters<typeof measureMissing>
+): ReturnType<typeof measureMissing> {
+  const own = last.then(() => measureMissing(...asked));
+  last = own.catch(() => undefined);
+  return own;
+}
+
+async function measureMissing(
   db: Database,
   plans: ReadonlyMap<string, Plan>,
   options: Measuring,
   seconds = SECONDS_PER_SHAPE,
   kept = 0,
 ): Promise<Map<string, Speed>> {
-  const { slots, threads, trainer } = options;
+  const { slots, threads, trainer, signal } = options;
+  signal?.throwIfAborted();
   const speeds = knownSpeeds(db, plans.keys(), options);
   const now = Date.now();
   const holds = ({ busy, at }: Speed): boolean => busy < BUSY_FROM || Math.abs(now - at) < 1000 * kept;
@@ -111,39 +129,65 @@ export async function measureSpeeds(
     data_directory: options.dataDirectory,
     slots,
     threads_per_slot: threads,
+    memory_bytes_per_slot: memoryBytesPerSlot(slots),
     trainer,
     seconds,
   };
   const busy = await busyShare();
   let measured = 0;
-  await measure(JSON.stringify(request), (tokens_per_second) => {
+  const keep = (said: number | string): void => {
     const [key] = wanted[measured++]!;
-    const speed = { tokens_per_second, busy, at: now };
+    if (typeof said === "string") {
+      options.onUnfit?.(said);
+      return;
+    }
+    const speed = { tokens_per_second: said, busy, at: now };
     writeSetting(db, settingOf(key, options), JSON.stringify(speed));
     speeds.set(key, speed);
     options.onMeasure?.(measured, wanted.length);
-  });
+  };
+  await measure(JSON.stringify(request), keep, signal);
   return speeds;
 }
 
-function measure(request: string, onSpeed: (speed: number) => void): Promise<void> {
+/** @param keep told of each plan its speed, or why it has none (workers/measure.ts); when it throws, the rest is not measured */
+function measure(
+  request: string,
+  keep: (said: number | string) => void,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, workerProgram("measure"), {
       stdio: ["pipe", "pipe", "pipe"],
     });
+    let brokenOff: { why: unknown } | undefined;
+    /** When its input ends, it ends its trainers and itself. */
+    const breakOff = (why: unknown): void => {
+      brokenOff ??= { why };
+      child.stdin.end();
+    };
+    const abort = (): void => breakOff(signal?.reason);
+    signal?.addEventListener("abort", abort);
     child.stdin.on("error", () => undefined).write(`${request}\n`);
+    if (signal?.aborted) abort();
     let pending = "";
     let errors = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
       const lines = (pending + text).split("\n");
       pending = lines.pop()!;
-      for (const line of lines) onSpeed(Number(line));
+      try {
+        for (const line of lines) if (brokenOff === undefined) keep(JSON.parse(line));
+      } catch (error) {
+        breakOff(error);
+      }
     });
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
       errors = (errors + text).slice(-2000);
     });
     child.on("error", reject);
     child.on("close", (code) => {
+      signal?.removeEventListener("abort", abort);
+      if (brokenOff !== undefined) return reject(brokenOff.why);
       if (code === 0) return resolve();
       reject(
         new MusweepError("measure", `the speed of this machine could not be measured: ${errors.trim()}`, {

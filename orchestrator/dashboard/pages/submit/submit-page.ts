@@ -42,7 +42,8 @@ export const submitPage: Page = {
       const draft = await readDraft(c);
       return guarded(c, draft, async () => {
         const loaded = await load(c, draft, context);
-        return c.html(planPage(c, draft, await summarize(loaded, context), loaded, isKnown(context, loaded)));
+        const summary = await summarize(loaded, context, c.req.raw.signal);
+        return c.html(planPage(c, draft, summary, loaded, isKnown(context, loaded)));
       });
     });
     app.post("/submit/edit", async (c) => c.html(formPage(c, await readDraft(c))));
@@ -101,14 +102,21 @@ function startingPoint(c: Request, { db }: Context): Draft {
     : { text: stored.file, file: `${sweep}.yaml` };
 }
 
-/** Estimates this machine's speed where it was not measured, unless it trains: then it is busy, and would seem slow. */
-function summarize(loaded: LoadedSweep, { db, state }: Context): Promise<PlanSummary> {
+/** A model may be made to take minutes a step. */
+const MEASURE_MS = 60_000;
+
+/**
+ * Estimates this machine's speed where it was not measured, unless it trains: then it is busy, and would seem slow.
+ * @param asked aborted when the browser is gone
+ */
+function summarize(loaded: LoadedSweep, { db, state }: Context, asked: AbortSignal): Promise<PlanSummary> {
   const place = { dataDirectory: state.data, slots: availableParallelism(), threads: 1, trainer: null };
   const speedsOf = async (plans: Map<string, Plan>): Promise<Map<string, Speed>> => {
     const known = knownSpeeds(db, plans.keys(), place);
     if (isTraining(db)) return known;
     // A plan without the time is better than none.
-    return estimateSpeeds(db, plans, place).catch(() => known);
+    const signal = AbortSignal.any([asked, AbortSignal.timeout(MEASURE_MS)]);
+    return estimateSpeeds(db, plans, { ...place, signal }).catch(() => known);
   };
   return summarizePlan(db, loaded, place.slots, USUAL_UTILIZATION * H100_TFLOPS, speedsOf);
 }
