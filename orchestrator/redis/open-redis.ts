@@ -2,7 +2,7 @@
  * The Redis of a state directory: the one that the user named, or a private server. While a private server runs, an
  * endpoint file tells other musweep processes of the same state directory where it is.
  */
-import { readFile, rename, rm, writeFile } from "node:fs/promises";
+import { readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -82,7 +82,14 @@ export async function findRedis(directory: string): Promise<{ url: string; pid: 
 async function answering(directory: string): Promise<Endpoint | null> {
   const endpoint = await readEndpoint(directory);
   if (endpoint === null || endpoint.host !== hostname()) return null;
+  if (!(await haveOneOwner(endpoint.url, endpointFile(directory)))) return null;
   return (await probe(endpoint.url)) === "down" ? null : endpoint;
+}
+
+/** Where a socket lay in /tmp, another user may have put one of his own. */
+async function haveOneOwner(...paths: [string, string]): Promise<boolean> {
+  const [one, other] = await Promise.all(paths.map((at) => stat(at).catch(() => null)));
+  return one?.uid !== undefined && one.uid === other?.uid;
 }
 
 /** A server without an owner ends by itself within moments, unless what should end it was killed too. */

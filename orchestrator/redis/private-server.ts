@@ -10,7 +10,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
-import { chmod, mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { chmod, lstat, mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -31,7 +31,9 @@ export interface PrivateServer {
 /**
  * Arguments: the directory to remove at the end ("" for none), then the server and its arguments. The watcher holds the
  * only copy of standard input (as 3), so that neither server nor shell keeps it open. The watcher is ended before the
- * shell leaves: it must never signal a process number that was given to somebody else.
+ * shell leaves: it must never signal a process number that was given to somebody else. Where it has ended by itself, the
+ * owner is done with the server; the directory of one that has died by itself stays, for its successor: its name is known
+ * by now, and another user could make one like it.
  */
 const SUPERVISOR = `
 exec 3<&0 0</dev/null
@@ -39,13 +41,13 @@ remove=$1
 shift
 "$@" 3<&- &
 server=$!
-{ cat <&3 >/dev/null; kill -TERM "$server"; } 2>/dev/null &
+{ cat <&3 >/dev/null; trap '' TERM; kill -TERM "$server"; exit 0; } 2>/dev/null &
 watcher=$!
 exec 3<&-
 wait "$server"
 status=$?
 kill "$watcher" 2>/dev/null
-[ -z "$remove" ] || rm -rf "$remove"
+wait "$watcher" 2>/dev/null && [ -n "$remove" ] && rm -rf "$remove"
 exit "$status"
 `;
 
@@ -72,6 +74,19 @@ async function chooseSocket(directory: string): Promise<{ socket: string; tempor
     kind: "unavailable",
     remedy: "Choose a shorter state directory with --dir, or set TMPDIR to a short path.",
   });
+}
+
+/** The temporary directory is there and this user's alone, as mkdtemp made it. @throws MusweepError */
+async function keepTemporary(directory: string): Promise<void> {
+  const made = await mkdir(directory, { mode: 0o700 }).then(
+    () => true,
+    () => false,
+  );
+  if (made) return;
+  const info = await lstat(directory);
+  const isOwn = info.isDirectory() && info.uid === (process.geteuid?.() ?? info.uid);
+  if (!isOwn || (info.mode & 0o777) !== 0o700)
+    throw startFailed(`${directory} is not this user's alone any more`);
 }
 
 async function startError(log: string, reason: string): Promise<MusweepError> {
@@ -190,12 +205,16 @@ export async function startPrivateServer(
   await chmod(directory, 0o700);
   const log = path.join(directory, "redis.log");
   const { socket, temporary } = await chooseSocket(directory);
+  const removeTemporary = async (): Promise<void> => {
+    if (temporary !== "") await rm(temporary, { recursive: true, force: true });
+  };
   let closing = false;
   let current = launch(program.path, directory, socket, temporary, log);
   try {
     await waitUntilReady(current, socket, log, signal);
   } catch (error) {
     await stop(current);
+    await removeTemporary();
     throw error;
   }
 
@@ -216,7 +235,7 @@ export async function startPrivateServer(
       current.child.stdin?.destroy();
       await waitUntilGone(socket);
       await sleep(RESTART_MS, undefined, { ref: false });
-      if (temporary !== "") await mkdir(temporary, { recursive: true, mode: 0o700 });
+      if (temporary !== "") await keepTemporary(temporary);
       // Nothing may wait between this check and the launch: close() stops what is current.
       if (closing) return;
       current = launch(program.path, directory, socket, temporary, log);
@@ -241,7 +260,7 @@ export async function startPrivateServer(
       closing = true;
       await stop(current);
       await kept;
-      if (temporary !== "") await rm(temporary, { recursive: true, force: true });
+      await removeTemporary();
     },
   };
 }

@@ -1,7 +1,7 @@
 /** The private Redis and a named one, with real servers: who can find it, what survives, what ends with whom. */
 import { type ChildProcess, fork, spawn } from "node:child_process";
 import { once } from "node:events";
-import { access, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { access, chmod, chown, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { hostname, tmpdir } from "node:os";
 import path from "node:path";
@@ -15,6 +15,7 @@ import { probe } from "../../../orchestrator/redis/probe.ts";
 import { MusweepError } from "../../../schema/wire/errors.ts";
 import { connectRedis } from "../../../schema/wire/redis.ts";
 import { end } from "../../support/scratch.ts";
+import { asRoot } from "../../support/tested-where.ts";
 
 async function scratch(): Promise<string> {
   const directory = await mkdtemp(path.join(tmpdir(), "musweep-redis-test-"));
@@ -144,6 +145,26 @@ describe("the private Redis", () => {
     expect(await connect(again.url).get("key")).toBe("kept");
   });
 
+  it("in a directory of its own elsewhere, is started again in that very one, if it is this user's alone", async () => {
+    const redis = await open(path.join(await scratch(), "d".repeat(120)));
+    const elsewhere = path.dirname(redis.url);
+    await writeFile(path.join(elsewhere, "mark"), "");
+    const pid = await serverPid(redis.url);
+    process.kill(pid, "SIGKILL");
+    await until(async () => expect(await serverPid(redis.url)).not.toBe(pid));
+    expect(await readdir(elsewhere)).toContain("mark");
+
+    const next = await serverPid(redis.url);
+    await rm(elsewhere, { recursive: true });
+    await mkdir(elsewhere);
+    await chmod(elsewhere, 0o755);
+    process.kill(next, "SIGKILL");
+    expect(await redis.lost).toMatchObject({
+      code: "redis-start",
+      message: expect.stringContaining("is not this user's alone any more"),
+    });
+  });
+
   it("works in a directory with spaces, quotes and accents in its name", async () => {
     const redis = await open(path.join(await scratch(), `my "été" it's`));
     expect(await connect(redis.url).ping()).toBe("PONG");
@@ -167,6 +188,15 @@ describe("another process of the same state directory", () => {
     const directory = await scratch();
     const { child, url } = await holder(directory);
     expect(await findRedis(directory)).toEqual({ url, pid: child.pid });
+  });
+
+  // Only root can give a file away.
+  it.runIf(asRoot("a socket of another user"))("finds none where the socket is another user's", async () => {
+    const directory = await scratch();
+    const redis = await open(directory);
+    expect(await findRedis(directory)).not.toBeNull();
+    await chown(redis.url, 65_534, 65_534);
+    expect(await findRedis(directory)).toBeNull();
   });
 
   it("is told when it would start a second one", async () => {
@@ -208,6 +238,12 @@ describe("the end of the process that owns it", () => {
     await until(() => expect(isRunning(pid)).toBe(false));
     const redis = await open(directory);
     expect(await connect(redis.url).get("key")).toBe("kept");
+  });
+
+  it("by kill -9 leaves no directory behind in which only the socket was", async () => {
+    const { child, url } = await holder(path.join(await scratch(), "d".repeat(120)));
+    child.kill("SIGKILL");
+    await until(() => expect(access(path.dirname(url))).rejects.toThrow());
   });
 
   it("and of all that would end the server with it, leaves one that the next owner shuts down over its socket", async () => {
