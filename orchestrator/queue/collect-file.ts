@@ -1,7 +1,7 @@
 /** Applies events that come back in a file from where no queue could be reached: with the fencing of any others, twice without harm. */
 import type { FileHandle } from "node:fs/promises";
 import { MusweepError } from "../../schema/wire/errors.ts";
-import { type WorkerEvent, workerEventSchema } from "../../schema/wire/events.ts";
+import { MAX_EVENT_BYTES, type WorkerEvent, workerEventSchema } from "../../schema/wire/events.ts";
 import { inOneLine } from "../../schema/wire/printable.ts";
 import { type Applied, ENDS, foresee } from "../database/apply-event.ts";
 import { applyEvents } from "../database/apply-events.ts";
@@ -13,8 +13,6 @@ import { inTurns } from "../machine/turns.ts";
 import { advancePhases } from "../phases/advance.ts";
 
 const BATCH = 500;
-/** The longest line that a program of ours writes is far shorter. */
-const MAX_LINE_BYTES = 1 << 22;
 const CHUNK_BYTES = 1 << 18;
 
 export interface Collected extends Record<Applied, number> {
@@ -69,7 +67,7 @@ async function* readEvents(file: string, handle: FileHandle, size: number): Asyn
   const tooLong = (line: number) => noEvent(file, line);
   let wrong: { number: number; isEnded: boolean } | undefined;
   try {
-    for await (const { line, number, isEnded } of splitLines(read(handle, size), MAX_LINE_BYTES, tooLong)) {
+    for await (const { line, number, isEnded } of splitLines(read(handle, size), MAX_EVENT_BYTES, tooLong)) {
       if (wrong !== undefined) throw noEvent(file, wrong.number);
       const text = line.toString("utf8");
       if (text.trim() === "") continue;

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
 import {
   EVENT_STREAM,
+  MAX_EVENT_BYTES,
   STREAM_ID_KEY,
   type WorkerEvent,
   workerEventSchema,
@@ -24,15 +25,34 @@ import { Failing } from "./failing.ts";
 import { LEASE_KEY, type Lease } from "./lease.ts";
 
 const BATCH = 500;
+/** Of a batch, but for its last entry. */
+const BATCH_BYTES = 32 << 20;
 /** Before every entry. */
 const BEGINNING = "0-0";
-const BLOCK_MS = 500;
+const LOOK_MS = 100;
+/** So often all is read, whatever the stream's length says. */
+const READ_MS = 500;
 /** What comes within this time is stored together: a curve that several results belong to is fitted once, not once for each. */
 const GATHER_MS = 100;
 /** More comes together while fitting what came before took long: it takes half of the time at most, and the other half trains. */
 const GATHER_MOST_MS = 2000;
 /** Closing waits so long for what is under way. */
 const CLOSE_MS = 1500;
+
+/**
+ * Entries from one on. Anybody may have written them, of any size: what is too large to be an event comes without its fields, and what
+ * is too much for one reading is left to the next. Two come always: the first may be the mark alone.
+ */
+const READ = `
+local read, bytes = {}, 0
+for i, entry in ipairs(redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', ARGV[2])) do
+  local size = 0
+  for _, text in ipairs(entry[2]) do size = size + #text end
+  if size > tonumber(ARGV[3]) then entry[2] = {} else bytes = bytes + size end
+  read[i] = entry
+  if i > 1 and bytes > tonumber(ARGV[4]) then break end
+end
+return read`;
 
 /** Up to the entry that is given, which stays as the mark of how far this has come. */
 const TRIM = `
@@ -66,7 +86,6 @@ export async function startCollector(
   lease?: Pick<Lease, "value">,
 ): Promise<Collector> {
   const redis = connectRedis(redisUrl);
-  const blocking = connectRedis(redisUrl);
   await redis.set(STREAM_ID_KEY, randomUUID(), "NX");
   const cursorKey = `stream:${await redis.get(STREAM_ID_KEY)}`;
   /** The last entry that was applied. It stays in the stream, as the mark of how far this has come. */
@@ -90,7 +109,9 @@ export async function startCollector(
   async function apply(entries: Entry[]): Promise<void> {
     const events = entries.flatMap(([id, fields]) => {
       const event = parse(fields);
-      if (!event) log.error({ id }, "an entry of the event stream is no worker event; skipped");
+      if (fields.length === 0)
+        log.error({ id }, "an entry of the event stream is larger than any worker event; skipped");
+      else if (!event) log.error({ id }, "an entry of the event stream is no worker event; skipped");
       return event ?? [];
     });
     const ahead = await inTurns(fitAhead(db, foresee(events)));
@@ -129,13 +150,13 @@ export async function startCollector(
       await apply(entries);
     }
   }
-  const readFrom = (id: string): Promise<Entry[]> =>
-    redis.xrange(EVENT_STREAM, id, "+", "COUNT", BATCH) as Promise<Entry[]>;
+  const readFrom = (id: string, count = BATCH): Promise<Entry[]> =>
+    redis.eval(READ, 1, EVENT_STREAM, id, count, MAX_EVENT_BYTES, BATCH_BYTES) as Promise<Entry[]>;
   await drained();
 
   async function lag(): Promise<EventLag> {
     // The mark may be the first of the two.
-    const next = await redis.xrange(EVENT_STREAM, cursor, "+", "COUNT", 2);
+    const next = await readFrom(cursor, 2);
     const mark = next[0]?.[0] === cursor ? 1 : 0;
     const oldest = next[mark]?.[0];
     if (oldest === undefined) return { entries: 0, seconds: 0 };
@@ -146,22 +167,30 @@ export async function startCollector(
   }
 
   const closing = new AbortController();
+  const { signal } = closing;
+  /** Resolves with whether there is more than the mark. A command that waits for entries would answer with them, of any size. */
+  async function somethingNew(): Promise<boolean> {
+    for (const since = performance.now(); performance.now() - since < READ_MS; ) {
+      if ((await redis.xlen(EVENT_STREAM)) > (cursor === BEGINNING ? 0 : 1)) return true;
+      await sleep(LOOK_MS, undefined, { signal });
+    }
+    return false;
+  }
   const failing = new Failing(db.path);
   const loop = (async () => {
     let gather = GATHER_MS;
-    while (!closing.signal.aborted) {
+    while (!signal.aborted) {
       try {
-        const found = await blocking.xread("COUNT", 1, "BLOCK", BLOCK_MS, "STREAMS", EVENT_STREAM, cursor);
-        if (found !== null) await sleep(gather, undefined, { signal: closing.signal });
+        if (await somethingNew()) await sleep(gather, undefined, { signal });
         const before = performance.now();
         await drained();
         gather = Math.min(GATHER_MOST_MS, Math.max(GATHER_MS, performance.now() - before));
         failing.stopped();
       } catch (error) {
-        if (closing.signal.aborted) return;
+        if (signal.aborted) return;
         log.error(error, "collector");
         failing.again(error);
-        await sleep(BLOCK_MS);
+        await sleep(READ_MS);
       }
     }
   })();
@@ -178,7 +207,6 @@ export async function startCollector(
         CLOSE_MS,
       );
       redis.disconnect();
-      blocking.disconnect();
     },
   };
 }

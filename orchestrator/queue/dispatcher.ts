@@ -12,6 +12,7 @@ import {
   isRefusal,
   type Job,
   jobId,
+  REASON_CHARACTERS,
   WORK_CHANNEL,
 } from "../../schema/wire/job.ts";
 import type { Need } from "../../schema/wire/need.ts";
@@ -249,7 +250,7 @@ export function startDispatcher(
   /** BullMQ calls the job failed, and no worker has said so: none could read it, or it was picked up too often. */
   async function loseBroken(row: RunWithJob & QueuedRun): Promise<void> {
     const job = await findJob(jobId(row.id, row.dispatch));
-    const error = job?.failedReason ?? "its job failed";
+    const error = job?.failedReason?.slice(0, REASON_CHARACTERS) ?? "its job failed";
     if (loseRun(db, row, { error, final: isRefusal(error) })) log.warn({ run: row.id }, error);
   }
 

@@ -17,6 +17,9 @@ export const EVENT_STREAM = "musweep:events";
 /** Random id of the event stream: a new one means a new Redis, whose entry ids must not be compared with the old. */
 export const STREAM_ID_KEY = "musweep:stream-id";
 
+/** As JSON; the longest that a program of ours writes, a thousand points with metrics of a script's own, is shorter. */
+export const MAX_EVENT_BYTES = 1 << 22;
+
 /** What a worker says of itself or its trainer, in a few words. */
 const shortText = z.string().max(500);
 /** Longer than anybody reads is cut, not refused. */

@@ -33,6 +33,9 @@ export const attemptNumber = (dispatch: number, pickups: number): number =>
   dispatch * 1000 + Math.min(pickups, 999);
 
 const REFUSED = "refused: ";
+/** Of why a job ended, so much is kept: whoever can write to Redis can write more. */
+export const REASON_CHARACTERS = 2000;
+
 /** How a job ends that is not what an orchestrator writes, or cannot be read: no attempt at anything is made. */
 export const refusal = (why: string): string => `${REFUSED}${why}`;
 export const isRefusal = (reason: string): boolean => reason.startsWith(REFUSED);

@@ -1,8 +1,9 @@
 /** The collector between a real Redis stream and a real SQLite: restarts, repeats, and entries that are no events. */
+import { pino } from "pino";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { type Database, openDatabase } from "../../../orchestrator/database/open.ts";
 import { startCollector } from "../../../orchestrator/queue/collector.ts";
-import { EVENT_STREAM } from "../../../schema/wire/events.ts";
+import { EVENT_STREAM, MAX_EVENT_BYTES } from "../../../schema/wire/events.ts";
 import { DISPATCH_KEY } from "../../../schema/wire/job.ts";
 import { Attempt, cellsOf, freshDatabase, gridText, sqliteOf, submitText } from "../../support/database.ts";
 import { freshRedis, send, silent } from "../../support/orchestrator.ts";
@@ -135,6 +136,40 @@ describe("the collector", () => {
     expect(sqliteOf(db).prepare("SELECT state FROM runs ORDER BY ordinal LIMIT 1").get()).toEqual({
       state: "running",
     });
+    await collector.close();
+  });
+
+  it("passes over entries that no worker could have sent without loading them, and reads many in turns", async () => {
+    const { url, redis } = await freshRedis();
+    const db = freshDatabase();
+    const [first, second] = queuedSweep(db).map((run) => new Attempt(run, 1001));
+    const logged: string[] = [];
+    const log = pino({}, { write: (line: string) => void logged.push(line) });
+    /** Bytes that this collector has had from Redis. */
+    const sent = async (): Promise<number> =>
+      Number(/^total_net_output_bytes:(\d+)/m.exec(await redis.info("stats"))![1]);
+    const huge = () => redis.xadd(EVENT_STREAM, "*", "event", "x".repeat(MAX_EVENT_BYTES), "more", "x");
+    await huge();
+    await send(redis, first!.claimed());
+    for (let i = 0; i < 3; i++) await huge();
+    await send(redis, first!.started(), first!.finished(3));
+    await huge();
+    const before = await sent();
+    const collector = await startCollector(db, url, log);
+    expect(losses(db)).toEqual([3, null, null]);
+    // Now one is the mark.
+    await huge();
+    await send(redis, second!.claimed(), second!.started(), second!.finished(2));
+    await until(() => expect(losses(db)).toEqual([3, 2, null]));
+    expect(await collector.lag()).toEqual({ entries: 0, seconds: 0 });
+    expect((await sent()) - before).toBeLessThan(MAX_EVENT_BYTES);
+    expect(logged.filter((line) => line.includes("larger than any worker event"))).toHaveLength(6);
+
+    // Together more than one reading takes.
+    for (let i = 0; i < 20; i++) await redis.xadd(EVENT_STREAM, "*", "event", "x".repeat(MAX_EVENT_BYTES - 5));
+    await collector.caughtUp();
+    expect(await redis.xlen(EVENT_STREAM)).toBe(1);
+    expect(logged.filter((line) => line.includes("is no worker event"))).toHaveLength(20);
     await collector.close();
   });
 

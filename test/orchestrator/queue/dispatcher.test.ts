@@ -205,6 +205,17 @@ describe("the dispatcher", () => {
     expect(sqliteOf(o.db).prepare("SELECT error FROM runs").get()).toEqual({ error: why });
   });
 
+  it("keeps no more of a job's reason than somebody would read: anybody may have written it", async () => {
+    const o = await startOrchestrator();
+    submitText(o.db, gridText({ rates: "[0.01]" }));
+    await o.dispatcher.tick();
+    const { job } = await takeJob(o);
+    const why = refusal("x".repeat(100_000));
+    await job.moveToFailed(new UnrecoverableError(why), job.token!, false);
+    await o.dispatcher.tick();
+    expect(sqliteOf(o.db).prepare("SELECT error FROM runs").get()).toEqual({ error: why.slice(0, 2000) });
+  });
+
   it("of a run that was removed and submitted again, takes no job of before for its own", async () => {
     const o = await startOrchestrator();
     const text = gridText({ rates: "[0.01]" });

@@ -86,6 +86,19 @@ it("takes back, locked or not, what a worker of this machine holds that has ende
   await expect(job.moveToCompleted(null, job.token!, false)).rejects.toThrow();
 });
 
+it("keeps no more of its worker's name than somebody would read: anybody may have written it", async () => {
+  const o = await startOrchestrator();
+  submitText(o.db, gridText({ rates: "[0.01]" }));
+  await o.dispatcher.tick();
+  await o.dispatcher.close();
+  const { attempt } = await takeJob(o, { name: "x".repeat(100_000) });
+  await send(o.redis, attempt.claimed());
+  await takeBackRuns(o.db, o.redis, [o.queue], () => "has ended", o.collector.caughtUp, silent);
+  expect(sqliteOf(o.db).prepare("SELECT error FROM attempts").pluck().get()).toBe(
+    `its worker ${"x".repeat(2000)} has ended`,
+  );
+});
+
 it("keeps what a worker that is gone had said before: its result", async () => {
   const o = await startOrchestrator();
   submitText(o.db, gridText({ rates: "[0.01]" }));
