@@ -82,7 +82,7 @@ it("a spreadsheet runs no text of a CSV file, and takes numbers as numbers", asy
       "'+1+1",
       "'-2+3",
       "'@SUM(A1)",
-      "'\t=1",
+      "'\t'=1",
       "-1.5",
       "-1.5e-3",
       "plain",

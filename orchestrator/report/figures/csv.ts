@@ -72,15 +72,20 @@ export function csv(rows: CsvRow[], heading: string[] = []): string {
     .join("");
 }
 
-/** Spreadsheets take a text that begins like this for a formula, and run it. */
-const FORMULA = /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/;
-/** Also as a text; Inf is how the database's infinity is written. */
-const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+|inf)(?:e[+-]?\d+)?$/i;
+/**
+ * Where spreadsheets would begin a formula: at the start of a field, and where their separator is another one in its middle, with
+ * quotes before it that count for nothing then.
+ */
+const FORMULA =
+  /^(?=[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20])|(?=[=+\-@\uff1d\uff0b\uff0d\uff20])(?<=[;,\t\r\n][ "]*)/g;
+/** Inf is how the database's infinity is written. */
+const NUMBER = String.raw`[+-]?(?:\d+(?:\.\d*)?|\.\d+|inf)(?:e[+-]?\d+)?`;
+/** Also as a text, and several of them. */
+const NUMBERS = new RegExp(String.raw`^\[?${NUMBER}(?:[,;] ?${NUMBER})*\]?$`, "i");
 
-/** Quoted only where it has to be; null is an empty field. A text that a spreadsheet would run gets an apostrophe before it. */
+/** Quoted only where it has to be; null is an empty field. What a spreadsheet would run gets an apostrophe before it. */
 export function csvField(value: unknown): string {
   const text = value === null ? "" : String(value);
-  const isRun = typeof value !== "number" && FORMULA.test(text) && !NUMBER.test(text);
-  const written = isRun ? `'${text}` : text;
-  return /[",\r\n]/.test(written) ? `"${written.replaceAll('"', '""')}"` : written;
+  const written = typeof value === "number" || NUMBERS.test(text) ? text : text.replace(FORMULA, "'");
+  return /[",;\t\r\n]/.test(written) ? `"${written.replaceAll('"', '""')}"` : written;
 }

@@ -86,6 +86,22 @@ describe("CSV", () => {
     expect(back.map((row) => ({ ...row, number: Number(row.number) }))).toEqual(rows);
   });
 
+  test.each([
+    ['x;=HYPERLINK("http://x");y', `"x;'=HYPERLINK(""http://x"");y"`],
+    ["a, @SUM(A1)", `"a, '@SUM(A1)"`],
+    ['a;""=1+1', `"a;""""'=1+1"`],
+    ["a\t-2+3", `"a\t'-2+3"`],
+    ["a\r\n\uff1d1", `"a\r\n'\uff1d1"`],
+    ["-2;=1", `"'-2;'=1"`],
+    ["a=b-c; d+e", '"a=b-c; d+e"'],
+    ["a;b", '"a;b"'],
+    ["[-8,-7.5,-1e-3]", '"[-8,-7.5,-1e-3]"'],
+    ["-8; -7", '"-8; -7"'],
+    ["-inf", "-inf"],
+  ])("no spreadsheet runs a part of a field, whatever it takes for a separator: %j", (text, written) => {
+    expect(csv([{ x: text }])).toBe(`x\r\n${written}\r\n`);
+  });
+
   test("the files hold what the views hold", async () => {
     const { directory } = scratch();
     const db = mixedDatabase();
