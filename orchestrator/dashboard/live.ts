@@ -51,6 +51,8 @@ export function streamFragments(
   db: Database,
   render: () => Fragments | Promise<Fragments>,
 ): Response {
+  // Hono answers HEAD as GET and drops the body: nobody could end the stream.
+  if (c.req.method === "HEAD") return c.body(null, 200, { "content-type": "text/event-stream" });
   const streams = c.get("streams");
   if (streams.open >= MAX_STREAMS)
     throw new MusweepError("too-many-streams", `${MAX_STREAMS} pages are followed already`, {

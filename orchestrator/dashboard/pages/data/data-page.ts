@@ -30,6 +30,11 @@ export const dataPage: Page = {
         "content-length": String(size - from),
         ...(from > 0 ? { "content-range": `bytes ${from}-${size - 1}/${size}` } : {}),
       };
+      // Hono answers HEAD as GET and drops the body: nobody would close the file.
+      if (c.req.method === "HEAD") {
+        await handle.close();
+        return c.body(null, from > 0 ? 206 : 200, headers);
+      }
       const bytes = Readable.toWeb(handle.createReadStream({ start: from }));
       return c.body(bytes as ReadableStream, from > 0 ? 206 : 200, headers);
     });
