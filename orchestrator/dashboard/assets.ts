@@ -45,17 +45,39 @@ export const assetPath = (name: string): string => `/assets/${version}/${name}`;
 
 const KEEP = "public, max-age=31536000, immutable";
 const MAX_SERIES = 64;
+/** Numbers in one style sheet: anybody may ask for one. */
+const AT_ONCE = 16;
+const KEPT_SHEETS = 32;
 
 /** Style rules of figures that tell these numbers of sparsities apart. */
-export const figureStylePath = (counts: readonly number[]): string =>
-  `${assetPath("figures.css")}?series=${[...new Set(counts)].sort((a, b) => a - b).join("-")}`;
+export function figureStylePaths(counts: readonly number[]): string[] {
+  const distinct = [...new Set(counts)].sort((a, b) => a - b);
+  return Array.from({ length: Math.ceil(distinct.length / AT_ONCE) }, (_, i) => {
+    const some = distinct.slice(i * AT_ONCE, (i + 1) * AT_ONCE);
+    return `${assetPath("figures.css")}?series=${some.join("-")}`;
+  });
+}
+
+/** The last ones that were asked for, the oldest first. */
+const sheets = new Map<string, string>();
+
+function sheetFor(counts: readonly number[]): string {
+  const key = counts.join("-");
+  const sheet = sheets.get(key) ?? styleSheet(counts, "both");
+  sheets.delete(key);
+  sheets.set(key, sheet);
+  const [oldest] = sheets.keys();
+  if (sheets.size > KEPT_SHEETS) sheets.delete(oldest!);
+  return sheet;
+}
 
 /** Open to everybody: they hold nothing of anyone's, and the login page needs them. */
 export function mountAssets(app: Hono): void {
   app.get("/assets/:version/figures.css", (c) => {
     const counts = (c.req.query("series") ?? "").split("-").map(Number);
-    if (!counts.every((n) => Number.isInteger(n) && n > 0 && n <= MAX_SERIES)) return c.notFound();
-    return c.body(styleSheet(counts, "both"), 200, {
+    const isCount = (n: number): boolean => Number.isInteger(n) && n > 0 && n <= MAX_SERIES;
+    if (counts.length > AT_ONCE || !counts.every(isCount)) return c.notFound();
+    return c.body(sheetFor(counts), 200, {
       "content-type": "text/css; charset=utf-8",
       "cache-control": KEEP,
     });

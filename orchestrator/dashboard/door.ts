@@ -74,7 +74,9 @@ function mountLogin(app: Hono, { token, ownerOnly, tickets }: Keys): void {
   app.get("/login", async (c) => {
     const { ticket, next } = c.req.query();
     if (ticket === undefined) return c.html(loginPage(c));
-    if (c.req.method === "GET" && isOwnUser(c) && tickets.use(ticket)) return logIn(c, next);
+    // Who asks is looked up only for a ticket that is good: strangers must not make this work.
+    const isGood = c.req.method === "GET" && tickets.isGood(ticket) && isOwnUser(c);
+    if (isGood && tickets.use(ticket)) return logIn(c, next);
     if (await isSession(c)) return c.redirect(ownPath(next), 303);
     return c.html(
       loginPage(c, "That link was used already, is more than an hour old, or is another user's."),

@@ -30,10 +30,14 @@ export class Tickets {
     return ticket;
   }
 
+  isGood(ticket: string): boolean {
+    return (this.#good.get(ticket) ?? 0) > Date.now();
+  }
+
   /** Whether it was good; from now on it is not. */
   use(ticket: string): boolean {
-    const until = this.#good.get(ticket) ?? 0;
+    const isGood = this.isGood(ticket);
     this.#good.delete(ticket);
-    return until > Date.now();
+    return isGood;
   }
 }

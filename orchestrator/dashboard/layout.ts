@@ -1,7 +1,7 @@
 /** The frame that every page stands in, and the pages that say what went wrong. */
 import type { Context as Request } from "hono";
 import { packageVersion } from "../../schema/wire/package.ts";
-import { assetPath, figureStylePath } from "./assets.ts";
+import { assetPath, figureStylePaths } from "./assets.ts";
 import { type Html, html } from "./html.ts";
 import type { NavigationEntry } from "./page.ts";
 
@@ -43,7 +43,7 @@ export function page(c: Request, content: PageContent): Html {
 <title>${title} – musweep</title>
 <link rel="icon" href="${assetPath("icon.svg")}">
 <link rel="stylesheet" href="${assetPath("style.css")}">
-${figureSeries.length === 0 ? "" : html`<link rel="stylesheet" href="${figureStylePath(figureSeries)}">`}
+${figureStylePaths(figureSeries).map((path) => html`<link rel="stylesheet" href="${path}">`)}
 <script type="module" src="${assetPath("client.js")}"></script>
 </head>
 <body${live === undefined ? "" : html` data-live="${live}"`}>

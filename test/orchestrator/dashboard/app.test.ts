@@ -1,7 +1,12 @@
 /** The dashboard without a socket: what a mistake answers, what is compressed, that the queues cannot be written. */
+import { readdirSync, readlinkSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
+import { figureStylePaths } from "../../../orchestrator/dashboard/assets.ts";
 import { gridText, sqliteOf, submitText } from "../../support/database.ts";
+import { onLinux } from "../../support/tested-where.ts";
+import { writeData } from "../../workers/trainers/support.ts";
 import { browser, openApp, startApp } from "./start-app.ts";
 
 const yaml = { "content-type": "application/yaml" };
@@ -78,6 +83,32 @@ describe("to a browser that takes gzip", () => {
     expect([head.status, head.headers.get("content-encoding"), await head.text()]).toEqual([200, null, ""]);
   });
 
+  it("asking for the head alone of what is streamed leaves no stream behind", async () => {
+    const { app, db } = openApp();
+    submitText(db, gridText());
+    const head = (path: string) => app.request(path, { method: "HEAD" });
+    const followed = await Promise.all(Array.from({ length: 120 }, () => head("/sweeps/grid/live")));
+    expect(new Set(followed.map(({ status }) => status))).toEqual(new Set([200]));
+    expect(followed[0]!.headers.get("content-type")).toBe("text/event-stream");
+
+  });
+
+  it.runIf(onLinux("files left open by HEAD"))("asking for the head of a data file leaves it closed", async () => {
+    const { app, state } = openApp();
+    const hash = writeData(state.data);
+    const file = join(state.data, hash, "train.bin");
+    const { status, headers } = await app.request(`/api/data/${hash}/train.bin`, { method: "HEAD" });
+    expect([status, headers.get("content-length")]).toEqual([200, String(statSync(file).size)]);
+    const open = readdirSync("/proc/self/fd").map((fd) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${fd}`);
+      } catch {
+        return "";
+      }
+    });
+    expect(open).not.toContain(file);
+  });
+
   it("a stream of events is not compressed, and says at once how things are", async () => {
     const { app, db } = openApp();
     submitText(db, gridText());
@@ -88,6 +119,23 @@ describe("to a browser that takes gzip", () => {
     const { value } = await reader.read();
     expect(Buffer.from(value!).toString("utf8")).toMatch(/^event: fragment\ndata: \{"id":/);
     await reader.cancel();
+  });
+});
+
+describe("the style of figures", () => {
+  const sheet = (app: ReturnType<typeof openApp>["app"], counts: readonly number[]) =>
+    app.request(`/assets/x/figures.css?series=${counts.join("-")}`);
+
+  it("is made for so many numbers at once as a page asks for, since anybody may ask", async () => {
+    const { app } = openApp("secret");
+    const counts = Array.from({ length: 40 }, (_, i) => i + 1);
+    for (const some of [[], [0], [65], [1.5], counts.slice(0, 17), new Array(17).fill(1)])
+      expect([some, (await sheet(app, some)).status]).toEqual([some, 404]);
+    // What a page may need is asked for in parts.
+    const paths = figureStylePaths(counts);
+    const texts = await Promise.all(paths.map(async (path) => (await app.request(path)).text()));
+    for (const n of counts) expect(texts.join("")).toContain(`.s${n}-${n - 1} `);
+    expect(await (await app.request(paths[0]!)).text()).toBe(texts[0]);
   });
 });
 

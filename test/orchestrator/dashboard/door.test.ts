@@ -167,6 +167,25 @@ describe("a link that logs in", () => {
     expect((await open(app, "guessed")).status).toBe(401);
   });
 
+  it("is looked up before the system is asked who comes with it, and stays good for its owner", async () => {
+    const { app, tickets } = openApp("secret");
+    let asked = 0;
+    const socket = {
+      get localAddress() {
+        asked++;
+        return undefined;
+      },
+    };
+    const ask = (ticket: string) =>
+      app.request(`/login?ticket=${ticket}`, { headers: browser }, { incoming: { socket } });
+    expect((await ask("guessed")).status).toBe(401);
+    expect(asked).toBe(0);
+    const ticket = tickets.issue();
+    expect((await ask(ticket)).status).toBe(401);
+    expect(asked).toBe(1);
+    expect((await open(app, ticket)).status).toBe(303);
+  });
+
   it("is worth nothing any more after an hour, or after a hundred others", async () => {
     const { app, tickets } = openApp("secret");
     const first = tickets.issue();

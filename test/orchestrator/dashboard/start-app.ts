@@ -55,10 +55,10 @@ function appOf(context: Omit<Context, "keys" | "log">, token: string | undefined
   const tickets = new Tickets();
   const all = { ...context, keys: { token: token ?? TOKEN, ownerOnly: true, tickets }, log };
   const app = createApp(all);
-  const request = (path: string, init: RequestInit = {}): Promise<Response> => {
+  const request = (path: string, init: RequestInit = {}, env: object = {}): Promise<Response> => {
     const headers = new Headers(init.headers);
     if (token === undefined) headers.set("authorization", `Bearer ${TOKEN}`);
-    return Promise.resolve(app.request(path, { ...init, headers }));
+    return Promise.resolve(app.request(path, { ...init, headers }, env));
   };
   return { app: { request, routes: app.routes }, tickets, logged };
 }
