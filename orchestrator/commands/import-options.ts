@@ -3,6 +3,7 @@ import { basename } from "node:path";
 import type { Command } from "commander";
 import { Option } from "commander";
 import { MusweepError } from "../../schema/wire/errors.ts";
+import { inOneLine } from "../../schema/wire/printable.ts";
 import type { ImportToStore } from "../database/store-import.ts";
 import { type Imported, MEASURES, type Measure, readResults } from "../import/read-results.ts";
 import { MAX_TABLE_BYTES, readTable } from "../import/read-table.ts";
@@ -94,7 +95,7 @@ export async function readImport(path: string, name: string, options: ImportOpti
   const imported = { from, fixed: read.fixed, loss: read.turned ?? measure };
   const notes = importNotes(read);
   const comment = [`Results that were trained elsewhere, imported from ${from}.`, ...notes].map(
-    (line) => `# ${line}\n`,
+    (line) => `# ${inOneLine(line)}\n`,
   );
   return { sweep: { name, text: comment.join(""), imported, results: read.results }, read };
 }

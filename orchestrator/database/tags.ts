@@ -2,12 +2,13 @@
 import { and, eq } from "drizzle-orm";
 import { sweepTags } from "../../schema/database/tables.ts";
 import { MusweepError } from "../../schema/wire/errors.ts";
+import { inOneLine } from "../../schema/wire/printable.ts";
 import { amongGiven, type Database, given, prepared } from "./connection.ts";
 
 const MAX_TAGS = 20;
 const MAX_CHARACTERS = 40;
 
-/** @param text words, with spaces or commas between them @throws MusweepError (usage) for too many, or one that is too long */
+/** @param text words, with spaces or commas between them @throws MusweepError (usage) for too many, or one that is too long or would turn what stands around it */
 export function readTags(text: string): string[] {
   const tags = [...new Set(text.split(/[\s,]+/).filter((word) => word !== ""))].sort();
   if (tags.length > MAX_TAGS || tags.some((tag) => [...tag].length > MAX_CHARACTERS))
@@ -16,6 +17,10 @@ export function readTags(text: string): string[] {
       `a sweep has at most ${MAX_TAGS} tags, of at most ${MAX_CHARACTERS} characters each`,
       { kind: "usage" },
     );
+  if (tags.some((tag) => inOneLine(tag) !== tag))
+    throw new MusweepError("bad-tags", "a tag has control characters, or such as turn the direction of writing", {
+      kind: "usage",
+    });
   return tags;
 }
 

@@ -273,7 +273,8 @@ describe("actions", () => {
     );
     expect(await list("/?tag=wide")).toEqual(["grid"]);
     expect(await list("/?tag=nobody")).toEqual([]);
-    expect((await post("/sweeps/grid/tags", { tags: "x".repeat(41) }))[0]).toBe(422);
+    for (const tags of ["x".repeat(41), "a\u001b[2Jb", "a\u202eb"])
+      expect((await post("/sweeps/grid/tags", { tags }))[0]).toBe(422);
     expect(await post("/sweeps/grid/tags", { tags: "" })).toEqual([303, "/sweeps/grid"]);
     expect(await page(app, "/")).not.toContain('class="tags"');
     // Not before it is trained.

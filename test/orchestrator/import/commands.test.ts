@@ -110,6 +110,16 @@ describe("a table by itself", () => {
     expect(sql(place, "SELECT count(*) AS n FROM run_results WHERE sweep = 'piped'")).toEqual([{ n: 7 }]);
   });
 
+  it("no name of a column breaks out of the comment that is stored in place of a sweep file", async () => {
+    const table = `lr,val_loss,"a\nname: x"\n0.1,3,1\n0.2,4,2\n`;
+    await succeed(place, "import", write("a\nname: y.csv", table), "--name", "odd", "--ignore", "a\nname: x");
+    const [{ file }] = sql<{ file: string }>(place, "SELECT file FROM sweeps WHERE name = 'odd'") as [
+      { file: string },
+    ];
+    expect(file).toContain("a\\u000aname: x");
+    for (const line of file.trim().split("\n")) expect(line).toMatch(/^# /);
+  });
+
   it("suggests the rate beyond the edge, as text, CSV and YAML, of a file and of a sweep", async () => {
     const cut = `${TABLE.split("\n").slice(0, 4).join("\n")}\n`;
     const file = write("edge.csv", cut);

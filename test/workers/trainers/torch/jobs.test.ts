@@ -221,7 +221,7 @@ describe.skipIf(python === undefined)("jobs from a file", PATIENT, () => {
       return stderr;
     };
     expect(await refused(`${one}\n{}\n`)).toContain("jobs.jsonl:2: version: it is missing");
-    expect(await refused(`${one}\n${one}\n`)).toContain(":2: ");
+    expect(await refused(`${one}\n${other}\n${one}\n`)).toMatch(/:3: r\w+ is in an earlier line already/);
     const exchanged = { ...JSON.parse(one), run: JSON.parse(other).run };
     expect(await refused(JSON.stringify(exchanged))).toMatch(/:1: the plan of r\w+ is another run's/);
     const unsteady = JSON.parse(one);

@@ -59,7 +59,7 @@ class Unusable(Exception):
 
 def read_jobs(path):
     """Every job of a file, in its order."""
-    jobs = []
+    jobs, known = [], set()
     for number, line in enumerate(_lines(path), start=1):
         try:
             job = check_job(checks.parse_json(line), "")
@@ -67,9 +67,10 @@ def read_jobs(path):
             raise Unusable(f"{path}:{number}: {error}. `musweep jobs` writes such files.") from error
         if run_id_of(job["plan"]) != job["run"]:
             raise Unusable(f"{path}:{number}: the plan of {job['run']} is another run's, {run_id_of(job['plan'])}.")
-        if any(job["run"] == other["run"] for other in jobs):
+        if job["run"] in known:
             raise Unusable(f"{path}:{number}: {job['run']} is in an earlier line already.")
         jobs.append(job)
+        known.add(job["run"])
     return jobs
 
 
