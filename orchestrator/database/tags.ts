@@ -8,7 +8,10 @@ import { amongGiven, type Database, given, prepared } from "./connection.ts";
 const MAX_TAGS = 20;
 const MAX_CHARACTERS = 40;
 
-/** @param text words, with spaces or commas between them @throws MusweepError (usage) for too many, or one that is too long or would turn what stands around it */
+/**
+ * @param text words, with spaces or commas between them
+ * @throws MusweepError (usage) for too many, or one that is too long or no plain text
+ */
 export function readTags(text: string): string[] {
   const tags = [...new Set(text.split(/[\s,]+/).filter((word) => word !== ""))].sort();
   if (tags.length > MAX_TAGS || tags.some((tag) => [...tag].length > MAX_CHARACTERS))

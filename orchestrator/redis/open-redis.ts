@@ -82,14 +82,14 @@ export async function findRedis(directory: string): Promise<{ url: string; pid: 
 async function answering(directory: string): Promise<Endpoint | null> {
   const endpoint = await readEndpoint(directory);
   if (endpoint === null || endpoint.host !== hostname()) return null;
-  if (!(await haveOneOwner(endpoint.url, endpointFile(directory)))) return null;
+  if (!(await isOwn(endpoint.url, directory))) return null;
   return (await probe(endpoint.url)) === "down" ? null : endpoint;
 }
 
-/** Where a socket lay in /tmp, another user may have put one of his own. */
-async function haveOneOwner(...paths: [string, string]): Promise<boolean> {
-  const [one, other] = await Promise.all(paths.map((at) => stat(at).catch(() => null)));
-  return one?.uid !== undefined && one.uid === other?.uid;
+/** Where a socket lay in /tmp, another user may have put one of his own by now. */
+async function isOwn(socket: string, directory: string): Promise<boolean> {
+  const [found, owner] = await Promise.all([socket, directory].map((at) => stat(at).catch(() => null)));
+  return found?.uid !== undefined && [owner?.uid, process.geteuid?.()].includes(found.uid);
 }
 
 /** A server without an owner ends by itself within moments, unless what should end it was killed too. */
