@@ -85,7 +85,9 @@ process.stdin
 try {
   const trainers = await Promise.all(starting);
   for (const plan of request.plans) {
-    const speeds = await Promise.all(trainers.map((trainer) => tokensPerSecond(trainer, plan).catch(orUnfit)));
+    const speeds = await Promise.all(
+      trainers.map((trainer) => tokensPerSecond(trainer, plan).catch(orUnfit)),
+    );
     const unfit = speeds.find((speed) => typeof speed === "string");
     const sum = speeds.reduce<number>((total, speed) => total + Number(speed), 0);
     process.stdout.write(`${JSON.stringify(unfit ?? sum / speeds.length)}\n`);

@@ -90,7 +90,8 @@ function accessTo(server: URL, options: Options): Access {
   if (named !== undefined) return { server, token: named };
   const state = stateDirectory(options);
   const own = lockHolder(state) === undefined ? undefined : readAddress(state);
-  const isOwn = own !== undefined && [own.origin, new URL(`http://localhost:${own.port}`).origin].includes(server.origin);
+  const isOwn =
+    own !== undefined && [own.origin, new URL(`http://localhost:${own.port}`).origin].includes(server.origin);
   // The name may lead to another address, where somebody else may listen.
   return isOwn ? { server: own, token: readToken(state.token) } : { server, token: undefined };
 }

@@ -150,11 +150,7 @@ const noneMatches = (spec: FilesSource): MusweepError =>
  * @param memory directory for remembered hashes
  * @throws MusweepError when a file is missing, unreadable, or none that can be read
  */
-export async function identifySource(
-  spec: DataSpec,
-  memory: string,
-  options: ReadOptions,
-): Promise<Source> {
+export async function identifySource(spec: DataSpec, memory: string, options: ReadOptions): Promise<Source> {
   if ("corpus" in spec) {
     const paths = await corpusFiles(spec.corpus);
     const sizes = await Promise.all(paths.map(async (file) => (await stat(file)).size));

@@ -21,9 +21,13 @@ export function readTags(text: string): string[] {
       { kind: "usage" },
     );
   if (tags.some((tag) => inOneLine(tag) !== tag))
-    throw new MusweepError("bad-tags", "a tag has control characters, or such as turn the direction of writing", {
-      kind: "usage",
-    });
+    throw new MusweepError(
+      "bad-tags",
+      "a tag has control characters, or such as turn the direction of writing",
+      {
+        kind: "usage",
+      },
+    );
   return tags;
 }
 

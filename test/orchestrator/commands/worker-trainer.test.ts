@@ -1,5 +1,15 @@
 /** Which Python, which devices, how many slots: what a worker's options come to, with programs that answer as a Python would. */
-import { chmodSync, chownSync, lchownSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  lchownSync,
+  mkdirSync,
+  mkdtempSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
@@ -126,14 +136,17 @@ describe("the Python for the trainer in PyTorch", () => {
       },
     );
 
-    it.runIf(asRoot("a link of another user"))("is passed over where it is behind another user's link", async () => {
-      mkdirSync("below");
-      process.chdir("below");
-      symlinkSync("../.venv", ".venv");
-      expect((await findTorch(undefined)).found).toMatchObject({ path: here });
-      lchownSync(".venv", 65_534, 65_534);
-      await expectPassedOver("below/.venv", "belongs to another user");
-    });
+    it.runIf(asRoot("a link of another user"))(
+      "is passed over where it is behind another user's link",
+      async () => {
+        mkdirSync("below");
+        process.chdir("below");
+        symlinkSync("../.venv", ".venv");
+        expect((await findTorch(undefined)).found).toMatchObject({ path: here });
+        lchownSync(".venv", 65_534, 65_534);
+        await expectPassedOver("below/.venv", "belongs to another user");
+      },
+    );
 
     it("is run in a directory that is everybody's and sticky, as /tmp is", async () => {
       chmodSync(".", 0o1777);

@@ -90,24 +90,26 @@ describe("to a browser that takes gzip", () => {
     const followed = await Promise.all(Array.from({ length: 120 }, () => head("/sweeps/grid/live")));
     expect(new Set(followed.map(({ status }) => status))).toEqual(new Set([200]));
     expect(followed[0]!.headers.get("content-type")).toBe("text/event-stream");
-
   });
 
-  it.runIf(onLinux("files left open by HEAD"))("asking for the head of a data file leaves it closed", async () => {
-    const { app, state } = openApp();
-    const hash = writeData(state.data);
-    const file = join(state.data, hash, "train.bin");
-    const { status, headers } = await app.request(`/api/data/${hash}/train.bin`, { method: "HEAD" });
-    expect([status, headers.get("content-length")]).toEqual([200, String(statSync(file).size)]);
-    const open = readdirSync("/proc/self/fd").map((fd) => {
-      try {
-        return readlinkSync(`/proc/self/fd/${fd}`);
-      } catch {
-        return "";
-      }
-    });
-    expect(open).not.toContain(file);
-  });
+  it.runIf(onLinux("files left open by HEAD"))(
+    "asking for the head of a data file leaves it closed",
+    async () => {
+      const { app, state } = openApp();
+      const hash = writeData(state.data);
+      const file = join(state.data, hash, "train.bin");
+      const { status, headers } = await app.request(`/api/data/${hash}/train.bin`, { method: "HEAD" });
+      expect([status, headers.get("content-length")]).toEqual([200, String(statSync(file).size)]);
+      const open = readdirSync("/proc/self/fd").map((fd) => {
+        try {
+          return readlinkSync(`/proc/self/fd/${fd}`);
+        } catch {
+          return "";
+        }
+      });
+      expect(open).not.toContain(file);
+    },
+  );
 
   it("a stream of events is not compressed, and says at once how things are", async () => {
     const { app, db } = openApp();

@@ -166,7 +166,8 @@ describe("the collector", () => {
     expect(logged.filter((line) => line.includes("larger than any worker event"))).toHaveLength(6);
 
     // Together more than one reading takes.
-    for (let i = 0; i < 20; i++) await redis.xadd(EVENT_STREAM, "*", "event", "x".repeat(MAX_EVENT_BYTES - 5));
+    for (let i = 0; i < 20; i++)
+      await redis.xadd(EVENT_STREAM, "*", "event", "x".repeat(MAX_EVENT_BYTES - 5));
     await collector.caughtUp();
     expect(await redis.xlen(EVENT_STREAM)).toBe(1);
     expect(logged.filter((line) => line.includes("is no worker event"))).toHaveLength(20);

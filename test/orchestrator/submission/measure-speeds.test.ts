@@ -31,7 +31,9 @@ test("a shape that does not fit into a slot's memory stays unmeasured, and why i
   const asked = { ...options, onUnfit: (why: string) => reasons.push(why) };
   expect((await estimateSpeeds(db, plans, asked)).size).toBe(0);
   expect((await measureSpeeds(db, plans, asked, 0.1)).size).toBe(0);
-  expect(reasons).toEqual(new Array(2).fill(expect.stringMatching(/needs about \d+ MiB; this trainer may use/)));
+  expect(reasons).toEqual(
+    new Array(2).fill(expect.stringMatching(/needs about \d+ MiB; this trainer may use/)),
+  );
 });
 
 test("a speed that cannot be kept ends it with the reason", async () => {

@@ -79,7 +79,11 @@ function timeFact({ to_train, failed, gpu, widths, seconds, slots }: PlanSummary
   if (gpu?.runs === to_train) return [duration(gpu.seconds), name, `of one GPU’s time, for all ${to_train}`];
   const and = onGpu === "" ? "" : `; and ${onGpu}`;
   return seconds === null
-    ? ["not measured", name, `this machine is busy, or too small or slow for the model: musweep plan FILE${and}`]
+    ? [
+        "not measured",
+        name,
+        `this machine is busy, or too small or slow for the model: musweep plan FILE${and}`,
+      ]
     : [
         duration(seconds),
         name,
