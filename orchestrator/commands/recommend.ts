@@ -35,7 +35,7 @@ export function addRecommend(program: Command): void {
       .addOption(
         new Option(
           "--parameterization <name>",
-          "default: SμPar where the sweep has it, else the one of lowest loss",
+          "default: the one whose rules carry the rate to this model; of several, the one of lowest loss",
         ).choices(PARAMETERIZATIONS),
       ),
     [

@@ -139,7 +139,8 @@ function read(db: Database, sweep: string): Answer {
 
 const isSearching = ({ definition }: StoredPhase): boolean => isRandomSearch(definition.phase.axes);
 
-function sortBy<Row>(rows: readonly Row[], key: (row: Row) => number[]): Row[] {
+/** By the first numbers of their keys in which they differ. */
+export function sortBy<Row>(rows: readonly Row[], key: (row: Row) => number[]): Row[] {
   return rows
     .map((row) => ({ row, key: key(row) }))
     .sort((a, b) => a.key.map((v, i) => v - b.key[i]!).find((d) => d !== 0) ?? 0)

@@ -18,7 +18,7 @@ export function recommendationText(r: Recommendation): string {
     }`,
     "",
     `Base learning rate ${number(r.learning_rate)} = 2^${optimum.log2_tuned!.toFixed(2)}, 95% interval ${number(r.learning_rate_low)} to ${number(r.learning_rate_high)}`,
-    `(the optimum at width ${source.width}, sparsity ${source.sparsity} of sweep ${r.sweep}; every rate below scales with it)`,
+    `(the optimum at ${sourceWords(r)} of sweep ${r.sweep}; every rate below scales with it)`,
     "",
     resolvedPlanText(r.resolved),
     "",
@@ -46,6 +46,17 @@ function takenLines({ taken, sweep }: Recommendation): string[] {
     `${name} ${shown(value)}${option === null ? "" : ` (${option})`}`;
   return [
     `As in sweep ${sweep}, where no option says otherwise: ${taken
+/** "width 64, sparsity 0, batch_size 128": with the number of layers where the target has another one. */
+const sourceWords = ({ source: { width, layers, sparsity, other }, target }: Recommendation): string =>
+  Object.entries({
+    width,
+    sparsity,
+    ...(layers === 0 || layers === target.layers ? {} : { layers }),
+    ...other,
+  })
+    .map(([name, value]) => `${name} ${shown(value)}`)
+    .join(", ");
+
       .filter(({ option }) => option !== null)
       .map(one)
       .join(", ")}; and ${taken

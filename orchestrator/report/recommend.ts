@@ -3,31 +3,28 @@
  * parameterization's rules to the effective init and learning rate of every tensor group at another width and sparsity.
  */
 
-import { PARAMETERIZATIONS, type Parameterization, RULES } from "../../schema/sweep/rules.ts";
+import { isSettingName } from "../../schema/sweep/hyperparameters.ts";
+import { type Parameterization, RULES } from "../../schema/sweep/rules.ts";
 import type { Phase } from "../../schema/sweep/sweep.ts";
 import { nonzeroParameterCount, parameterCount, trainingFlops } from "../../schema/wire/cost.ts";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { isScriptPlan, type Plan, type RunPlan } from "../../schema/wire/plan.ts";
-import { explainFlag } from "../analysis/flags.ts";
 import type { Optimum } from "../analysis/types.ts";
 import type { Database } from "../database/open.ts";
 import { readPhases } from "../database/phases.ts";
 import { describePlan, type ResolvedPlan } from "../parameterization/describe-plan.ts";
 import { checkPhase } from "../sweep/check-sweep.ts";
 import { expandPhase } from "../sweep/expand-sweep.ts";
+import type { Values } from "../sweep/grids.ts";
+import { settingsReader } from "../sweep/settings-of.ts";
 import { gridAt } from "../sweep/taken-axes.ts";
 import { type Answer, type AnswerRow, readAnswer, sayings } from "./answer.ts";
+import { brokenAxes, chooseSource, LENGTHS, type Source, type Wanted } from "./choose-source.ts";
 
-export interface Target {
-  width: number;
-  sparsity: number;
-  layers?: number | undefined;
+export interface Target extends Wanted {
   d_head?: number | undefined;
   ffn_width?: number | undefined;
   vocab_size?: number | undefined;
-  steps?: number | undefined;
-  batch_size?: number | undefined;
-  parameterization?: Parameterization | undefined;
 }
 
 /** Of the model that ships: what a target may have of its own, and the option that says it. */
@@ -53,7 +50,14 @@ export interface Recommendation {
   parameterization: Parameterization;
   title: string;
   /** The curve whose optimum is carried over. */
-  source: { phase: string; width: number; layers: number; sparsity: number };
+  source: {
+    phase: string;
+    width: number;
+    layers: number;
+    sparsity: number;
+    /** Its coordinates beside these, such as batch_size, by name. */
+    other: Record<string, unknown>;
+  };
   target: { width: number; sparsity: number; layers: number };
   /** Base learning rate, before multipliers, and its 95% interval. */
   learning_rate: number;
@@ -81,42 +85,51 @@ export interface Recommendation {
 
 export function recommend(db: Database, sweepName: string, target: Target): Recommendation {
   const answer = readAnswer(db, sweepName);
-  const row = sourceRow(answer, target.parameterization);
+  const source = chooseSource(answer, readPhases(db, answer.progress.id), target);
+  const { row } = source;
   const { parameterization, optimum } = row;
-  const stored = readPhases(db, answer.progress.id).find(({ name }) => name === row.phase)!;
   const learning_rate = 2 ** optimum.log2_tuned!;
   const layers = target.layers ?? row.layers;
-  const { data, imported } = stored.definition;
-  const phase = imported === undefined ? stored.definition.phase : ownProxy(stored.definition.phase, row);
-  // Imported results need not say how many layers there were.
-  const at = { width: target.width, sparsity: target.sparsity, layers: Math.max(layers, 1), learning_rate };
-  const followed = (width: number): number | undefined => {
-    const [cell] = expandPhase(pointPhase(phase, row.curve, { ...at, width }), data).cells();
-    return isScriptPlan(cell!.plan) ? undefined : cell!.plan.shape.d_ffn;
-  };
+  const { data, imported } = source.phase.definition;
+  const phase =
+    imported === undefined ? source.phase.definition.phase : ownProxy(source.phase.definition.phase, row);
+  if (phase.script !== undefined) refuseUnknown(target, source);
+  const carried = carriedOver(row, imported !== undefined);
   const { base } = phase;
   const own: Phase =
     target.ffn_width === undefined || base.width === undefined || base.ffn_width !== undefined
       ? phase
       : // The proxy keeps the feed-forward width that follows from its width.
-        { ...phase, base: { ...base, ffn_width: followed(base.width) } };
-  const point = pointPhase(own, row.curve, {
-    ...at,
-    ...(target.d_head === undefined ? {} : { d_head: target.d_head }),
-    ...(target.ffn_width === undefined ? {} : { ffn_width: target.ffn_width }),
-    ...(target.steps === undefined ? {} : { steps: target.steps, tokens: null }),
-    ...(target.batch_size === undefined ? {} : { batch_size: target.batch_size }),
+        { ...phase, base: { ...base, ffn_width: ffnWidthAt(phase, { ...carried, width: base.width }) } };
+  const { d_head, ffn_width, steps, batch_size } = target;
+  const point = pointPhase(own, {
+    ...carried,
+    width: target.width,
+    sparsity: target.sparsity,
+    // Imported results need not say how many layers there were.
+    layers: Math.max(layers, 1),
+    learning_rate,
+    ...(d_head === undefined ? {} : { d_head }),
+    ...(ffn_width === undefined ? {} : { ffn_width }),
+    // Of imported results a length says which curve is meant, and nothing of the plan.
+    ...(steps === undefined || imported !== undefined ? {} : { steps, tokens: null }),
+    ...(batch_size === undefined || imported !== undefined ? {} : { batch_size }),
   });
   const vocabulary =
     target.vocab_size === undefined || data === null ? data : { ...data, vocab_size: target.vocab_size };
   const [cell] = expandPhase(point, vocabulary).cells();
   const { plan } = cell!;
-  if (isScriptPlan(plan)) refuseShapes(target);
   return {
     sweep: sweepName,
     parameterization,
     title: RULES[parameterization].title,
-    source: { phase: row.phase, width: row.width, layers: row.layers, sparsity: row.sparsity },
+    source: {
+      phase: row.phase,
+      width: row.width,
+      layers: row.layers,
+      sparsity: row.sparsity,
+      other: Object.fromEntries(Object.entries(row.other).filter(([, value]) => value !== null)),
+    },
     target: { width: target.width, sparsity: target.sparsity, layers },
     learning_rate,
     learning_rate_low: 2 ** optimum.log2_tuned_low!,
@@ -133,20 +146,26 @@ export function recommend(db: Database, sweepName: string, target: Target): Reco
     verdicts: sayings(
       answer.verdicts.filter((v) => v.parameterization === parameterization && v.phase === row.phase),
     ).map(({ title, place, sentence }) => `${title}${place} ${sentence}`),
-    cautions: cautions(answer, row, { ...target, layers }),
+    cautions: cautions(answer, source, { ...target, layers }),
   };
 }
 
-/** @throws MusweepError where a shape is said of a model that a script alone knows */
-function refuseShapes(target: Target): void {
+/** @throws MusweepError where something is said of a model that a script alone knows */
+function refuseUnknown(target: Target, source: Source): void {
+  const isKnown = (name: keyof typeof OWN): boolean =>
+    name === "layers" || ((name === "steps" || name === "batch_size") && source[name] !== null);
   const said = Object.entries(OWN).find(
-    ([name]) => name !== "layers" && target[name as keyof typeof OWN] !== undefined,
+    ([name]) => target[name as keyof typeof OWN] !== undefined && !isKnown(name as keyof typeof OWN),
   );
   if (said === undefined) return;
-  throw new MusweepError("bad-option", `${said[1]}: the model is a script's own, and so is its shape`, {
-    kind: "usage",
-    remedy: "Leave it out: the numbers below are by role, and hold for any shape of that width.",
-  });
+  throw new MusweepError(
+    "bad-option",
+    `${said[1]}: the model is a script's own, and its runs say nothing of that`,
+    {
+      kind: "usage",
+      remedy: "Leave it out: the numbers are by role, and hold for any shape of that width.",
+    },
+  );
 }
 
 function takenBy(plan: Plan, target: Target): Taken[] {
@@ -205,61 +224,33 @@ function ownProxy(phase: Phase, { width, layers, sparsity }: AnswerRow): Phase {
   };
 }
 
-const keptAxes = ({ parameterization }: AnswerRow): number => RULES[parameterization].keeps.length;
-
-/**
- * The densest, narrowest curve with an estimate: of the parameterization asked for, else of the one whose rules carry a learning rate
- * along most axes, and of those the one of lowest loss.
- */
-function sourceRow(answer: Answer, asked: Parameterization | undefined): AnswerRow {
-  const ofRates = answer.rows.filter((r) => r.tuned === "learning_rate");
-  const available = new Set(ofRates.map((r) => r.parameterization));
-  if (asked !== undefined && !available.has(asked)) {
-    throw new MusweepError("no-optimum", `${answer.progress.sweep} has no curve under ${asked}`, {
-      kind: "usage",
-      remedy: `It has: ${PARAMETERIZATIONS.filter((p) => available.has(p)).join(", ")}.`,
-    });
-  }
-  const estimates = ofRates.filter((r) => r.optimum.flag === "bracketed");
-  const [best] = estimates.toSorted((a, b) => keptAxes(b) - keptAxes(a) || a.optimum.loss! - b.optimum.loss!);
-  const chosen = asked ?? best?.parameterization;
-  const rows = (
-    chosen === undefined ? ofRates : ofRates.filter((r) => r.parameterization === chosen)
-  ).toSorted((a, b) => a.sparsity - b.sparsity || a.width - b.width || a.layers - b.layers);
-  const proxy = rows[0];
-  const estimate = rows.find((r) => r.optimum.flag === "bracketed" && r.sparsity === proxy?.sparsity);
-  if (estimate) return estimate;
-  const why = proxy === undefined ? "it has no curves" : explainFlag(proxy.optimum, proxy);
-  throw new MusweepError(
-    "no-optimum",
-    `${answer.progress.sweep} has no estimated optimum to carry over: ${why}`,
-    {
-      kind: "usage",
-      remedy: `Only a bracketed optimum is carried over: ${proxy?.searched ? "give the search a larger budget" : "extend the grid"}, then submit it again.`,
-    },
+/** Every coordinate of the curve; of imported results those that say nothing of the numbers that are the user's own. */
+const carriedOver = ({ curve }: AnswerRow, isImported: boolean): Record<string, unknown> =>
+  Object.fromEntries(
+    Object.entries(JSON.parse(curve) as Record<string, unknown>).filter(
+      ([name]) => !isImported || name === "parameterization" || isSettingName(name),
+    ),
   );
-}
+
+const ffnWidthAt = (phase: Phase, coordinates: Record<string, unknown>): number | undefined =>
+  settingsReader(phase).some(["ffn_width"], coordinates as Values).ffn_width;
 
 /** The phase with its axes at one point. */
-function pointPhase(phase: Phase, curve: string, changed: Record<string, number | null>): Phase {
-  const axes = gridAt({ ...(JSON.parse(curve) as Record<string, unknown>), ...changed });
-  const point: Phase = { ...phase, axes: { ...axes, seed: [1] } };
+function pointPhase(phase: Phase, coordinates: Readonly<Record<string, unknown>>): Phase {
+  const point: Phase = { ...phase, axes: { ...gridAt(coordinates), seed: [1] } };
   const [finding] = checkPhase(point, new Set());
   if (finding) {
     throw new MusweepError("bad-target", finding.message, {
       kind: "usage",
-      remedy: "Choose another --width, --layers, --d-head, --ffn-width or --sparsity.",
+      remedy: "Choose another --width, --sparsity, --layers, --d-head, --ffn-width, --steps or --batch.",
     });
   }
   return point;
 }
 
-function cautions(
-  answer: Answer,
-  source: AnswerRow,
-  target: { width: number; sparsity: number; layers: number },
-): string[] {
-  const tested = answer.rows.filter((r) => r.parameterization === source.parameterization);
+function cautions(answer: Answer, source: Source, target: Target & { layers: number }): string[] {
+  const { row } = source;
+  const tested = answer.rows.filter((r) => r.parameterization === row.parameterization);
   const widths = tested.map((r) => r.width);
   const [narrowest, widest] = [Math.min(...widths), Math.max(...widths)];
   const sparsities = tested.map((r) => r.sparsity);
@@ -274,15 +265,16 @@ function cautions(
   if (target.sparsity > sparsest) notes.push(`sparsity ${target.sparsity} is beyond the sweep's ${sparsest}`);
   if (target.sparsity < densest)
     notes.push(`sparsity ${target.sparsity} is below the sweep's lowest, ${densest}`);
-  const { title, keeps } = RULES[source.parameterization];
-  const broken = [
-    ...(target.width !== source.width && !keeps.includes("width") ? ["across width"] : []),
-    ...(target.sparsity !== source.sparsity && !keeps.includes("density") ? ["across sparsity"] : []),
-    ...(target.layers !== source.layers && !keeps.includes("layers") ? ["across depth"] : []),
-  ];
+  const broken = brokenAxes(row, target).map((axis) => `across ${ACROSS[axis]}`);
   if (broken.length > 0)
     notes.push(
-      `${title} promises no transfer${broken.length > 1 ? `, neither ${broken.join(" nor ")}` : ` ${broken[0]}`}`,
+      `${row.title} promises no transfer${broken.length > 1 ? `, neither ${broken.join(" nor ")}` : ` ${broken[0]}`}`,
     );
+  for (const name of LENGTHS) {
+    const [wanted, measured] = [target[name], source[name]];
+    if (wanted !== undefined && measured !== null && wanted !== measured)
+      notes.push(`the optimum was measured at ${name} ${measured}, and no rule carries it to ${wanted}`);
+  }
   return notes;
 }
+const ACROSS = { width: "width", density: "sparsity", layers: "depth" } as const;

@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { parse } from "csv-parse/sync";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { withTable } from "../../../orchestrator/commands/imported-table.ts";
+import { recommend } from "../../../orchestrator/report/recommend.ts";
 import { suggestSearched } from "../../../orchestrator/report/suggest.ts";
 import { musweep, sql, succeed, writeSweep } from "../../support/musweep.ts";
 import { scratch } from "../../support/scratch.ts";
@@ -73,6 +74,41 @@ describe("the same runs, trained here and imported", () => {
     expect(stdout).toMatch(/hidden +1 +0\.5 .* 0\.25 /);
     expect(stdout).toContain("times your own at width 32");
   });
+
+  it.each([
+    ["weight_decay", "0,0.1"],
+    ["warmup_steps", "0,5000"],
+    ["schedule", "linear,cosine"],
+    ["init_std", "0.02,0.04"],
+    ["alpha_output", "2,8"],
+    ["batch_size", "8,32"],
+  ])(
+    "recommends from a table in which %s varies, in numbers that are times the user's own",
+    async (name, two) => {
+      const values = two.split(",");
+      // The second value's valley is the deeper one, an octave higher.
+      const rows = [-10, -9, -8, -7, -6, -5, -4].flatMap((x) =>
+        values.map((value, i) => `${2 ** x},${3 - 0.5 * i + 0.1 * (x + 7 - i) ** 2},${value}`),
+      );
+      const set = new Map([
+        ["parameterization", "supar"],
+        ["width", "32"],
+      ]);
+      const file = join(place.directory, write("varied.csv", `lr,val_loss,${name}\n${rows.join("\n")}\n`));
+      await withTable(file, { ...READ_AS_IT_IS, set }, (db, sweep) => {
+        const r = recommend(db, sweep, { width: 128, sparsity: 0 });
+        const hidden = r.resolved.rows.find(({ group }) => group === "hidden")!;
+        expect([hidden.init_std, hidden.multiplier, hidden.decay_per_step]).toEqual([0.5, 0.25, 0]);
+        expect(r.resolved.rows.find(({ group }) => group === "embedding")!.init_std).toBe(1);
+        expect(r.resolved.forward.find((of) => of.name === "logits ×")!.value).toBe(0.25);
+        expect(String(r.source.other[name])).toBe(values[1]);
+        if (name !== "batch_size") return;
+        const small = recommend(db, sweep, { width: 128, sparsity: 0, batch_size: 8 });
+        expect(small.source.other[name]).toBe(8);
+        expect(() => recommend(db, sweep, { width: 128, sparsity: 0, steps: 8 })).toThrow(/--steps/);
+      });
+    },
+  );
 
   it("what was trained elsewhere is not trained again", async () => {
     expect((await succeed(place, "requeue", "imported", "--all")).stdout).toContain("nothing to train again");

@@ -3,10 +3,10 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, it, onTestFinished } from "vitest";
-import { recommend } from "../../../orchestrator/report/recommend.ts";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { recommend, type Target } from "../../../orchestrator/report/recommend.ts";
 import { pytorchSnippet, recommendationText } from "../../../orchestrator/report/recommend-text.ts";
-import { freshDatabase, sqliteOf, submitText, train } from "../../support/database.ts";
+import { Attempt, applyAll, freshDatabase, sqliteOf, submitText, train } from "../../support/database.ts";
 import { describeWithTorch, torchPython } from "../../support/torch-python.ts";
 import { scriptEnvironment } from "../../workers/python/script-process.ts";
 
@@ -35,6 +35,34 @@ function trained(text = SWEEP, worst = 0) {
     const valley = 0.02 * (log2_lr + 6) ** 2 + (log2_lr === -6 ? worst : 0);
     train(db, run, (parameterization === "sp" ? 3 : 2) + valley + 0.001 * seed);
   }
+  return db;
+}
+
+interface At extends Record<string, unknown> {
+  parameterization: string;
+  width: number;
+  layers: number;
+  sparsity: number;
+  learning_rate: number;
+  seed: number;
+}
+
+/** Trains a sweep whose curves have their valleys where a test says, and as deep. */
+function trainedIn(text: string, valleyOf: (at: At) => { log2: number; loss: number }) {
+  const db = freshDatabase();
+  submitText(db, text);
+  const rows = sqliteOf(db)
+    .prepare<[], { run: string; coordinates: string }>("SELECT run, coordinates FROM run_results")
+    .all();
+  // At once, so that curves are fitted once.
+  const events = rows.flatMap(({ run, coordinates }) => {
+    const at = JSON.parse(coordinates) as At;
+    const { log2, loss } = valleyOf(at);
+    const attempt = new Attempt(run, 1001);
+    const ended = loss + 0.02 * (Math.log2(at.learning_rate) - log2) ** 2 + 0.001 * at.seed;
+    return [attempt.claimed(), attempt.started(), attempt.finished(ended)];
+  });
+  applyAll(db, events);
   return db;
 }
 
@@ -68,6 +96,93 @@ it("refuses what the sweep cannot answer", () => {
   expect(() => recommend(db, "proxy", { width: 100, sparsity: 0 })).toThrow(/d_head/);
   const edge = trained(SWEEP.replace("from: -9, to: -3", "from: -6, to: -3"));
   expect(() => recommend(edge, "proxy", { width: 512, sparsity: 0 })).toThrow(/no estimated optimum/);
+});
+
+const withAxis = (axis: string): string =>
+  SWEEP.replace("[sp, supar]", "[supar]").replace("sparsity: [0]", `sparsity: [0]\n  ${axis}`);
+
+describe("of curves that differ in more than width and sparsity", () => {
+  it.each<[string, number[]]>([
+    ["batch_size", [2, 4, 8]],
+    ["steps", [20, 40, 80]],
+    ["layers", [1, 2, 3]],
+  ])("%s: carries the one over that is as the target", (name, values) => {
+    // Each value has a valley of its own, and the first in the grid's order is the deepest.
+    const db = trainedIn(withAxis(`${name}: [${values.join(", ")}]`), (at) => {
+      const place = values.indexOf(at[name] as number);
+      return { log2: -7 + place, loss: 2 + 0.1 * place };
+    });
+    const target = { width: 512, sparsity: 0.5 };
+    const asked = values[2]!;
+    const r = recommend(db, "proxy", { ...target, [name]: asked });
+    expect(Math.log2(r.learning_rate)).toBeCloseTo(-5, 1);
+    expect({ ...r.source.other, layers: r.source.layers }[name]).toBe(asked);
+    expect(r.cautions.filter((note) => note.includes("was measured at") || note.includes("depth"))).toEqual(
+      [],
+    );
+    if (name === "layers") return;
+    expect(recommendationText(r)).toContain(`sparsity 0, ${name} ${asked} of sweep proxy`);
+    // Nobody has measured it: the curve of lowest loss, and what it was measured at is said.
+    const far = recommend(db, "proxy", { ...target, [name]: 64 });
+    expect(Math.log2(far.learning_rate)).toBeCloseTo(-7, 1);
+    expect(far.cautions).toContain(
+      `the optimum was measured at ${name} ${far.source.other[name]}, and no rule carries it to 64`,
+    );
+  });
+
+  it("says that steps and batch differ where the file alone has them", () => {
+    const { cautions } = recommend(trained(), "proxy", { width: 256, sparsity: 0, steps: 50, batch_size: 8 });
+    expect(cautions).toEqual([
+      "the optimum was measured at steps 20, and no rule carries it to 50",
+      "the optimum was measured at batch_size 4, and no rule carries it to 8",
+    ]);
+  });
+
+  it("takes the best of what the target does not say", () => {
+    const text = withAxis("weight_decay: [0, 0.1, 0.2]").replace(
+      "batch_size: 4 }",
+      "batch_size: 4, optimizer: { decay_mode: constant } }",
+    );
+    const db = trainedIn(text, ({ weight_decay }) => ({ log2: -6, loss: weight_decay === 0.1 ? 2 : 3 }));
+    expect(recommend(db, "proxy", { width: 512, sparsity: 0.5 }).source.other).toEqual({ weight_decay: 0.1 });
+  });
+
+  it("takes the one at the target's sparsity where the rules do not carry a rate across it", () => {
+    const text = SWEEP.replace("[sp, supar]", "[mup]").replace("sparsity: [0]", "sparsity: [0, 0.75]");
+    const db = trainedIn(text, ({ sparsity }) => ({ log2: sparsity === 0 ? -7 : -5, loss: 2 + sparsity }));
+    const r = recommend(db, "proxy", { width: 512, sparsity: 0.75 });
+    expect(r.source.sparsity).toBe(0.75);
+    expect(r.cautions.filter((note) => note.includes("promises"))).toEqual([]);
+  });
+});
+
+describe("the parameterization, where none is asked for", () => {
+  const of = (names: string, axis = "") =>
+    withAxis(axis).replace("[supar]", names).replace("base: { width: 256,", "base: { width: 256, layers: 2,");
+
+  it("is the one whose rules carry the rate along the axes that change", () => {
+    const db = trainedIn(of("[supar, completep]"), ({ parameterization }) => ({
+      log2: -6,
+      loss: parameterization === "completep" ? 2 : 3,
+    }));
+    const chosen = (target: Target) => recommend(db, "proxy", target).parameterization;
+    expect(chosen({ width: 512, sparsity: 0.75 })).toBe("supar");
+    expect(chosen({ width: 512, sparsity: 0, layers: 8 })).toBe("completep");
+    // Both carry it: the lower loss.
+    expect(chosen({ width: 512, sparsity: 0 })).toBe("completep");
+  });
+
+  it("of several it is the one of lower loss at the same width", () => {
+    const db = trainedIn(
+      of("[supar, supar-completep]", "width: [128, 256]"),
+      ({ parameterization, width }) => ({
+        log2: -6,
+        loss: (width === 128 ? 3 : 2) + ((parameterization === "supar") === (width === 128) ? 0 : 0.5),
+      }),
+    );
+    const r = recommend(db, "proxy", { width: 512, sparsity: 0.75 });
+    expect([r.parameterization, r.source.width]).toEqual(["supar", 128]);
+  });
 });
 
 it("has a target's own shape and length, and says what it takes from the sweep", () => {

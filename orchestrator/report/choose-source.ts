@@ -1,0 +1,107 @@
+/** Which of a sweep's curves has the optimum that is carried over to a model about to be trained. */
+import { PARAMETERIZATIONS, type Parameterization, RULES, type Rules } from "../../schema/sweep/rules.ts";
+import { MusweepError } from "../../schema/wire/errors.ts";
+import { explainFlag } from "../analysis/flags.ts";
+import type { StoredPhase } from "../database/phases.ts";
+import type { Values } from "../sweep/grids.ts";
+import { settingsReader } from "../sweep/settings-of.ts";
+import { type Answer, type AnswerRow, placeOf, sortBy } from "./answer.ts";
+
+export interface Source {
+  row: AnswerRow;
+  phase: StoredPhase;
+  /** Of its runs; null: nobody says. */
+  steps: number | null;
+  batch_size: number | null;
+}
+
+export interface Wanted {
+  width: number;
+  sparsity: number;
+  layers?: number | undefined;
+  steps?: number | undefined;
+  batch_size?: number | undefined;
+  parameterization?: Parameterization | undefined;
+}
+
+/** What no parameterization carries a rate across. */
+export const LENGTHS = ["steps", "batch_size"] as const;
+
+/** The axes that change on the way to the target, and along which the parameterization promises nothing. */
+export function brokenAxes(row: AnswerRow, wanted: Wanted): TransferAxis[] {
+  const { keeps } = RULES[row.parameterization];
+  const { width, sparsity, layers = row.layers } = wanted;
+  const changes: Record<TransferAxis, boolean> = {
+    width: width !== row.width,
+    density: sparsity !== row.sparsity,
+    layers: layers !== row.layers,
+  };
+  return (["width", "density", "layers"] as const).filter((axis) => changes[axis] && !keeps.includes(axis));
+}
+type TransferAxis = Rules["keeps"][number];
+
+/**
+ * The curve with an estimate from which the rules promise most, and of those the one that is most like the target in steps,
+ * batch and layers; then the densest and narrowest, as a proxy is; then the one of lowest loss.
+ * @throws MusweepError no-optimum
+ */
+export function chooseSource(answer: Answer, phases: readonly StoredPhase[], wanted: Wanted): Source {
+  const ofRates = answer.rows.filter((r) => r.tuned === "learning_rate");
+  const { parameterization: asked } = wanted;
+  const available = new Set(ofRates.map((r) => r.parameterization));
+  if (asked !== undefined && !available.has(asked)) {
+    throw new MusweepError("no-optimum", `${answer.progress.sweep} has no curve under ${asked}`, {
+      kind: "usage",
+      remedy: `It has: ${PARAMETERIZATIONS.filter((p) => available.has(p)).join(", ")}.`,
+    });
+  }
+  const lengths = new Map(phases.map((phase) => [phase.name, lengthsReader(phase)]));
+  const unlike = ({ row, ...source }: Source): number =>
+    LENGTHS.filter((name) => (wanted[name] ?? source[name]) !== source[name]).length +
+    ((wanted.layers ?? row.layers) === row.layers ? 0 : 1);
+  const sources = ofRates
+    .filter((row) => (asked ?? row.parameterization) === row.parameterization)
+    .map((row): Source => {
+      const phase = phases.find(({ name }) => name === row.phase)!;
+      return { row, phase, ...lengths.get(row.phase)!(row) };
+    });
+  const sorted = sortBy(sources, (source) => {
+    const { sparsity, width, layers, parameterization, optimum } = source.row;
+    return [
+      brokenAxes(source.row, wanted).length,
+      unlike(source),
+      sparsity,
+      width,
+      layers,
+      optimum.loss ?? Number.MAX_VALUE,
+      -RULES[parameterization].keeps.length,
+    ];
+  });
+  const estimate = sorted.find(({ row }) => row.optimum.flag === "bracketed");
+  if (estimate) return estimate;
+  const proxy = sorted[0]?.row;
+  const why = proxy === undefined ? "it has no curves" : explainFlag(proxy.optimum, proxy);
+  throw new MusweepError(
+    "no-optimum",
+    `${answer.progress.sweep} has no estimated optimum to carry over: ${why}`,
+    {
+      kind: "usage",
+      remedy: `Only a bracketed optimum is carried over: ${proxy?.searched ? "give the search a larger budget" : "extend the grid"}, then submit it again.`,
+    },
+  );
+}
+
+type Lengths = Pick<Source, (typeof LENGTHS)[number]>;
+
+/** How long the runs of a curve were, and how large their batches: its own coordinates, else what its phase says. */
+function lengthsReader({ definition: { phase, imported } }: StoredPhase): (row: AnswerRow) => Lengths {
+  const settings = settingsReader(phase);
+  const said = (value: unknown): number | null => (typeof value === "number" ? value : null);
+  return (row) => {
+    const known = Object.entries(placeOf(row)).filter(([, value]) => value !== null);
+    const own = Object.fromEntries(known) as Values;
+    const { steps, batch_size } =
+      imported === undefined ? settings.some(LENGTHS, own) : { ...imported.fixed, ...own };
+    return { steps: said(steps), batch_size: said(batch_size) };
+  };
+}
