@@ -128,6 +128,11 @@ export function importNotes({ results, recognized, fixed, assumed, unfinished, t
   };
   return [
     `${plural(results.length, "run")}, ${diverged} of them diverged. Read: ${said.join(", ")}.`,
+    ...(recognized.other_losses.length === 0
+      ? []
+      : [
+          `The loss is ${recognized.columns.get("loss")}, and not ${recognized.other_losses.join(", ")} (--column loss=NAME).`,
+        ]),
     ...(turned === null ? [] : [`The loss is ${turned}.`]),
     ...(Object.keys(fixed).length === 0
       ? []

@@ -14,9 +14,14 @@ export interface Recognized {
   /** By meaning, the column's name. */
   columns: Map<Meaning, string>;
   ignored: string[];
+  /** Of those that are ignored: columns that could have been the loss, where nobody has said which is. */
+  other_losses: string[];
 }
 
-/** Other names, best first, beside a hyperparameter's own; compared without case, separators and prefixes. */
+/**
+ * Other names, best first, beside a hyperparameter's own; compared without case, separators and prefixes. Of the loss these are
+ * all: where a validation loss is, one that is called loss is of training.
+ */
 const ALIASES: Partial<Record<Meaning, readonly string[]>> = {
   loss: [
     "validation_loss",
@@ -91,7 +96,13 @@ export function recognizeColumns(
     found.set(meaning, column);
     taken.add(column);
   }
-  return { columns: found, ignored: columns.filter((name) => !taken.has(name)) };
+  const rest = columns.filter((name) => !taken.has(name));
+  const isLoss = (name: string): boolean => spellings(name).some((one) => ALIASES.loss!.includes(one));
+  return {
+    columns: found,
+    ignored: rest,
+    other_losses: mapped.has("loss") ? [] : rest.filter((name) => !ignored.includes(name) && isLoss(name)),
+  };
 }
 
 function meaningOf(name: string): Meaning {
@@ -101,7 +112,7 @@ function meaningOf(name: string): Meaning {
 }
 
 function bestColumn(meaning: Meaning, columns: readonly string[]): string | undefined {
-  for (const alias of [meaning, ...(ALIASES[meaning] ?? [])]) {
+  for (const alias of meaning === "loss" ? ALIASES.loss! : [meaning, ...(ALIASES[meaning] ?? [])]) {
     const fitting = columns.filter((column) =>
       meaning === "loss" ? spellings(column).includes(alias) : plain(column) === alias,
     );

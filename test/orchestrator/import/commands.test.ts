@@ -133,6 +133,13 @@ describe("a table by itself", () => {
     expect((await succeed(place, "status", "--json")).stdout).not.toContain('"sweep": "results"');
   });
 
+  it("says which of two losses it has taken", async () => {
+    const [heading, ...rows] = TABLE.trimEnd().split("\n");
+    const both = [`${heading},loss`, ...rows.map((row) => `${row},0.5`)].join("\n");
+    const { stdout } = await succeed(place, "analyze", write("two-losses.csv", both));
+    expect(stdout).toContain("The loss is val_loss, and not loss (--column loss=NAME).");
+  });
+
   it("standard input, and importing again replaces", async () => {
     for (const rows of [TABLE, TABLE.split("\n").slice(0, 8).join("\n")]) {
       const { status, stderr } = spawnSync(process.execPath, [CLI, "import", "-", "--name", "piped"], {

@@ -96,6 +96,20 @@ describe("columns", () => {
 });
 
 describe("losses", () => {
+  it.each([
+    ["loss", "val_loss"],
+    ["metrics.loss", "metrics.eval_loss"],
+    ["train_loss", "loss"],
+    ["test_loss", "valid/loss"],
+  ])("%s is not taken where %s is there", (other, taken) => {
+    for (const heading of [`lr,${other},${taken}`, `lr,${taken},${other}`]) {
+      const { recognized } = read(`${heading}\n0.1,2,3\n0.2,3,4\n`);
+      expect([recognized.columns.get("loss"), recognized.other_losses]).toEqual([taken, [other]]);
+      const asked = read(`${heading}\n0.1,2,3\n0.2,3,4\n`, { columns: new Map([["loss", other]]) });
+      expect([asked.recognized.columns.get("loss"), asked.recognized.other_losses]).toEqual([other, []]);
+    }
+  });
+
   it("a nested configuration as W&B's API gives it", () => {
     const row = (lr: number, loss: number) =>
       `${JSON.stringify({ config: { lr: { value: lr, desc: null }, d_model: { value: 128 } }, summary: { loss } })}\n`;
