@@ -1,6 +1,13 @@
 /** A recommendation as text, and as PyTorch parameter groups to paste. */
 
-import { isScriptPlan, type Plan, type PlanGroup, ROLES, type ScriptPlan } from "../../schema/wire/plan.ts";
+import {
+  isScriptPlan,
+  type Plan,
+  type PlanGroup,
+  type PlanRole,
+  ROLES,
+  type ScriptPlan,
+} from "../../schema/wire/plan.ts";
 import { quantity } from "../terminal/format.ts";
 import type { Recommendation } from "./recommend.ts";
 import { resolvedPlanText } from "./resolved-plan-text.ts";
@@ -39,13 +46,6 @@ export function recommendationText(r: Recommendation): string {
 
 const shown = (value: unknown): string => (typeof value === "number" ? number(value) : String(value));
 
-/** Nothing is carried over in silence. */
-function takenLines({ taken, sweep }: Recommendation): string[] {
-  if (taken.length === 0) return [];
-  const one = ({ name, value, option }: Recommendation["taken"][number]): string =>
-    `${name} ${shown(value)}${option === null ? "" : ` (${option})`}`;
-  return [
-    `As in sweep ${sweep}, where no option says otherwise: ${taken
 /** "width 64, sparsity 0, batch_size 128": with the number of layers where the target has another one. */
 const sourceWords = ({ source: { width, layers, sparsity, other }, target }: Recommendation): string =>
   Object.entries({
@@ -57,6 +57,13 @@ const sourceWords = ({ source: { width, layers, sparsity, other }, target }: Rec
     .map(([name, value]) => `${name} ${shown(value)}`)
     .join(", ");
 
+/** Nothing is carried over in silence. */
+function takenLines({ taken, sweep }: Recommendation): string[] {
+  if (taken.length === 0) return [];
+  const one = ({ name, value, option }: Recommendation["taken"][number]): string =>
+    `${name} ${shown(value)}${option === null ? "" : ` (${option})`}`;
+  return [
+    `As in sweep ${sweep}, where no option says otherwise: ${taken
       .filter(({ option }) => option !== null)
       .map(one)
       .join(", ")}; and ${taken
@@ -96,11 +103,15 @@ const heading = ({ title, target, sweep }: Recommendation): string =>
 /** Masks, initial weights and AdamW's groups, for whatever model's parameters the patterns name. */
 const configure = (betas: readonly number[]): string => `
 def configure(model):
-    """Draws masks and initial weights, and returns the optimizer. Every parameter needs a pattern."""
+    """Draws masks and initial weights, and returns the optimizer. Every parameter needs a pattern, the first that fits."""
     groups = {name: [] for name in GROUPS}
     for name, parameter in model.named_parameters():
-        group = next(group for pattern, group in PATTERNS.items() if fnmatch(name, pattern))
+        group = next((group for pattern, group in PATTERNS.items() if fnmatch(name, pattern)), None)
+        if group is None:
+            raise ValueError(f"{name} fits no pattern in PATTERNS")
         g = GROUPS[group]
+        if g["init_std"] is not None and parameter.ndim < 2:
+            raise ValueError(f"{name} is a gain or a bias, and {group} is for matrices: put a pattern before the one that fits it")
         with torch.no_grad():
             if g["init_std"] is not None:
                 parameter.normal_(0, g["init_std"])
@@ -237,22 +248,47 @@ ${clip_norm === null ? "" : `        nn.utils.clip_grad_norm_(model.parameters()
 }
 
 /** For a script's own model: groups and what to call; which parameter has which role, the script says (docs/own-model.md). */
-function rolesProgram(r: Recommendation, { roles, forward, optimizer }: ScriptPlan): string {
+function rolesProgram(r: Recommendation, { roles, forward, optimizer, model }: ScriptPlan): string {
   return `${heading(r)}
 # Forward: embedding output × ${number(forward.embedding_multiplier)}, blocks × ${number(forward.residual_multiplier)}, attention scores × d_head ** ${number(forward.attention_scale_power)}, logits × ${number(forward.logits_multiplier)}.
 from fnmatch import fnmatch
 
 import torch
 
-GROUPS = {
+${otherFanIns(roles.hidden, model.width_multiplier)}GROUPS = {
 ${ROLES.map((name) => groupLine(name, roles[name])).join("\n")}
 }
-PATTERNS = {  # of your model's parameters, for instance:
+PATTERNS = {  # of your model's parameters, for instance; the first that fits counts
+    "*final_norm.*": "final_vector",
+    "*ln_f.*": "final_vector",
+    "*.bias": "vector",
+    "*norm*.weight": "vector",
+    "*ln_*.weight": "vector",
     "embed.*": "embedding",
     "head.*": "unembedding",
-    "*.bias": "vector",
+    "*.o_proj.weight": "residual_output",
+    "*.down_proj.weight": "residual_output",
+    "*.c_proj.weight": "residual_output",
     "*.weight": "hidden",
 }
 
 ${configure([optimizer.beta1, optimizer.beta2])}`;
+}
+
+/** What a fan-in changes that does not grow as the model's width does; nothing where the rules do not look at it. */
+function otherFanIns({ width, decay_per_step }: PlanRole, multiplier: number): string {
+  if (width === undefined) return "";
+  const powers = {
+    init_std: width.init_std,
+    lr: width.learning_rate,
+    weight_decay: decay_per_step === 0 ? 0 : width.decay_per_step - width.learning_rate,
+  };
+  const changes = Object.entries(powers)
+    .filter(([, power]) => power !== 0)
+    .map(([name, power]) => `${name} * (k / ${number(multiplier)}) ** ${number(power)}`);
+  return changes.length === 0
+    ? ""
+    : `# Hidden and residual_output are for a fan-in that has grown as the width has, ${number(multiplier)} times the base's.
+# Of one that has grown k times, in a group of its own: ${changes.join(", ")}.
+`;
 }

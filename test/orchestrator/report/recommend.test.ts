@@ -205,6 +205,21 @@ it("has a target's own shape and length, and says what it takes from the sweep",
   expect(r.validation[1]).toBe(r.learning_rate);
 });
 
+it("gives a sparse target a feed-forward width of its own, whatever its sparsity would leave of the proxy", () => {
+  const text = SWEEP.replace("base: { width: 256,", "base: { width: 64,");
+  const r = recommend(trained(text), "proxy", { width: 512, sparsity: 0.99, ffn_width: 2048 });
+  // The proxy's own: 8/3 of 64.
+  const down = r.resolved.rows.find((row) => row.group === "ffn_down")!;
+  expect(down.multiplier).toBeCloseTo(1 / ((2048 / 171) * 0.01), 6);
+});
+
+it("says of a script's own model what another fan-in changes", () => {
+  // By hand: std goes as 1/√fan-in and the rate as 1/fan-in; decay follows the rate by itself.
+  expect(pytorchSnippet(ownRecommendation())).toContain(
+    "init_std * (k / 16) ** -0.5, lr * (k / 16) ** -1.\n",
+  );
+});
+
 describeWithTorch("the program that it prints", () => {
   it("runs, draws what it says, and keeps the mask", { timeout: 120_000 }, () => {
     const directory = mkdtempSync(join(tmpdir(), "musweep-recommend-"));
@@ -302,24 +317,60 @@ with open("numbers.json", "w") as file:
 os._exit(0)  # no run: nothing is trained
 `;
 
+function ownRecommendation() {
+  const db = trainedIn(OWN_MODEL, ({ parameterization }) => ({
+    log2: Math.log2(1.62e-2),
+    loss: parameterization === "sp" ? 3 : 2,
+  }));
+  return recommend(db, "own", { width: 4096, sparsity: 1 - 2 ** -6 });
+}
+
+/** Norms and what writes to the residual stream, under the names that patterns have by example, and a gain that has none. */
+const NORMS = `
+import torch
+from torch import nn
+from roles import GROUPS, configure
+
+def model(gain):
+    return nn.ModuleDict({
+        "embed": nn.Linear(16, 512), "hidden": nn.Linear(512, 512), gain: nn.LayerNorm(512),
+        "ln_1": nn.LayerNorm(512), "block": nn.ModuleDict({"down_proj": nn.Linear(512, 512)}),
+        "final_norm": nn.LayerNorm(512), "head": nn.Linear(512, 4),
+    })
+
+torch.manual_seed(1)
+made = model("input_layernorm")
+optimizer = configure(made)
+group_of = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+for name in ("input_layernorm", "ln_1", "final_norm"):
+    gain = made[name].weight
+    assert (gain == 1).all() and (made[name].bias == 0).all(), name
+    assert group_of[id(gain)]["weight_decay"] == 0 and group_of[id(gain)]["lr"] == GROUPS["vector"]["lr"], name
+assert group_of[id(made["head"].bias)]["weight_decay"] == 0
+deviation = lambda p: p.detach()[p.detach() != 0].std().item()
+ratio = deviation(made["block"]["down_proj"].weight) / deviation(made["hidden"].weight)
+try:
+    configure(model("scale"))
+except ValueError as error:
+    print(ratio, error)
+`;
+
 describeWithTorch("the program for a script's own model", () => {
+  it("leaves gains alone, and refuses one that only a pattern of matrices fits", { timeout: 120_000 }, () => {
+    const directory = mkdtempSync(join(tmpdir(), "musweep-recommend-"));
+    onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+    writeFileSync(join(directory, "roles.py"), pytorchSnippet(ownRecommendation())!);
+    const said = execFileSync(torchPython, ["-c", NORMS], { cwd: directory, encoding: "utf8" });
+    const [ratio, ...words] = said.trim().split(" ");
+    // One layer: what writes to the residual stream begins √2 times smaller.
+    expect(Number(ratio) * Math.SQRT2).toBeCloseTo(1, 1);
+    expect(words.join(" ")).toMatch(/^scale\.weight is a gain or a bias, and hidden is for matrices/);
+  });
+
   it("gives the paper's numbers, and those of run.apply, to every role", { timeout: 120_000 }, () => {
     const directory = mkdtempSync(join(tmpdir(), "musweep-recommend-"));
     onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
-    const db = freshDatabase();
-    submitText(db, OWN_MODEL);
-    const rows = sqliteOf(db)
-      .prepare<[], { run: string; learning_rate: number; parameterization: string; seed: number }>(
-        "SELECT * FROM run_results",
-      )
-      .all();
-    for (const { run, learning_rate, parameterization, seed } of rows)
-      train(
-        db,
-        run,
-        (parameterization === "sp" ? 3 : 2) + 0.02 * Math.log2(learning_rate / 1.62e-2) ** 2 + 0.001 * seed,
-      );
-    const r = recommend(db, "own", { width: 4096, sparsity: 1 - 2 ** -6 });
+    const r = ownRecommendation();
     expect(r.learning_rate / 1.62e-2).toBeCloseTo(1, 1);
     writeFileSync(join(directory, "roles.py"), pytorchSnippet(r)!);
     writeFileSync(join(directory, "plan.json"), JSON.stringify(r.plan));
