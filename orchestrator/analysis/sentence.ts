@@ -3,6 +3,7 @@
  * bound. A cell that is named is the worst one.
  */
 import type { TakenName } from "../../schema/sweep/hyperparameters.ts";
+import { atLeast, atMost } from "./bounds.ts";
 import { type Axis, type CurveCoordinates, coordinateOf } from "./groups.ts";
 import { TUNED } from "./tuned.ts";
 import type { Cell, JudgedCell, Verdict } from "./types.ts";
@@ -79,9 +80,11 @@ const most = <T>(items: readonly T[], of: (item: T) => number): T =>
   items.reduce((top, item) => (of(item) > of(top) ? item : top));
 
 const signed = (octaves: number): string => `${octaves < 0 ? "−" : "+"}${Math.abs(octaves).toFixed(1)}`;
-/** Never "0.0% at most": the last digit shown is rounded up, since a bound must hold. */
-const atMost = (per_cent: number): string => `${(Math.ceil(per_cent * 100) / 100).toFixed(2)}%`;
-const atLeast = (per_cent: number): string => `${(Math.floor(per_cent * 10) / 10).toFixed(1)}%`;
+/** "±0.3 octave" */
+const within = ({ within: octaves, margin }: Said): string =>
+  `±${atMost(octaves!, 1, margin.octaves)} octave`;
+const costsAtMost = ({ costs_at_most, margin }: Said): string =>
+  `costs at most ${atMost(costs_at_most!, 2, margin.cost)}% of the loss`;
 const about = (per_cent: number): string => `${per_cent.toFixed(1)}%`;
 
 const optimumOf = (base: Cell, along: Along): string =>
@@ -101,32 +104,30 @@ const surelyCosts = ({ regret }: JudgedCell): number =>
 const mayCost = ({ regret }: JudgedCell): number => regret.per_cent.high_90 ?? Number.POSITIVE_INFINITY;
 
 function staysPut(v: Said, base: Cell, along: Along): string {
-  const main = `transfers across ${range(v, base, along)} within ±${v.within!.toFixed(1)} octave`;
-  return v.costs_at_most === null
-    ? main
-    : `${main}; ${optimumOf(base, along)} costs at most ${atMost(v.costs_at_most)} of the loss`;
+  const main = `transfers across ${range(v, base, along)} within ${within(v)}`;
+  return v.costs_at_most === null ? main : `${main}; ${optimumOf(base, along)} ${costsAtMost(v)}`;
 }
 
 /** A drift that costs nothing is said as that. */
 function costsLittle(v: Said, base: Cell, along: Along): string {
-  const main = `transfers by cost across ${range(v, base, along)}: ${optimumOf(base, along)} costs at most ${atMost(v.costs_at_most!)} of the loss`;
+  const main = `transfers by cost across ${range(v, base, along)}: ${optimumOf(base, along)} ${costsAtMost(v)}`;
   switch (v.drift_verdict) {
     case "transfers":
-      return `${main}, and the optimum stays within ±${v.within!.toFixed(1)} octave`;
+      return `${main}, and the optimum stays within ${within(v)}`;
     case "drifts":
-      return `${main}, although the optimum ${moved(most(v.cells, surelyMoved), along)}`;
+      return `${main}, although the optimum ${moved(most(v.cells, surelyMoved), v, along)}`;
     case "inconclusive":
       return `${main}; whether the optimum itself moves by more than ${v.margin.octaves} octave is open`;
   }
 }
 
 /** "drifts +3.1 octaves at sparsity 0.984 (+2.9 to +3.3)", or "drifts up by at least …" */
-function moved({ drift: d, cell }: JudgedCell, along: Along): string {
+function moved({ drift: d, cell }: JudgedCell, { margin }: Said, along: Along): string {
   const where = `at ${place(cell, along)}`;
   if (d.estimate !== null)
     return `drifts ${signed(d.estimate)} octaves ${where} (${signed(d.low!)} to ${signed(d.high!)})`;
   const least = d.low !== null && d.low > 0 ? d.low : d.high!;
-  return `drifts ${least < 0 ? "down" : "up"} by at least ${Math.abs(least).toFixed(1)} octaves ${where}`;
+  return `drifts ${least < 0 ? "down" : "up"} by at least ${atLeast(Math.abs(least), 1, margin.octaves)} octaves ${where}`;
 }
 
 function drifts(v: Said, base: Cell, along: Along): string {
@@ -136,17 +137,16 @@ function drifts(v: Said, base: Cell, along: Along): string {
   );
   const bounded = far.cell.optimum.flag === "bracketed" ? base : far.cell;
   const reason = far.drift.estimate === null ? ` (${reasonOf(bounded, along, v.open)})` : "";
-  const main = `${moved(far, along)}${reason}`;
-  if (v.cost_verdict === "costs at most")
-    return `${main}, which costs at most ${atMost(v.costs_at_most!)} of the loss`;
+  const main = `${moved(far, v, along)}${reason}`;
+  if (v.cost_verdict === "costs at most") return `${main}, which ${costsAtMost(v)}`;
   return `${main}${costThere(far, optimumOf(base, along))}`;
 }
 
 function costThere({ regret: { state, per_cent } }: JudgedCell, whose: string): string {
   if (state === "diverges") return `, training with ${whose} there diverges`;
   if (per_cent.estimate !== null) return `, using ${whose} there costs ${about(per_cent.estimate)} loss`;
-  if (per_cent.low !== null && per_cent.low >= 0.05)
-    return `, using ${whose} there costs at least ${about(per_cent.low)} loss`;
+  if (per_cent.low !== null && per_cent.low >= 0.1)
+    return `, using ${whose} there costs at least ${atLeast(per_cent.low, 1)}% loss`;
   return "";
 }
 
@@ -160,14 +160,14 @@ function costs(v: Said, base: Cell, along: Along): string {
   const { estimate, low_90 } = worst.regret.per_cent;
   const drift =
     worst.drift_verdict === "drifts"
-      ? `; the optimum ${moved(worst, along)}`
+      ? `; the optimum ${moved(worst, v, along)}`
       : worst.drift_verdict === "transfers"
         ? `, although the optimum moves by less than ${v.margin.octaves} octave`
         : "";
   if (worst.regret.state === "diverges")
     return `does not transfer: training with ${whose} at ${where} diverges${drift}`;
   const likeliest = estimate === null ? "" : `, likeliest ${about(estimate)}`;
-  return `does not transfer by cost: ${whose} costs at least ${atLeast(low_90!)} of the loss at ${where}${likeliest}${drift}`;
+  return `does not transfer by cost: ${whose} costs at least ${atLeast(low_90!, 1, v.margin.cost)}% of the loss at ${where}${likeliest}${drift}`;
 }
 
 const runs = (open: number): string => (open === 1 ? "1 run is" : `${open} runs are`);
@@ -268,7 +268,7 @@ function seenCost(v: Said, worst: JudgedCell, base: Cell, along: Along): Seen {
     };
   }
   return {
-    text: `${optimumOf(base, along)} costs ${about(estimate)} there and at most ${about(high_90)}, against a margin of ${v.margin.cost}%; ${remedyOf(v, along)}`,
+    text: `${optimumOf(base, along)} costs ${about(estimate)} there and at most ${atMost(high_90, 1)}%, against a margin of ${v.margin.cost}%; ${remedyOf(v, along)}`,
     isReason: false,
   };
 }

@@ -1,5 +1,6 @@
 /** The answer as text: one table, the verdict sentences, and what to type next. */
 
+import { atLeast, atMost } from "../analysis/bounds.ts";
 import { explainFlag } from "../analysis/flags.ts";
 import { TUNED } from "../analysis/tuned.ts";
 import type { Optimum } from "../analysis/types.ts";
@@ -136,15 +137,16 @@ function columns(rows: AnswerRow[]): Column<AnswerRow>[] {
 /** A bound is shown as one: never a number that looks like an estimate. */
 function optimumCell(o: Optimum): string {
   if (o.log2_tuned !== null) return o.log2_tuned.toFixed(2);
-  if (o.log2_tuned_low !== null && o.log2_tuned_high === null) return `≥ ${o.log2_tuned_low.toFixed(1)}`;
-  if (o.log2_tuned_high !== null && o.log2_tuned_low === null) return `≤ ${o.log2_tuned_high.toFixed(1)}`;
+  if (o.log2_tuned_low !== null && o.log2_tuned_high === null) return `≥ ${atLeast(o.log2_tuned_low, 1)}`;
+  if (o.log2_tuned_high !== null && o.log2_tuned_low === null) return `≤ ${atMost(o.log2_tuned_high, 1)}`;
   return "?";
 }
 
-const interval = (o: Optimum): string =>
-  o.log2_tuned_low === null && o.log2_tuned_high === null
-    ? "–"
-    : `${o.log2_tuned_low === null ? "…" : o.log2_tuned_low.toFixed(2)} to ${o.log2_tuned_high === null ? "…" : o.log2_tuned_high.toFixed(2)}`;
+function interval({ log2_tuned, log2_tuned_low: low, log2_tuned_high: high }: Optimum): string {
+  if (low === null && high === null) return "–";
+  if (log2_tuned !== null) return `${low!.toFixed(2)} to ${high!.toFixed(2)}`;
+  return `${low === null ? "…" : atLeast(low, 2)} to ${high === null ? "…" : atMost(high, 2)}`;
+}
 
 const lossCell = (o: Optimum): string =>
-  o.loss !== null ? o.loss.toFixed(3) : o.grid_loss !== null ? `≤ ${o.grid_loss.toFixed(3)}` : "–";
+  o.loss !== null ? o.loss.toFixed(3) : o.grid_loss !== null ? `≤ ${atMost(o.grid_loss, 3)}` : "–";

@@ -1,6 +1,7 @@
 /** What several optima say together, as text: drift along the other axes, losses side by side, exponents. */
 import type { TakenName } from "../../schema/sweep/hyperparameters.ts";
 import { type Parameterization, RULES } from "../../schema/sweep/rules.ts";
+import { atLeast, atMost, roundDown, roundUp } from "../analysis/bounds.ts";
 import { type Axis, samePlaces } from "../analysis/groups.ts";
 import { signed } from "../analysis/signed.ts";
 import { TUNED } from "../analysis/tuned.ts";
@@ -9,10 +10,6 @@ import type { ExponentsRow, LevelRow, TransferRow } from "../database/results.ts
 import { fixed } from "../terminal/format.ts";
 import { type Column, textTable } from "../terminal/table.ts";
 import { type AnswerRow, driftOf, lawsOf, placeOf, regretOf, theoryText } from "./answer.ts";
-
-/** A bound from above is rounded up. */
-const atMost = (per_cent: number): string =>
-  `${fixed(Math.ceil(per_cent * (per_cent < 10 ? 100 : 10)) / (per_cent < 10 ? 100 : 10), per_cent < 10 ? 2 : 1)}%`;
 
 const titleOf = ({ parameterization }: { parameterization: string }): string =>
   RULES[parameterization as Parameterization].title;
@@ -123,7 +120,7 @@ export function levelLines(rows: readonly AnswerRow[], levels: readonly LevelRow
 
 function levelCell(l: LevelRow | undefined): string {
   if (l === undefined) return "–";
-  if (l.loss === null) return `≤ ${fixed(l.loss_high, 3)}`;
+  if (l.loss === null) return l.loss_high === null ? "–" : `≤ ${atMost(l.loss_high, 3)}`;
   return `${l.loss.toFixed(3)} ${l.per_cent_above_best === 0 ? "lowest" : `+${l.per_cent_above_best.toFixed(1)}%`.padStart(6)}`;
 }
 
@@ -172,9 +169,10 @@ const interval = (low: number | null, high: number | null, digits: number): stri
 /** A bound is shown as one: never a number that looks like an estimate. */
 export function driftCell(d: Drift): string {
   if (d.estimate !== null) return signed(d.estimate, 2);
-  if (d.low !== null && d.high === null) return `≥ ${signed(d.low, 1)}`;
-  if (d.high !== null && d.low === null) return `≤ ${signed(d.high, 1)}`;
-  if (d.low !== null && d.high !== null) return `${signed(d.low, 1)}…${signed(d.high, 1)}`;
+  if (d.low !== null && d.high === null) return `≥ ${signed(roundDown(d.low, 1), 1)}`;
+  if (d.high !== null && d.low === null) return `≤ ${signed(roundUp(d.high, 1), 1)}`;
+  if (d.low !== null && d.high !== null)
+    return `${signed(roundDown(d.low, 1), 1)}…${signed(roundUp(d.high, 1), 1)}`;
   return "?";
 }
 
@@ -184,6 +182,6 @@ export function regretCell({ state, per_cent }: Regret): string {
   const { estimate, low, high_90 } = per_cent;
   const value = estimate ?? low;
   if (state === "unknown" || value === null) return "?";
-  if (estimate === null || state === "outside") return `≥ ${fixed(value, 1)}%`;
-  return `${fixed(value, 1)}%${high_90 === null ? "" : ` (≤ ${atMost(high_90)})`}`;
+  if (estimate === null || state === "outside") return `≥ ${atLeast(value, 1)}%`;
+  return `${fixed(value, 1)}%${high_90 === null ? "" : ` (≤ ${atMost(high_90, high_90 < 10 ? 2 : 1)}%)`}`;
 }

@@ -69,7 +69,7 @@ describe("run", () => {
           `SELECT min(val_loss) AS best FROM run_results
            WHERE parameterization = '${optimum.parameterization}' AND sparsity = ${sparsity}`,
         ) as [{ best: number }];
-        expect(loss).toBe(`≤ ${best.toFixed(3)}`);
+        expect(loss).toBe(`≤ ${(Math.ceil(1000 * best) / 1000).toFixed(3)}`);
       }
     }
   });

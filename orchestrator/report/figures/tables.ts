@@ -1,6 +1,7 @@
 /** The report's tables in HTML: what the figures show, as numbers with their intervals. A bound always says that it is one. */
 
 import { type Parameterization, RULES } from "../../../schema/sweep/rules.ts";
+import { roundDown, roundUp } from "../../analysis/bounds.ts";
 import { placeName } from "../../analysis/coordinate-lines.ts";
 import { verdictOf } from "../../analysis/coordinates.ts";
 import { explainFlag } from "../../analysis/flags.ts";
@@ -64,21 +65,25 @@ function table<Row>(id: string, caption: string, columns: Column<Row>[], rows: R
   );
 }
 
-/** A bounded value in words: "1.94", "≥ 1.94", "≤ 1.94", "1.9 to 2.1", or "–". */
-function bounded(value: Bounded, write: (v: number) => string): string {
-  const { estimate, low, high } = value;
-  if (estimate !== null) return write(estimate);
-  if (low !== null && high !== null) return `${write(low)} to ${write(high)}`;
-  if (low !== null) return `≥ ${write(low)}`;
-  return high !== null ? `≤ ${write(high)}` : "–";
+type Write = (value: number, digits: number) => string;
+
+/** A bounded value in words: "1.94", "≥ 1.94", "≤ 1.94", "1.9 to 2.1", or "–". What is only a bound is rounded so that it holds. */
+function bounded({ estimate, low, high }: Bounded, digits: number, write: Write = decimal): string {
+  if (estimate !== null) return write(estimate, digits);
+  const least = low === null ? null : write(roundDown(low, digits), digits);
+  const most = high === null ? null : write(roundUp(high, digits), digits);
+  if (least !== null && most !== null) return `${least} to ${most}`;
+  if (least !== null) return `≥ ${least}`;
+  return most !== null ? `≤ ${most}` : "–";
 }
 
-const interval = ({ estimate, low, high }: Bounded, write: (v: number) => string): string =>
-  estimate !== null && low !== null && high !== null ? `${write(low)} to ${write(high)}` : "";
+const interval = ({ estimate, low, high }: Bounded, digits: number, write: Write = decimal): string =>
+  estimate !== null && low !== null && high !== null ? `${write(low, digits)} to ${write(high, digits)}` : "";
 
-const withInterval = (value: Bounded, write: (v: number) => string): string => {
-  const range = interval(value, write);
-  return range === "" ? bounded(value, write) : `${bounded(value, write)} (${range})`;
+const withInterval = (value: Bounded, digits: number, write: Write = decimal): string => {
+  const range = interval(value, digits, write);
+  const said = bounded(value, digits, write);
+  return range === "" ? said : `${said} (${range})`;
 };
 
 const rate = (o: FigureCurve["optimum"]): Bounded => ({
@@ -92,14 +97,11 @@ function regretText(regret: Regret | null): string {
   if (regret.state === "diverges") return "diverges";
   const { estimate, low, high } = regret.per_cent;
   if (regret.state === "unknown" || (estimate === null && low === null)) return "unknown";
-  if (estimate === null || regret.state === "outside") return `≥ ${decimal(low ?? estimate!, 1)}%`;
+  if (estimate === null || regret.state === "outside")
+    return `≥ ${decimal(roundDown(low ?? estimate!, 1), 1)}%`;
   const range = low === null || high === null ? "" : ` (${decimal(low, 1)}–${decimal(high, 1)})`;
   return `${decimal(estimate, 1)}%${range}`;
 }
-
-const two = (v: number): string => decimal(v, 2);
-const three = (v: number): string => decimal(v, 3);
-const octaves = (v: number): string => signedDecimal(v, 2);
 
 /** Columns that tell the curves of a phase apart, beside sparsity. */
 const whereColumns = (facets: Facets): Column<FigureCurve>[] => [
@@ -129,7 +131,7 @@ export function optimumTable(id: string, facets: Facets, curves: FigureCurve[]):
       {
         name: `log₂ ${TUNED[facets.tuned].short}*`,
         kind: "number",
-        value: (c) => bounded(rate(c.optimum), two),
+        value: (c) => bounded(rate(c.optimum), 2),
         data: ({ curve, optimum: o }) => ({
           "data-curve": curve,
           "data-flag": o.flag,
@@ -138,7 +140,7 @@ export function optimumTable(id: string, facets: Facets, curves: FigureCurve[]):
           "data-high": o.log2_tuned_high,
         }),
       },
-      { name: "95% interval", kind: "number", value: (c) => interval(rate(c.optimum), two) },
+      { name: "95% interval", kind: "number", value: (c) => interval(rate(c.optimum), 2) },
       {
         name: "loss there",
         kind: "number",
@@ -147,7 +149,7 @@ export function optimumTable(id: string, facets: Facets, curves: FigureCurve[]):
             o.loss === null
               ? { estimate: null, low: null, high: o.grid_loss }
               : { estimate: o.loss, low: o.loss_low, high: o.loss_high },
-            three,
+            3,
           ),
         data: ({ optimum: o }) => ({ "data-loss": o.loss }),
       },
@@ -156,7 +158,8 @@ export function optimumTable(id: string, facets: Facets, curves: FigureCurve[]):
             {
               name: "drift, octaves",
               kind: "number" as const,
-              value: (c: FigureCurve) => (c.drift === null ? "base" : withInterval(c.drift, octaves)),
+              value: (c: FigureCurve) =>
+                c.drift === null ? "base" : withInterval(c.drift, 2, signedDecimal),
               data: (c: FigureCurve) => ({ "data-drift": c.drift?.estimate }),
             },
           ]
@@ -230,10 +233,7 @@ export function levelTable(id: string, facets: Facets): Markup | null {
           value: ({ levels }) => {
             const own = levels.get(parameterization);
             if (own === undefined) return "";
-            const written = withInterval(
-              { estimate: own.loss, low: own.loss_low, high: own.loss_high },
-              three,
-            );
+            const written = withInterval({ estimate: own.loss, low: own.loss_low, high: own.loss_high }, 3);
             if (own.loss === null) return written;
             return own.per_cent_above_best === 0
               ? [element("strong", {}, text(written))]
@@ -275,7 +275,7 @@ export function transferTable(id: string, axis: Axis, rows: TransferRow[], facet
       {
         name: "drift, octaves",
         kind: "number",
-        value: (row) => withInterval(driftOf(row), octaves),
+        value: (row) => withInterval(driftOf(row), 2, signedDecimal),
         data: (row) => ({ "data-drift": row.drift }),
       },
       { name: "cost", kind: "number", value: (row) => regretText(regretOf(row)) },
@@ -310,7 +310,7 @@ export function axisExponentsTable(
         name: "b",
         kind: "number",
         value: ({ exponent, exponent_low, exponent_high }) =>
-          withInterval({ estimate: exponent, low: exponent_low, high: exponent_high }, two),
+          withInterval({ estimate: exponent, low: exponent_low, high: exponent_high }, 2),
         data: (row) => ({ "data-exponent": row.exponent }),
       },
       { name: "theory", kind: "words", value: theoryText },
@@ -323,7 +323,7 @@ export function axisExponentsTable(
 export function exponentsTable(id: string, rows: ExponentsRow[], facets: Facets): Markup | null {
   if (rows.length === 0) return null;
   const law = (row: ExponentsRow, name: "width" | "density" | "intercept") =>
-    withInterval({ estimate: row[name], low: row[`${name}_low`], high: row[`${name}_high`] }, two);
+    withInterval({ estimate: row[name], low: row[`${name}_low`], high: row[`${name}_high`] }, 2);
   const theory = (value: number | null): string => (value === null ? "" : ` (theory ${value})`);
   return table(
     id,

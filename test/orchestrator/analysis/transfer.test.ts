@@ -6,8 +6,9 @@ import { exponentAlong, exponents } from "../../../orchestrator/analysis/exponen
 import { aboveBest } from "../../../orchestrator/analysis/level.ts";
 import { noiseOfOthers, pooledNoise, residualOf } from "../../../orchestrator/analysis/noise.ts";
 import { fitOptimum } from "../../../orchestrator/analysis/optimum.ts";
+import { verdictSentence } from "../../../orchestrator/analysis/sentence.ts";
 import { drift, fitCell, regret } from "../../../orchestrator/analysis/transfer.ts";
-import type { Cell, CurveInput } from "../../../orchestrator/analysis/types.ts";
+import type { Cell, CurveInput, Verdict } from "../../../orchestrator/analysis/types.ts";
 import { verdict } from "../../../orchestrator/analysis/verdict.ts";
 import { bounded, bracketed, cellOf, curveOf, sampled, standing } from "./helpers.ts";
 
@@ -310,7 +311,8 @@ describe("verdict", () => {
     ].map((at) => cellOf(bracketed(-8, -8.1, -7.9), at));
     const along = { axis: "density", criterion: "octaves", tied: ["width"] } as const;
     expect(verdict(tied, tied[0]!, along).sentence).toBe(
-      "transfers across sparsity 0 to 0.5 (width 768 to 1088) within ±0.1 octave",
+      // 0.84·√(0.1² + 0.1²) = 0.119, rounded up.
+      "transfers across sparsity 0 to 0.5 (width 768 to 1088) within ±0.2 octave",
     );
     const moved = cellOf(bracketed(-6, -6.1, -5.9), { density: 0.25, width: 1536 });
     expect(verdict([moved], tied[0]!, along).sentence).toBe(
@@ -332,7 +334,7 @@ describe("verdict", () => {
   it("names widths on the width axis", () => {
     const cells = [128, 512].map((width) => cellOf(bracketed(-8, -8.1, -7.9), { width }));
     expect(verdict(cells, base, { axis: "width", criterion: "octaves" }).sentence).toBe(
-      "transfers across width 128 to 512 within ±0.1 octave",
+      "transfers across width 128 to 512 within ±0.2 octave",
     );
   });
 
@@ -449,6 +451,80 @@ describe("verdict by cost", () => {
     expect(v).toMatchObject({ verdict: "inconclusive", cost_verdict: "open", drift_verdict: "drifts" });
     expect(v.sentence).toMatch(
       /^inconclusive at sparsity 0\.5: the dense optimum costs \d\.\d% there and at most \d\.\d%, against a margin of 1%; 1 run is still to come$/,
+    );
+  });
+});
+
+describe("a bound in a sentence is rounded so that it holds:", () => {
+  const NOTHING = { estimate: null, low: null, high: null, low_90: null, high_90: null };
+  const base = cellOf(bracketed(-8, -8.1, -7.9), {});
+  type Judged = Parameters<typeof verdictSentence>[0]["cells"][number];
+  const said = (
+    verdict: Verdict["verdict"],
+    { drift = {}, per_cent = {}, ...v }: Partial<Verdict> & { drift?: object; per_cent?: object },
+  ) => {
+    const cell: Judged = {
+      cell: cellOf(bracketed(-8, -8.1, -7.9), { density: 0.5 }),
+      drift: { ...NOTHING, ...drift },
+      drift_verdict: verdict === "drifts" ? "drifts" : "inconclusive",
+      regret: { state: "known", nats: NOTHING, per_cent: { ...NOTHING, ...per_cent } },
+      cost_verdict: verdict === "costs" ? "costs at least" : "open",
+      verdict,
+    };
+    const whole: Parameters<typeof verdictSentence>[0] = {
+      verdict,
+      criterion: "cost",
+      margin: { octaves: 0.5, cost: 1 },
+      pooling: "medium",
+      cells: [cell],
+      drift_verdict: "inconclusive",
+      cost_verdict: "open",
+      open: 0,
+      within: null,
+      costs_at_most: null,
+      costs_at_least: null,
+      more_seeds: 2,
+      ...v,
+    };
+    return verdictSentence(whole, base, { axis: "density" });
+  };
+
+  it("a cost beyond the margin is not said to be at most the margin", () => {
+    expect(said("inconclusive", { per_cent: { estimate: 0.52, high_90: 1.04 } })).toContain(
+      "costs 0.5% there and at most 1.1%, against a margin of 1%",
+    );
+  });
+
+  it.each([
+    [0.44, 0.5, "0.5"],
+    [0.04, 0.5, "0.1"],
+    // A digit more, where fewer would say more than the margin.
+    [0.22, 0.25, "0.22"],
+  ])("an optimum within %s octave, against a margin of %s", (within, octaves, digits) => {
+    const v = { criterion: "octaves", within, margin: { octaves, cost: 1 }, costs_at_most: 0.301 } as const;
+    expect(said("transfers", v)).toMatch(
+      new RegExp(`within ±${digits} octave; the dense optimum costs at most 0\\.31% of the loss$`),
+    );
+    const byCost = { ...v, criterion: "cost", drift_verdict: "transfers" } as const;
+    expect(said("transfers", byCost)).toMatch(new RegExp(`the optimum stays within ±${digits} octave$`));
+  });
+
+  it.each([
+    [0.58, 0.5, "0.5"],
+    [0.28, 0.25, "0.28"],
+  ])("a drift of at least %s, against a margin of %s", (low, octaves, digits) => {
+    const v = { drift: { low }, per_cent: { low: 0.96 }, margin: { octaves, cost: 1 } };
+    expect(said("drifts", v)).toMatch(
+      new RegExp(`^drifts up by at least ${digits} octaves at .* costs at least 0\\.9% loss$`),
+    );
+  });
+
+  it.each([
+    [1.06, 1, "1.0"],
+    [0.28, 0.25, "0.28"],
+  ])("a cost of at least %s per cent, against a margin of %s", (low_90, cost, digits) => {
+    expect(said("costs", { per_cent: { low_90 }, margin: { octaves: 0.5, cost } })).toContain(
+      `costs at least ${digits}% of the loss`,
     );
   });
 });

@@ -1,7 +1,9 @@
 /** What the answer compares, and how the terminal says it. */
 import { expect, test } from "vitest";
+import type { Regret } from "../../../orchestrator/analysis/types.ts";
 import { readAnswer } from "../../../orchestrator/report/answer.ts";
 import { answerText } from "../../../orchestrator/report/answer-text.ts";
+import { driftCell, regretCell } from "../../../orchestrator/report/transfer-text.ts";
 import { freshDatabase } from "../../support/database.ts";
 import { storeSynthetic, sweepYaml, valley } from "./figures/synthetic.ts";
 
@@ -46,4 +48,17 @@ test("where widths vary by themselves a verdict says at which width it holds", (
   const text = answerText(answerOf("  parameterization: supar\n  width: [64, 128]\n  sparsity: [0, 0.5]"));
   expect(text).toMatch(/^SμPar at width 64: transfers/m);
   expect(text).toMatch(/^SμPar at width 128: transfers/m);
+});
+
+test("a bound in a table is rounded so that it holds", () => {
+  const nothing = { estimate: null, low: null, high: null, low_90: null, high_90: null };
+  expect(driftCell({ ...nothing, low: 0.58 })).toBe("≥ +0.5");
+  expect(driftCell({ ...nothing, low: -0.58 })).toBe("≥ -0.6");
+  expect(driftCell({ ...nothing, high: -0.58 })).toBe("≤ -0.5");
+  expect(driftCell({ ...nothing, low: 0.18, high: 0.51 })).toBe("+0.1…+0.6");
+  const cost = (state: Regret["state"], per_cent: object): string =>
+    regretCell({ state, nats: nothing, per_cent: { ...nothing, ...per_cent } });
+  expect(cost("outside", { low: 0.96 })).toBe("≥ 0.9%");
+  expect(cost("known", { estimate: 0.31, high_90: 0.991 })).toBe("0.3% (≤ 1.00%)");
+  expect(cost("known", { estimate: 9.98, high_90: 10.01 })).toBe("10.0% (≤ 10.1%)");
 });

@@ -1,5 +1,6 @@
 /** Two or more sweeps side by side: their verdicts, their optima curve by curve, their pictures. */
 
+import { atLeast, atMost } from "../../../analysis/bounds.ts";
 import { progressOf } from "../../../database/progress.ts";
 import { sweepNames } from "../../../database/sweeps.ts";
 import type { AnswerRow } from "../../../report/answer.ts";
@@ -107,15 +108,15 @@ function optimumText(row: AnswerRow | undefined): string {
   const { log2_tuned: at, log2_tuned_low: low, log2_tuned_high: high } = row.optimum;
   if (at !== null && low !== null && high !== null)
     return `${at.toFixed(2)} (${low.toFixed(2)} to ${high.toFixed(2)})`;
-  if (low !== null && high === null) return `≥ ${low.toFixed(2)}`;
-  if (high !== null && low === null) return `≤ ${high.toFixed(2)}`;
+  if (low !== null && high === null) return `≥ ${atLeast(low, 2)}`;
+  if (high !== null && low === null) return `≤ ${atMost(high, 2)}`;
   return "?";
 }
 
 function lossText(row: AnswerRow | undefined): string {
   if (row === undefined) return "";
   const { loss, grid_loss } = row.optimum;
-  return loss !== null ? loss.toFixed(3) : grid_loss !== null ? `≤ ${grid_loss.toFixed(3)}` : "";
+  return loss !== null ? loss.toFixed(3) : grid_loss !== null ? `≤ ${atMost(grid_loss, 3)}` : "";
 }
 
 /** The first figure of every phase that has one. */
