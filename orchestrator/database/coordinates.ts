@@ -34,17 +34,23 @@ const measured = prepared(({ orm }) =>
     .prepare(),
 );
 
-/** Every line of a check that has two values or more, with all that has been measured so far. */
+/**
+ * Every line of a check that has two values or more, with all that has been measured so far. Of an axis that a parameterization claims,
+ * and whose values no line brings together, each by itself: nothing is known along it, and so the check cannot pass.
+ */
 export function readLines(db: Database, phase: number): CoordinateLine[] {
   const sizes = new Map<string, MeasuredRun["sizes"]>();
   const lines = new Map<string, CoordinateLine>();
-  for (const { run: id, seed, coordinates: json, state } of measured(db).all({ phase })) {
-    const coordinates = JSON.parse(json) as Coordinates;
+  const cells = measured(db)
+    .all({ phase })
+    .map((cell) => ({ ...cell, coordinates: JSON.parse(cell.coordinates) as Coordinates }));
+  const headsStay = new Set(cells.map(({ coordinates }) => coordinates.d_head)).size > 1;
+  for (const { run: id, seed, coordinates, state } of cells) {
     const run = sizes.get(id) ?? readSizes(db, id);
     sizes.set(id, run);
     for (const axis of COORDINATE_AXES) {
       const { parameterization } = coordinates;
-      const at = whatStays(coordinates, axis);
+      const at = whatStays(coordinates, axis, headsStay);
       const key = canonicalJson([parameterization, axis, at]);
       const line = lines.get(key) ?? {
         parameterization,
@@ -63,24 +69,41 @@ export function readLines(db: Database, phase: number): CoordinateLine[] {
       });
     }
   }
-  return [...lines.values()]
-    .filter((line) => new Set(line.runs.map((run) => run.x)).size > 1)
+  const all = [...lines.values()];
+  const found = all.filter(variesAlong);
+  const isLost = (line: CoordinateLine): boolean => {
+    const isBeside = (other: CoordinateLine): boolean =>
+      other.axis === line.axis && other.parameterization === line.parameterization;
+    return (
+      line.claimed &&
+      !found.some(isBeside) &&
+      variesAlong({ runs: all.filter(isBeside).flatMap(({ runs }) => runs) })
+    );
+  };
+  return all
+    .filter((line) => found.includes(line) || isLost(line))
     .sort((a, b) => COORDINATE_AXES.indexOf(a.axis) - COORDINATE_AXES.indexOf(b.axis));
 }
+
+const variesAlong = ({ runs }: Pick<Line, "runs">): boolean => new Set(runs.map(({ x }) => x)).size > 1;
 
 const valueOn = (coordinates: Coordinates, axis: CoordinateAxis): number =>
   axis === "density" ? complement(coordinates.sparsity) : coordinates[axis];
 
 /**
- * Everything but the axis, the seed and the learning rate, which belongs to the parameterization. Where d_head varies, it does
- * so with width, and the number of heads is what stays.
+ * Everything but the axis, the seed and the learning rate, which belongs to the parameterization.
+ * @param headsStay of the check's runs d_head varies: it does so with width, and the number of heads is what stays
  */
-function whatStays(coordinates: Coordinates, axis: CoordinateAxis): Record<string, unknown> {
+function whatStays(
+  coordinates: Coordinates,
+  axis: CoordinateAxis,
+  headsStay: boolean,
+): Record<string, unknown> {
   const { parameterization: _p, seed: _s, learning_rate: _l, sparsity, d_head, ...rest } = coordinates;
   const all: Record<string, unknown> = {
     ...rest,
     density: complement(sparsity),
-    ...(d_head == null ? {} : { heads: coordinates.width / d_head }),
+    ...(d_head == null ? {} : headsStay ? { heads: coordinates.width / d_head } : { d_head }),
   };
   return Object.fromEntries(Object.entries(all).filter(([name]) => name !== axis));
 }

@@ -23,6 +23,7 @@ interface Row {
   run: string;
   phase: string;
   parameterization: string;
+  width: number;
   density: number;
   outcome: string;
 }
@@ -105,6 +106,34 @@ describe("a phase whose coordinate check is required", () => {
     expect(submitText(db, text("tolerance: 1.5"))).toMatchObject({ new_runs: 0 });
     advancePhases(db);
     expect(states(db)).toEqual({ "grid.coordinate-check": "complete", grid: "active" });
+  });
+
+  it.each([
+    ["one value", "d_head: 32", 32],
+    ["two values", "d_head: [16, 32]", 16],
+    ["a value for each width", "together: [{ width: 32, d_head: 16 }, { width: 64, d_head: 32 }]", 16],
+  ])("tests width where d_head is an axis of the grid with %s", (_what, axis, d_head) => {
+    const db = freshDatabase();
+    submitText(
+      db,
+      text("width: [32, 64]").replace("density: [1, 0.5], ", "").replace("axes:", `axes:\n  ${axis}`),
+    );
+    measure(db, (row) => row.width);
+    expect(states(db).grid).toBe("stopped");
+    expect(reasonOf(db)).toContain(`SμPar along width (d_head ${d_head}, density 1, layers 1): not flat`);
+  });
+
+  it("does not start where no line brings the values of a claimed axis together", () => {
+    const db = freshDatabase();
+    submitText(db, text());
+    // As if something else of the networks had changed with density.
+    sqliteOf(db)
+      .prepare("UPDATE cells SET coordinates = json_set(coordinates, '$.clip_norm', 1 - sparsity)")
+      .run();
+    measure(db, inTheory);
+    expect(states(db).grid).toBe("stopped");
+    expect(reasonOf(db)).toMatch(/SμPar along density \(clip_norm 1, layers 1, width 64\): inconclusive/);
+    expect(readAnswer(db, "gated").checks).toMatchObject([{ passed: false }]);
   });
 
   it.each<[string, null | undefined, RegExp]>([
