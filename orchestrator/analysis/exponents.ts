@@ -6,6 +6,7 @@ import normalQuantile from "@stdlib/stats-base-dists-normal-quantile";
 import tQuantile from "@stdlib/stats-base-dists-t-quantile";
 import { determinant, inverse, Matrix } from "ml-matrix";
 import type { Axis } from "../../schema/database/states.ts";
+import type { TakenName } from "../../schema/sweep/hyperparameters.ts";
 import { type Parameterization, RULES } from "../../schema/sweep/rules.ts";
 import { valueAlong } from "./groups.ts";
 import type { Bounded, Cell, Exponents } from "./types.ts";
@@ -40,26 +41,31 @@ export function exponents(cells: readonly Member[]): Exponents {
 export type AxisExponent = {
   /** Octaves of η* per octave of the axis; null: fewer than two bracketed cells at values above 0. */
   exponent: Bounded | null;
-  /** What theories say it is, in base learning rates; none: no theory says. */
+  /** What theories say it is; none: no theory says. */
   theory: number[];
 };
 
 /**
  * The power law along one axis alone, all else equal: log2 η* = a + b·log2(value).
  * @param cells of one group along the axis
+ * @param tuned what their optima are of
  */
-export function exponentAlong(axis: Axis, cells: readonly Member[]): AxisExponent {
+export function exponentAlong(
+  axis: Axis,
+  cells: readonly Member[],
+  tuned: TakenName = "learning_rate",
+): AxisExponent {
   const value = ({ coordinates }: Member): number => valueAlong(axis, coordinates);
   const used = cells.filter((c) => c.optimum.flag === "bracketed" && value(c) > 0);
   const fit = weightedLeastSquares(used, [() => 1, (c) => Math.log2(value(c))]);
   return {
     exponent: fit?.[1] ?? null,
-    theory: theoryOf(cells[0]?.coordinates.parameterization as Parameterization, axis),
+    theory: theoryOf(cells[0]?.coordinates.parameterization as Parameterization, axis, tuned),
   };
 }
 
 /**
- * Horizon: −0.32 is Bjorck et al. 2024 (arXiv 2409.19913), over tokens; −0.5 and the batch's +0.5 are the rate's √(batch/tokens) of
+ * Of the base learning rate. Horizon: −0.32 is Bjorck et al. 2024 (arXiv 2409.19913), over tokens; −0.5 and the batch's +0.5 are the rate's √(batch/tokens) of
  * the square-root rule for Adam (Malladi et al. 2022, arXiv 2205.10287; Complete-d P); 0 is μP, which says nothing of either.
  */
 const THEORY: Readonly<Record<string, number[]>> = {
@@ -68,8 +74,11 @@ const THEORY: Readonly<Record<string, number[]>> = {
   batch_size: [0.5],
 };
 
-const theoryOf = (parameterization: Parameterization, axis: Axis): number[] =>
-  RULES[parameterization]?.keeps.some((kept) => kept === axis) ? [0] : (THEORY[axis] ?? []);
+/** Along what a parameterization keeps, the optimum of every base value stays. */
+function theoryOf(parameterization: Parameterization, axis: Axis, tuned: TakenName): number[] {
+  if (RULES[parameterization]?.keeps.some((kept) => kept === axis)) return [0];
+  return tuned === "learning_rate" ? (THEORY[axis] ?? []) : [];
+}
 
 /**
  * Standard errors come from the optima's own intervals. Where the cells scatter about the line by more than those allow,

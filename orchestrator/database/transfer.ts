@@ -236,13 +236,13 @@ const UNKNOWN: Bounded = { estimate: null, low: null, high: null };
 function store(
   db: Database,
   phase: number,
-  { group: { members, shared }, options: { axis } }: Asking,
+  { group: { members, shared }, options: { axis, tuned } }: Asking,
   judged: Verdict,
 ): void {
   const base = members[0].curve;
   const { parameterization, ...place } = shared;
   const { cells: _, margin, ...together } = judged;
-  const { exponent, theory } = exponentAlong(axis, members);
+  const { exponent, theory } = exponentAlong(axis, members, tuned);
   putVerdict(db, {
     phase_id: phase,
     axis,

@@ -181,6 +181,10 @@ function rowsOf(db: Database, phase: StoredPhase, moved: readonly TransferRow[])
     });
 }
 
+/** What the optima of some rows are of, for headings: "learning rate", "learning rate, init_std". */
+export const tunedNames = (rows: readonly Pick<AnswerRow, "tuned">[]): string =>
+  [...new Set(rows.map(({ tuned }) => tuned.replace("_rate", " rate")))].join(", ") || "learning rate";
+
 /** Every coordinate of a row's curve. */
 export const placeOf = ({
   parameterization,

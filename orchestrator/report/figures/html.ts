@@ -5,7 +5,7 @@
 import { lineSentence } from "../../analysis/coordinate-lines.ts";
 import { unfinished } from "../../database/progress.ts";
 import { plural } from "../../terminal/format.ts";
-import { type Answer, axesBesideDensity, sayings } from "../answer.ts";
+import { type Answer, axesBesideDensity, sayings, tunedNames } from "../answer.ts";
 import { BLIND_SPOTS } from "../coordinate-text.ts";
 import type { Trained } from "../trained.ts";
 import { checkFigures, seriesOf } from "./coordinates-figure.ts";
@@ -123,15 +123,10 @@ function summary({ progress }: Answer): Markup {
 }
 
 function verdicts({ verdicts, rows }: Answer): Markup {
-  const names = [...new Set(rows.map((row) => row.tuned.replace("_rate", " rate")))];
   return element(
     "section",
     { "aria-labelledby": "verdicts" },
-    element(
-      "h2",
-      { id: "verdicts" },
-      text(`Does the optimal ${names.join(", ") || "learning rate"} transfer?`),
-    ),
+    element("h2", { id: "verdicts" }, text(`Does the optimal ${tunedNames(rows)} transfer?`)),
     verdicts.length === 0
       ? element("p", {}, text("Nothing to compare: no two curves differ in sparsity, width or layers alone."))
       : element(

@@ -10,6 +10,7 @@ import { verdictSentence } from "../../../orchestrator/analysis/sentence.ts";
 import { drift, fitCell, regret } from "../../../orchestrator/analysis/transfer.ts";
 import type { Cell, CurveInput, Verdict } from "../../../orchestrator/analysis/types.ts";
 import { verdict } from "../../../orchestrator/analysis/verdict.ts";
+import type { TakenName } from "../../../schema/sweep/hyperparameters.ts";
 import { bounded, bracketed, cellOf, curveOf, sampled, standing } from "./helpers.ts";
 
 const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
@@ -170,13 +171,14 @@ describe("exponents", () => {
 });
 
 describe("the exponent along an axis", () => {
-  const along = (axis: string, values: number[], law: (value: number) => number) =>
+  const along = (axis: string, values: number[], law: (value: number) => number, tuned?: TakenName) =>
     exponentAlong(
       axis,
       values.map((value) => {
         const cell = cellOf(bracketed(law(value), law(value) - 0.196, law(value) + 0.196), {});
         return { ...cell, coordinates: { ...cell.coordinates, [axis]: value } };
       }),
+      tuned,
     );
 
   it("is that of the law, with the optima's own uncertainty, beside what theories say", () => {
@@ -190,6 +192,13 @@ describe("the exponent along an axis", () => {
     expect(horizon.theory).toEqual([0, -0.32, -0.5]);
     expect(along("weight_decay", [0, 0.1], () => -6)).toEqual({ exponent: null, theory: [] });
     expect(along("width", [128, 256], () => -6).theory).toEqual([0]);
+  });
+
+  it("is not held against the learning rate's laws where something else is tuned", () => {
+    for (const axis of ["steps", "tokens", "batch_size"])
+      expect(along(axis, [8, 16], () => -4, "init_std").theory).toEqual([]);
+    // What a parameterization keeps, it keeps for every base value.
+    expect(along("width", [128, 256], () => -4, "init_std").theory).toEqual([0]);
   });
 });
 

@@ -7,6 +7,7 @@ import { answerText } from "../../../orchestrator/report/answer-text.ts";
 import { readFigureData } from "../../../orchestrator/report/figures/data.ts";
 import { htmlReport } from "../../../orchestrator/report/figures/html.ts";
 import { freshDatabase, sqliteOf, submitText, train } from "../../support/database.ts";
+import { browser, openApp } from "../dashboard/start-app.ts";
 
 const HEAD = `name: inits
 data: { corpus: moby-dick }
@@ -78,6 +79,21 @@ it("makes curves over the initial standard deviation, whose optimum has interval
   expect(page).toContain("Does the optimal init_std transfer?");
   expect(page).toContain("log₂ base init_std");
   expect(page).not.toContain("log₂ LR");
+});
+
+it("is what pages name, and what no law of the learning rate is held against", async () => {
+  const db = freshDatabase();
+  submitText(db, `${HEAD}tune: init_std\naxes: { ${AXES}, steps: [20, 40] }\n`);
+  trainAll(db);
+  const theories = sqliteOf(db).prepare("SELECT DISTINCT axis, exponent_theory FROM transfer ORDER BY axis");
+  expect(theories.all()).toContainEqual({ axis: "steps", exponent_theory: "[]" });
+  const { app } = openApp(undefined, db);
+  const page = async (path: string): Promise<string> =>
+    (await app.request(path, { headers: browser })).text();
+  expect(await page("/sweeps/inits")).toContain("Does the optimal init_std transfer?");
+  const beside = await page("/compare/sweeps?sweep=inits");
+  expect(beside).toContain("log₂ of the optimal init_std with its 95% interval");
+  expect(beside).not.toContain("learning rate");
 });
 
 it("extends a grid of what is tuned, and says what to add", () => {

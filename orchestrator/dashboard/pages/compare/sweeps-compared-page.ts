@@ -3,8 +3,7 @@
 import { atLeast, atMost } from "../../../analysis/bounds.ts";
 import { progressOf } from "../../../database/progress.ts";
 import { sweepNames } from "../../../database/sweeps.ts";
-import type { AnswerRow } from "../../../report/answer.ts";
-import { sayings } from "../../../report/answer.ts";
+import { type AnswerRow, sayings, tunedNames } from "../../../report/answer.ts";
 import { type FigureData, readFigureData } from "../../../report/figures/data.ts";
 import { drawTwice } from "../../../report/figures/html.ts";
 import { drawnPhases } from "../../../report/figures/report-figures.ts";
@@ -82,7 +81,7 @@ function optimaTable(sweeps: readonly FigureData[]): Html {
   const all = [...rows];
   return html`${dataTable(
     "sweeps-optima",
-    "log₂ of the optimal learning rate with its 95% interval, and the loss there. A curve that a sweep does not have is left empty.",
+    `log₂ of the optimal ${tunedNames(sweeps.flatMap(({ answer }) => answer.rows))} with its 95% interval, and the loss there. A curve that a sweep does not have is left empty.`,
     [
       { name: "curve", kind: "heading" as const, value: ([title]: (typeof all)[number]) => title },
       ...sweeps.flatMap(({ answer }, i) => [

@@ -10,6 +10,7 @@ import { findSweep } from "../../../database/sweeps.ts";
 import { readTags, setTags } from "../../../database/tags.ts";
 import { needsMet, readWorkers } from "../../../queue/read-workers.ts";
 import { inTime } from "../../../redis/in-time.ts";
+import { tunedNames } from "../../../report/answer.ts";
 import { trained } from "../../../report/figures/html.ts";
 import { type UnmetNeed, unmetNeeds } from "../../../report/unmet-needs.ts";
 import { plural } from "../../../terminal/format.ts";
@@ -159,7 +160,7 @@ ${tabs([
   {
     id: "answer",
     title: "Answer",
-    body: html`<h2 id="answer">Does the optimal learning rate transfer?</h2>
+    body: html`<h2 id="answer">Does the optimal ${tunedNames(data.answer.rows)} transfer?</h2>
 ${fragment("verdicts", live.verdicts!)}
 ${fragment("next", live.next!)}
 ${fragment("phases", live.phases!)}`,
