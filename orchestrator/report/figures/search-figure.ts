@@ -33,7 +33,8 @@ export interface SearchPoint {
   title: string;
   /** Where a click on it leads. */
   href: string;
-  values: Readonly<Record<string, number>>;
+  /** Not all that were drawn: a run of another grid has others, and no clipping is no number. */
+  values: Readonly<Record<string, number | undefined>>;
   /** Null: diverged. */
   loss: number | null;
 }
@@ -63,8 +64,11 @@ interface Axis {
   format: (place: number) => string;
 }
 
+const valuesOf = (name: string, points: readonly SearchPoint[]): number[] =>
+  points.flatMap((point) => point.values[name] ?? []);
+
 function axisOf(name: string, points: readonly SearchPoint[]): Axis {
-  const values = points.map((point) => point.values[name]!);
+  const values = valuesOf(name, points);
   const [low, high] = [leastOf(values), mostOf(values)];
   const isLog = low > 0 && high / low >= LOGARITHMIC_FROM;
   const at = (value: number): number => (isLog ? Math.log10(value) : value);
@@ -83,11 +87,17 @@ function logTicks(low: number, high: number): number[] {
   return chosen.map(Math.log10);
 }
 
-/** Numbers that are not the same in all. */
+/** Numbers that are not the same in all that have one. */
 const drawn = (points: readonly SearchPoint[]): string[] =>
-  Object.keys(points[0]?.values ?? {}).filter(
-    (name) => new Set(points.map((point) => point.values[name])).size > 1,
+  [...new Set(points.flatMap(({ values }) => Object.keys(values)))].filter(
+    (name) => new Set(valuesOf(name, points)).size > 1,
   );
+
+/** A run's place on an axis; null where it has no such value. */
+function placeOn({ name, at }: Axis, { values }: SearchPoint): number | null {
+  const value = values[name];
+  return value === undefined ? null : at(value);
+}
 
 /** By what became of it: 0 for the best quarter. */
 function quartersOf(points: readonly SearchPoint[]): (point: SearchPoint) => number {
@@ -112,7 +122,7 @@ export function searchFigures(points: readonly SearchPoint[], name: string, unit
     {
       name: `${name}-lines`,
       caption:
-        "Every run as a line across its values; the darkest are the best quarter, and lie on top. Where they meet on an axis, that value matters.",
+        "Every run as a line across its values, broken where it has none; the darkest are the best quarter, and lie on top. Where they meet on an axis, that value matters.",
       draw: (options) => linesFigure(points, axes, unit, options),
     },
   ];
@@ -146,9 +156,13 @@ function scatterFigure(
     };
     const x = linear(axis.domain, [box.x, box.x + box.width]);
     const y = linear(losses, [box.y + box.height, box.y]);
+    const placed = points.flatMap((point) => {
+      const place = placeOn(axis, point);
+      return place === null ? [] : [{ point, place }];
+    });
     const share = importance(
-      points.map((point) => axis.at(point.values[axis.name]!)),
-      points.map(({ loss }) => loss ?? Number.POSITIVE_INFINITY),
+      placed.map(({ place }) => place),
+      placed.map(({ point }) => point.loss ?? Number.POSITIVE_INFINITY),
     );
     const alone = share === null ? "" : `: ${Math.round(100 * share)}% alone`;
     return [
@@ -166,9 +180,7 @@ function scatterFigure(
             }),
           ]
         : []),
-      ...points.map((point) =>
-        pointMark(point, quarter(point), losses, x(axis.at(point.values[axis.name]!)), y, box),
-      ),
+      ...placed.map(({ point, place }) => pointMark(point, quarter(point), losses, x(place), y, box)),
     ];
   });
   return figure(
@@ -241,14 +253,14 @@ function linesFigure(
   const placed = [
     ...axes.map((axis) => ({
       ...axis,
-      of: (point: SearchPoint): number => axis.at(point.values[axis.name]!),
+      of: (point: SearchPoint): number | null => placeOn(axis, point),
     })),
     {
       name: `loss${unit}`,
       domain: [losses[1], losses[0]] as [number, number],
       ticks: lossTicks(linear(losses, [0, 1]), 5).ticks,
       format: (place: number): string => short(place),
-      of: ({ loss }: SearchPoint): number => Math.min(loss ?? losses[1], losses[1]),
+      of: ({ loss }: SearchPoint): number | null => Math.min(loss ?? losses[1], losses[1]),
     },
   ].map((axis, i, all) => ({
     ...axis,
@@ -264,8 +276,9 @@ function linesFigure(
         { class: sparsityClass(quarter, QUARTERS) },
         path(
           lineShape<(typeof placed)[number]>()
+            .defined((axis) => axis.of(point) !== null)
             .x((axis) => axis.x)
-            .y((axis) => axis.y(axis.of(point)))
+            .y((axis) => axis.y(axis.of(point)!))
             .digits(1)(placed)!,
           { class: "line thin", "stroke-opacity": quarter === 0 ? 1 : 0.35 },
         ),

@@ -4,6 +4,7 @@ import { type FigureData, readFigureData } from "../../../../orchestrator/report
 import { standalone } from "../../../../orchestrator/report/figures/frame.ts";
 import { htmlReport } from "../../../../orchestrator/report/figures/html.ts";
 import { drawnPhases, PAGE } from "../../../../orchestrator/report/figures/report-figures.ts";
+import { searchFigures } from "../../../../orchestrator/report/figures/search-figure.ts";
 import { freshDatabase, sqliteOf } from "../../../support/database.ts";
 import { mixedDatabase } from "./fixture.ts";
 import { numberOf, type ParsedElement, parseXml } from "./parse.ts";
@@ -128,6 +129,42 @@ describe("the numbers are the database's", () => {
       else expect(cell!.text).toMatch(/^(≥ |≤ |–$|−[\d.]+ to )/);
     }
   });
+});
+
+test("in the page's tables a bound is rounded so that it holds", () => {
+  const data = readFigureData(mixedDatabase(), "mixed");
+  const nothing = { estimate: null, low: null, high: null, low_90: null, high_90: null };
+  const curve = data.phases[0]!.curves.find(({ sparsity }) => sparsity > 0)!;
+  const edge = { log2_tuned: null, log2_tuned_low: null, log2_tuned_high: -4.556, loss: null };
+  curve.optimum = { ...curve.optimum, flag: "at low edge", ...edge, grid_loss: 2.9051 };
+  curve.drift = { ...nothing, low: 0.586 };
+  curve.regret = { state: "outside", nats: nothing, per_cent: { ...nothing, low: 0.96 } };
+  const texts = parseXml(htmlReport(data))
+    .filter((e) => e.name === "td")
+    .map((e) => e.text);
+  expect(texts).toEqual(expect.arrayContaining(["≤ −4.55", "≤ 2.906", "≥ +0.58", "≥ 0.9%"]));
+});
+
+test("a random search's pictures have a run on the axes of what it has", () => {
+  // Half of the runs are not clipped, and the other grid has no weight decay, as the first run shows.
+  const points = Array.from({ length: 24 }, (_, i) => ({
+    title: `run ${i}`,
+    href: `/runs/${i}`,
+    values: {
+      learning_rate: 0.001 * (i + 1),
+      ...(i % 2 === 0 ? {} : { clip_norm: i % 4 === 1 ? 0.5 : 1 }),
+      ...(i < 12 ? {} : { weight_decay: 0.01 * i }),
+    },
+    loss: 3 + ((7 * i) % 24) / 100,
+  }));
+  const [scatter, lines] = searchFigures(points, "search", "").map(({ draw }) =>
+    standalone(draw({ id: "search", ...PAGE })!, "both"),
+  );
+  for (const picture of [scatter!, lines!]) expect(picture).not.toContain("NaN");
+  const texts = parseXml(scatter!).map((e) => e.text);
+  for (const name of ["learning rate", "clip norm", "weight decay"])
+    expect(texts).toContainEqual(expect.stringMatching(new RegExp(`^${name}: \\d+% alone$`)));
+  expect(parseXml(scatter!).filter((e) => e.name === "a")).toHaveLength(24 + 12 + 12);
 });
 
 describe("names are data", () => {
