@@ -50,11 +50,11 @@ test("one warm process gives each run the same bits as a process of its own", as
 });
 
 test("a pass with more numbers than its kernels count to is refused, with the remedy", async () => {
-  const { directory, plan } = prepare();
+  // 2^20 sequences of 8 tokens, 256 numbers of the feed-forward part for each: 2^31.
+  const batch = { batch_size: 2 ** 20, micro_batch_size: 2 ** 20 };
+  const { directory, plan } = prepare({ shape: { d_ffn: 256 }, plan: batch });
   const trainer = new TrainerProcess();
-  const batch = 2 ** 25;
-  const large = { ...plan, batch_size: batch, micro_batch_size: batch };
-  trainer.send(runCommand(large, directory, { memory_limit_bytes: 2 ** 30 }));
+  trainer.send(runCommand(plan, directory, { memory_limit_bytes: 2 ** 30 }));
   expect(await trainer.next(["failed"])).toMatchObject({
     code: "unsupported",
     retryable: false,
