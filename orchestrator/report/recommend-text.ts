@@ -75,11 +75,13 @@ function takenLines({ taken, sweep }: Recommendation): string[] {
 }
 
 function validationLines(r: Recommendation): string[] {
+  // Imported results need not say how many there were.
+  const layers = r.target.layers === 0 ? "" : `layers: [${r.target.layers}], `;
   const each = r.flops === null ? "" : `, ${quantity(r.flops)}FLOPs each`;
   return [
     `Before you rely on it, ${r.validation.length} runs at the target's size${each}: base learning rates ${r.validation.map(number).join(", ")}.`,
     "The middle one lowest: the rate has transferred. An outer one lowest: go on to its side.",
-    `In a sweep file: axes: { parameterization: [${r.parameterization}], width: [${r.target.width}], sparsity: [${r.target.sparsity}], layers: [${r.target.layers}], learning_rate: [${r.validation.map(number).join(", ")}] }`,
+    `In a sweep file: axes: { parameterization: [${r.parameterization}], width: [${r.target.width}], sparsity: [${r.target.sparsity}], ${layers}learning_rate: [${r.validation.map(number).join(", ")}] }`,
   ];
 }
 

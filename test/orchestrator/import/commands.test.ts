@@ -73,6 +73,9 @@ describe("the same runs, trained here and imported", () => {
     // SμPar at four times the width of the source: σ/2 and η/4.
     expect(stdout).toMatch(/hidden +1 +0\.5 .* 0\.25 /);
     expect(stdout).toContain("times your own at width 32");
+    expect(stdout).toMatch(
+      /axes: \{ parameterization: \[supar\], width: \[128\], sparsity: \[0\], learning_rate: /,
+    );
   });
 
   it.each([
@@ -136,8 +139,8 @@ describe("a table by itself", () => {
   it("says which of two losses it has taken", async () => {
     const [heading, ...rows] = TABLE.trimEnd().split("\n");
     const both = [`${heading},loss`, ...rows.map((row) => `${row},0.5`)].join("\n");
-    const { stdout } = await succeed(place, "analyze", write("two-losses.csv", both));
-    expect(stdout).toContain("The loss is val_loss, and not loss (--column loss=NAME).");
+    const { stdout } = await succeed(place, "analyze", write("two-losses.csv", both), "--json");
+    expect(JSON.parse(stdout).notes).toContain("The loss is val_loss, and not loss (--column loss=NAME).");
   });
 
   it("standard input, and importing again replaces", async () => {
