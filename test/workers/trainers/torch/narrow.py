@@ -1,4 +1,4 @@
-"""The trainer on a device of little memory, for tests: python narrow.py SEQUENCES VERSIONS [arguments of musweep_torch].
+"""The trainer on a device of little memory, for tests: python narrow.py SEQUENCES VERSIONS [arguments].
 
 Passes of more than so many sequences run out of memory at their ends. Of a function that is compiled PyTorch keeps so
 many versions; they are compiled up to where code would be generated, which takes long and is not what is tested.

@@ -1,4 +1,4 @@
-"""Whether torch.compile works here for a GPU: triton compiles the C that starts its kernels with the system's compiler."""
+"""Whether torch.compile works here for a GPU: triton compiles C that starts its kernels, with the system's compiler."""
 
 import importlib.util
 import os

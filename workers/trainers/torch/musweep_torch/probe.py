@@ -17,8 +17,8 @@ def _dotted(version):
 
 def examine():
     """
-    {python, torch, devices, uncompiled, problem}: problem says in one sentence what is missing or too old, uncompiled why
-    runs on its GPUs are not compiled; null when all is well.
+    {python, torch, devices, uncompiled, problem}: problem says in one sentence what is missing or too old, uncompiled
+    why runs on its GPUs are not compiled; null when all is well.
     """
     found = {
         "engine": ENGINE,
