@@ -37,14 +37,15 @@ describe("a worker", () => {
     );
     const worker = await musweep(place, "worker", "--slots", "2", "--max-runs", "5");
     expect(worker).toMatchObject({ code: 0, stderr: expect.stringContaining("it has trained 5 runs") });
-    expect(finished("some")).toBe(5);
+    // What it said last is stored a moment later.
+    await until(() => expect(finished("some")).toBe(5));
     expect(attemptsOf("some").length).toBe(5);
   }, 120_000);
 
   it("with --until-empty trains what waits, and ends", async () => {
     const worker = await musweep(place, "worker", "--slots", "2", "--until-empty");
     expect(worker).toMatchObject({ code: 0, stderr: expect.stringContaining("nothing waits to be trained") });
-    expect(finished("some")).toBe(8);
+    await until(() => expect(finished("some")).toBe(8));
   }, 120_000);
 
   it("checkpoints and gives back what it trains when its time ends, and another goes on from there", async () => {
@@ -89,7 +90,7 @@ describe("a worker", () => {
       code: 0,
       stderr: expect.stringContaining("is here, and its bytes have that hash"),
     });
-    expect(finished("fetched")).toBe(1);
+    await until(() => expect(finished("fetched")).toBe(1));
     expect(attemptsOf("fetched")).toMatchObject([{ outcome: "finished" }]);
   }, 120_000);
 

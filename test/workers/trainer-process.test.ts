@@ -99,7 +99,7 @@ describe("a trainer that misbehaves", () => {
     const place = scratch();
     const failure = await failureOf(place, [join(place.directory, "no-such-trainer")]);
     expect(failure.code).toBe("trainer-start");
-    expect(failure.message).toMatch(/cannot start .*no-such-trainer.*ENOENT/);
+    expect(failure.message).toMatch(/cannot start .*no-such-trainer: no such program; is it on the PATH/);
     expect(failure.retryable).toBe(false);
   });
 
