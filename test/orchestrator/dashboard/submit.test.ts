@@ -1,5 +1,8 @@
 /** Submitting by the page: mistakes at their lines, the plan before anything is queued, and the text is never lost. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { packageRoot } from "../../../schema/wire/package.ts";
 import { gridText, sqliteOf } from "../../support/database.ts";
 import { HOSTILE_SWEEPS } from "../../support/hostile-sweeps.ts";
 import { form, openApp } from "./start-app.ts";
@@ -107,6 +110,19 @@ describe("a sound file", () => {
       /<dt>to train<\/dt><dd><strong>2<\/strong>.*none is done already; 1 failed: requeue/,
     );
     expect(page).toContain("Queue 2 runs");
+  });
+
+  it("that is a search, for a GPU, or a script's own, is planned as that", async () => {
+    const { app } = openApp();
+    const planOf = async (text: string) => (await app.request("/submit", form({ text }))).text();
+    const search = await planOf(`search: { until: decided }\n${gridText({ sparsity: "[0, 0.5]" })}`);
+    expect(search).toMatch(/<strong>grid<\/strong> is a search: 2 curves, in place of a grid of\s\d+ runs/);
+    expect(search).toContain("Start the search</button>");
+    expect(search).not.toContain("every run has its result");
+    expect(await planOf(`device: cuda\n${gridText()}`)).toContain("of one GPU’s time, for all 3");
+    const own = await planOf(readFileSync(join(packageRoot(), "examples/mlp/sweep.yaml"), "utf8"));
+    expect(own).toContain("a script’s own model: musweep cannot count it");
+    expect(own).not.toContain("nothing</strong>");
   });
 
   it("is planned with what is odd about it", async () => {

@@ -46,7 +46,7 @@ ${plan.searches.map(
   (
     s,
   ) => html`<p class="note">Phase <strong>${s.phase}</strong> is a search: ${plural(s.curves, "curve")}, in place of a grid of
-${plural(s.grid.runs, "run")} and ${quantity(s.grid.flops)}FLOPs. It begins with ${plural(s.begins.runs, "run")}; to expect are about
+${plural(s.grid.runs, "run")} and ${quantity(s.grid.flops)}FLOPs. It begins with ${plural(s.begins.runs, "run")}; expect about
 ${s.expected.moves} where the optimum moves far, about ${s.expected.stays} where it stays, and at most
 ${s.most.runs === null ? `${quantity(s.most.flops!)}FLOPs` : plural(s.most.runs, "run")}${isSearchAlone ? "" : "; not counted above"}.</p>`,
 )}
@@ -54,7 +54,7 @@ ${plan.waiting.map(
   (
     p,
   ) => html`<p class="note">Then phase <strong>${p.phase}</strong>, once decided (${p.takes.join("; ")}): ${plural(p.points, "grid point")},
-at most ${plural(p.runs, "run")}, ${quantity(p.flops)}FLOPs; not counted above.</p>`,
+at most ${plural(p.runs, "run")}, ${quantity(p.flops)}FLOPs${p.gpu === null ? "" : `, ${duration(p.gpu.seconds)} of one GPU’s time`}; not counted above.</p>`,
 )}`;
 }
 
