@@ -128,7 +128,8 @@ export function startWorker(config: WorkerConfig, log: Logger): RunningWorker {
     await pause(LEAVE_MS);
     // By Redis' clock: where this host's is ahead, others would wait for as long.
     const [seconds, microseconds] = await redis.time();
-    await job.moveToDelayed(Number(seconds) * 1000 + Number(microseconds) / 1000 + LEAVE_MS, token);
+    const now = Number(seconds) * 1000 + Math.floor(Number(microseconds) / 1000);
+    await job.moveToDelayed(now + LEAVE_MS, token);
     throw new DelayedError();
   }
 

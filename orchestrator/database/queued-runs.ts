@@ -217,14 +217,18 @@ export const leaveQueues = (
     for (const run of gone) if (leaveQueue(db, run)) loseAttempts(db, { run: run.id, at: now, error });
   });
 
+/** Of a page; as its index says it. */
+const hasJobAfter = and(
+  sql`${runs.on_queue} = 1`,
+  inArray(runs.state, ["queued", "running"]),
+  gt(runs.id, given("after")),
+);
+
 const queuedPage = prepared(({ orm }) =>
   orm
     .select({ id: runs.id, dispatch: runs.dispatch, need: runs.need, attempt: runs.attempt })
     .from(runs)
-    // As its index says it.
-    .where(
-      and(sql`${runs.on_queue} = 1`, inArray(runs.state, ["queued", "running"]), gt(runs.id, given("after"))),
-    )
+    .where(hasJobAfter)
     .orderBy(asc(runs.id))
     .limit(sql.placeholder("limit"))
     .prepare(),
@@ -239,10 +243,7 @@ const dispatchedPage = prepared(({ orm }) =>
     .select({ id: runs.id, dispatch: runs.dispatch, plan: plans.plan, keep_weights: runs.keep_weights })
     .from(runs)
     .innerJoin(plans, eq(plans.run_id, runs.id))
-    // As its index says it.
-    .where(
-      and(sql`${runs.on_queue} = 1`, inArray(runs.state, ["queued", "running"]), gt(runs.id, given("after"))),
-    )
+    .where(hasJobAfter)
     .orderBy(asc(runs.id))
     .limit(sql.placeholder("limit"))
     .prepare(),
