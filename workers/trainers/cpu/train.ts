@@ -28,7 +28,7 @@ export const ENGINE = "musweep-cpu";
  * Of its arithmetic: to be raised when the same plan gives other bits than before. Processors may round in another order, so which
  * kernels ran is said as well.
  */
-export const ENGINE_VERSION = `2, ${processorName()}`;
+export const ENGINE_VERSION = `3, ${processorName()}`;
 
 /** A step is reported at least this often, so that nobody takes a slow model for a dead trainer. */
 const SIGN_OF_LIFE_SECONDS = 10;

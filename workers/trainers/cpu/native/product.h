@@ -8,6 +8,17 @@
 #define UNROLL _Pragma("GCC unroll 24")
 
 /*
+ * How much of the inner axis is summed up at once. A turned a is read a few numbers of a line at a time, line after line: as many
+ * lines as there are terms. Beside a panel of b they fit the first cache only so far; registers of half the width take twice as
+ * many turns with them.
+ */
+#if VECTOR == 16
+enum { TURNED_INNER = MOST_INNER };
+#else
+enum { TURNED_INNER = 256 };
+#endif
+
+/*
  * Columns of a block of b: with an a that is read where it is, as many as the second cache has room for; an a that is copied is so
  * for every block, which then has all that there is room for. A turned a is copied where its columns are this far apart: they
  * would be in each other's places of the caches.
@@ -223,7 +234,7 @@ typedef struct {
 static void multiply(Matrix a, Matrix b, Area area, int64_t inner_length, float alpha, const float *onto, float *out,
                      int64_t stride, Copies *copies) {
   const int64_t most_rows = even(area.rows.end - area.rows.begin, MOST_ROWS, ROWS);
-  const int64_t most_inner = even(inner_length, MOST_INNER, 16);
+  const int64_t most_inner = even(inner_length, a.turned ? TURNED_INNER : MOST_INNER, 16);
   const int direct = !a.turned || a.stride < FAR;
   const int64_t most_columns = even(area.columns.end - area.columns.begin, direct ? CACHED_COLUMNS : MOST_COLUMNS, WIDE);
   for (int64_t column = area.columns.begin; column < area.columns.end; column += most_columns) {
