@@ -4,7 +4,7 @@
  * Where hosts can be made, every other training is on several, the first of them too.
  */
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, openSync, readdirSync, statSync } from "node:fs";
+import { existsSync, openSync, readdirSync, statSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -20,6 +20,7 @@ import {
 } from "../database/accepted.ts";
 import { type Database, openDatabase } from "../database/open.ts";
 import { isSettled, sweepProgress } from "../database/progress.ts";
+import { makeDirectory } from "../machine/new-path.ts";
 import { ensureServer } from "../redis/install-server.ts";
 import { connected } from "../redis/probe.ts";
 import { Cluster, musweepCommand, type Network } from "./cluster.ts";
@@ -76,7 +77,7 @@ const BREATH_MS = 2500;
 
 export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   const { seed, directory, onProgress } = options;
-  mkdirSync(directory, { recursive: true });
+  makeDirectory(directory);
   const noHosts = whyNoHosts();
   if (noHosts !== undefined) onProgress(`no host is cut off: ${noHosts}`);
   onProgress("training it undisturbed");
@@ -335,7 +336,7 @@ async function trainUndisturbed(options: ChaosOptions): Promise<ReadonlyMap<stri
 
 /** A musweep command that has to succeed, unless it is to end before. */
 async function command(directory: string, signal: AbortSignal, ...args: string[]): Promise<void> {
-  mkdirSync(directory, { recursive: true });
+  makeDirectory(directory);
   const log = join(directory, "command.log");
   const [program, ...rest] = musweepCommand(...args);
   const output = openSync(log, "a", 0o600);

@@ -4,7 +4,7 @@
  */
 import { execFile } from "node:child_process";
 import { access, constants, mkdtemp, rm, statfs } from "node:fs/promises";
-import { availableParallelism, tmpdir, totalmem } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
 import { MusweepError } from "../../schema/wire/errors.ts";
@@ -13,6 +13,7 @@ import { packageRoot } from "../../schema/wire/package.ts";
 import { openDatabase, sqliteVersion } from "../database/open.ts";
 import { findTorch, installCommand } from "../machine/find-python.ts";
 import { findServer, isAtLeast, MINIMUM_VERSION } from "../machine/find-server.ts";
+import { usableMemory } from "../machine/slot-memory.ts";
 import type { StateDirectory } from "../machine/state-directory.ts";
 import { checkRedis, findRedis } from "../redis/open-redis.ts";
 import { withoutPassword } from "../redis/probe.ts";
@@ -169,9 +170,7 @@ async function checkState(state: StateDirectory): Promise<DoctorRow> {
 
 function checkMachine(): DoctorRow {
   const cores = availableParallelism();
-  // A container's limit, where there is one; Node reports none as 0 or as a huge number.
-  const limit = process.constrainedMemory();
-  const memory = limit > 0 ? Math.min(limit, totalmem()) : totalmem();
+  const memory = usableMemory();
   const row = ok("machine", `${cores} cores, ${gib(memory)} memory`, "1 core and 1 GiB for each worker slot");
   return memory >= cores * GIB
     ? row

@@ -1,8 +1,9 @@
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type Command, Option } from "commander";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { packageRoot } from "../../schema/wire/package.ts";
+import { writeNewFile } from "../machine/new-path.ts";
 import { SWEEP_TEMPLATE } from "../sweep/template.ts";
 import { type CommonOptions, common, print } from "./common.ts";
 
@@ -63,13 +64,8 @@ export function addInit(program: Command): void {
   ).action((file: string | undefined, options: CommonOptions & { from: string }) => {
     const start = STARTS[options.from]!();
     const path = file ?? start.file;
-    if (start.script !== undefined && existsSync(start.script.file))
-      throw new MusweepError("init-file", `${start.script.file} exists already`, {
-        kind: "usage",
-        remedy: "Move it away, or run this in another directory.",
-      });
-    writeNew(path, start.text);
-    if (start.script !== undefined) writeNew(start.script.file, start.script.text);
+    writeNewFile(path, start.text, "Name another file: musweep init FILE.");
+    if (start.script !== undefined) writeBeside(path, start.script);
     const script = start.script?.file ?? null;
     print(options, { file: path, script }, () =>
       [
@@ -81,19 +77,12 @@ export function addInit(program: Command): void {
   });
 }
 
-function writeNew(path: string, text: string): void {
+/** Both, or none: the same command is to go when what was in its way has gone. */
+function writeBeside(path: string, { file, text }: { file: string; text: string }): void {
   try {
-    writeFileSync(path, text, { flag: "wx" });
-  } catch (cause) {
-    const exists = (cause as NodeJS.ErrnoException).code === "EEXIST";
-    throw new MusweepError(
-      "init-file",
-      exists ? `${path} exists already` : `cannot write ${path}: ${(cause as Error).message}`,
-      {
-        kind: "usage",
-        remedy: "Name another file: musweep init FILE.",
-        cause,
-      },
-    );
+    writeNewFile(file, text, "Move it away, or run this in another directory.");
+  } catch (error) {
+    rmSync(path);
+    throw error;
   }
 }

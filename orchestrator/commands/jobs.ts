@@ -1,11 +1,10 @@
-import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { packageRoot } from "../../schema/wire/package.ts";
-import { inOneLine } from "../../schema/wire/printable.ts";
 import { awayRuns, takeAway, takeBack } from "../database/away-runs.ts";
 import { progressOf } from "../database/progress.ts";
+import { writeNewFile } from "../machine/new-path.ts";
 import { plural } from "../terminal/format.ts";
 import { type CommonOptions, common, parseCount, print, withDatabase } from "./common.ts";
 
@@ -50,15 +49,14 @@ export function addJobs(program: Command): void {
         );
         return;
       }
-      if (existsSync(out))
-        throw new MusweepError("jobs-file", `${inOneLine(out)} exists`, {
-          kind: "usage",
-          remedy: "Name a file that does not: what is in this one may be on its way.",
-        });
       const jobs = db.transaction(() => {
         const jobs = takeAway(db, sweep, limit ?? Number.MAX_SAFE_INTEGER);
         if (jobs.length > 0)
-          writeFileSync(out, jobs.map((job) => `${JSON.stringify(job)}\n`).join(""), { flag: "wx" });
+          writeNewFile(
+            out,
+            jobs.map((job) => `${JSON.stringify(job)}\n`).join(""),
+            "Name a file that does not: what is in this one may be on its way.",
+          );
         return jobs;
       });
       const data = [...new Set(jobs.map(({ plan }) => plan.data.hash))];

@@ -1,4 +1,6 @@
 /** What SQLite says of its file's disk, as an error for the person whose disk it is: which file, and what to do. */
+import { statfsSync } from "node:fs";
+import { dirname, isAbsolute } from "node:path";
 import { MusweepError } from "../../schema/wire/errors.ts";
 
 const AGAIN = "what is stored is kept, and the same command goes on from there";
@@ -47,9 +49,19 @@ const MEANINGS: [prefix: string, code: string, says: string, remedy: string][] =
 /** @returns null for what has other causes than the disk */
 export function diskError(error: unknown, path = "the database"): MusweepError | null {
   if (error instanceof MusweepError || !(error instanceof Error) || !("code" in error)) return null;
-  const result = String(error.code);
+  // Of a disk that is full to the last byte SQLite says but that it cannot make its files beside the database longer.
+  const result =
+    /^SQLITE_(IOERR|CANTOPEN)/.test(String(error.code)) && isFull(path) ? "SQLITE_FULL" : String(error.code);
   const meaning = MEANINGS.find(([prefix]) => result.startsWith(prefix));
   if (meaning === undefined) return null;
   const [, code, says, remedy] = meaning;
   return new MusweepError(code, `${says} ${path}`, { kind: "unavailable", remedy, cause: error });
+}
+
+function isFull(path: string): boolean {
+  try {
+    return isAbsolute(path) && statfsSync(dirname(path)).bavail === 0;
+  } catch {
+    return false;
+  }
 }

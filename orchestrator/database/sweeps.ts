@@ -79,11 +79,15 @@ export const putSweep = (
 const setState = prepared(({ orm }) =>
   orm
     .update(sweeps)
-    .set({ state: given("state") })
+    .set({
+      state: given("state"),
+      archived_at: sql`CASE WHEN ${given("state")} = 'active' THEN NULL ELSE ${sweeps.archived_at} END`,
+    })
     .where(eq(sweeps.name, given("name")))
     .prepare(),
 );
 
+/** One that is trained again is put away no longer. */
 export const setSweepState = (db: Database, name: string, state: (typeof SWEEP_STATES)[number]): void =>
   void setState(db).run({ name, state });
 

@@ -3,9 +3,11 @@
  * version made under another umask included. Only what musweep itself makes is touched: --dir may name a directory that holds
  * other things as well, and --shared often does; such a directory stays as open as it is, and what is musweep's in it is closed.
  */
-import { chmodSync, lstatSync, mkdirSync, readdirSync, realpathSync } from "node:fs";
+import { chmodSync, lstatSync, readdirSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import { MusweepError } from "../../schema/wire/errors.ts";
+import { makeDirectory } from "./new-path.ts";
+import { pathError } from "./path-error.ts";
 import { type StateDirectory, stateDirectory } from "./state-directory.ts";
 
 const OTHERS = 0o077;
@@ -39,9 +41,10 @@ export function keepFilesPrivate(): () => void {
  */
 function closeToOthers(state: StateDirectory): void {
   try {
-    mkdirSync(state.root, { recursive: true, mode: 0o700 });
+    makeDirectory(state.root, 0o700);
   } catch (cause) {
-    throw new MusweepError("state-directory", `cannot make ${state.root}: ${(cause as Error).message}`, {
+    const why = pathError(cause, state.root) ?? (cause as Error);
+    throw new MusweepError("state-directory", `cannot make ${state.root}: ${why.message}`, {
       kind: "unavailable",
       remedy: "Choose another directory with --dir.",
       cause,

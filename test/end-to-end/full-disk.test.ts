@@ -48,8 +48,24 @@ describe.runIf(mayMount("a full disk"))("a disk that is full", () => {
     const full = await musweep(place, "run", file);
     expect(full).toMatchObject({ code: 3, stderr: expect.stringMatching(/no space is left|disk full/) });
     expect(full.stderr).not.toMatch(/bug/);
+    // Nothing half written is left to be in the way of the same command.
+    const inside = join(".musweep", "sweep.yaml");
+    expect(await musweep(place, "init", inside)).toMatchObject({
+      code: 3,
+      stderr: expect.stringMatching(/no space is left/),
+    });
     disk.clear();
+    await succeed(place, "init", inside);
     disk.setReadOnly(true);
+    expect(await musweep(place, "init", `${inside}.2`)).toMatchObject({
+      code: 3,
+      stderr: expect.stringMatching(/read-only/),
+    });
+    const deep = ["--dir", join(".musweep", "a", "b")];
+    expect(await musweep(place, "submit", file, ...deep)).toMatchObject({
+      code: 3,
+      stderr: expect.stringMatching(/read-only/),
+    });
     for (const args of [
       ["run", file],
       ["serve", "--port", `${await freePort()}`],
@@ -63,6 +79,20 @@ describe.runIf(mayMount("a full disk"))("a disk that is full", () => {
       expect(ended.stderr).not.toMatch(/bug/);
     }
     disk.setReadOnly(false);
+  });
+
+  it("is called full by what only reads, too, when not a byte is left for what SQLite makes beside its file", async () => {
+    const place = scratch();
+    const disk = smallDisk(join(place.directory, ".musweep"), 8);
+    await succeed(place, "submit", writeSweep(place));
+    disk.fill();
+    for (const args of [["status"], ["sql", "SELECT 1"], ["prune", "--yes"]]) {
+      const ended = await musweep(place, ...args);
+      expect(ended, args[0]).toMatchObject({
+        code: 3,
+        stderr: expect.stringMatching(/^no space is left on the disk of/m),
+      });
+    }
   });
 
   it("ends `serve`, which does not live on without its Redis", async () => {

@@ -27,6 +27,7 @@ describe.runIf(why === undefined)("workers on other hosts", () => {
   let hosts: Hosts;
   let redis: ChildProcess;
   let url: string;
+  let steps: number;
   const commands: Musweep[] = [];
   /** A command on a host. */
   const on = (host: number, ...args: string[]): Musweep => {
@@ -65,9 +66,10 @@ describe.runIf(why === undefined)("workers on other hosts", () => {
     const [{ speed }] = sql(undisturbed, "SELECT max(step / seconds) AS speed FROM runs") as [
       { speed: number },
     ];
-    // One for every cut, and one for the end.
-    const seeds = `{ count: ${2 + LONG_CUTS.length} }`;
-    const steps = Math.ceil(SECONDS_PER_RUN * speed);
+    // One for the first cut and one for the end; two for every long one: the one that is cut off with its worker, which may have
+    // come near its end when another takes it, and the one in its place.
+    const seeds = `{ count: ${2 + 2 * LONG_CUTS.length} }`;
+    steps = Math.ceil(SECONDS_PER_RUN * speed);
     const sweep = { name: "cut", sparsity: "[0.5]", rates: "[0.01]", seeds, steps };
     rmSync(join(undisturbed.directory, ".musweep"), { recursive: true });
     const file = writeSweep(undisturbed, sweep);
@@ -82,12 +84,13 @@ describe.runIf(why === undefined)("workers on other hosts", () => {
     hosts.remove();
   });
 
-  /** Attempts that are under way, with the step that their runs have reached. */
+  /** Attempts that are under way and far from their end, with the step that their runs have reached. */
   const underWay = () =>
     sql<{ run: string; attempt: number; worker: string; step: number }>(
       place,
       `SELECT a.run_id AS run, a.attempt, a.worker, r.step FROM attempts a JOIN runs r ON r.id = a.run_id
-       WHERE a.outcome IS NULL AND a.resumed_from_step IS NOT NULL AND r.step > a.resumed_from_step + 50`,
+       WHERE a.outcome IS NULL AND a.resumed_from_step IS NOT NULL AND r.step > a.resumed_from_step + 50
+       AND r.step < ${steps / 2}`,
     );
   const finished = () => sql(place, "SELECT 1 FROM runs WHERE state = 'finished'").length;
   const attemptOf = ({ run, attempt }: { run: string; attempt: number }) =>
@@ -135,7 +138,8 @@ describe.runIf(why === undefined)("workers on other hosts", () => {
       );
       await mended;
       await sleep(1000);
-      expect(await cut.signal("SIGTERM")).toMatchObject({ code: 0 });
+      const ended = await cut.signal("SIGTERM");
+      expect(ended, ended.stderr).toMatchObject({ code: 0 });
       await until(() => expect(finished()).toBeGreaterThan(before), 120_000);
       expect(await spare.ended).toMatchObject({ code: 0 });
     },

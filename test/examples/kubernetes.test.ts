@@ -1,6 +1,7 @@
 /** examples/kubernetes agrees with the program: what its containers are started with, share, and are given time for. */
-import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { parseAllDocuments } from "yaml";
@@ -12,6 +13,7 @@ import { scratch } from "../support/scratch.ts";
 const file = join(ROOT, "examples", "kubernetes", "musweep.yaml");
 const container = z.object({
   name: z.string(),
+  command: z.array(z.string()).optional(),
   args: z.array(z.string()),
   env: z.array(z.object({ name: z.string() })),
   volumeMounts: z.array(z.object({ name: z.string(), mountPath: z.string() })),
@@ -71,6 +73,30 @@ it("a worker has more time to end than it takes", () => {
   const { terminationGracePeriodSeconds: given, containers } = podOf("musweep-workers");
   const grace = containers[0].args.find((arg) => arg.startsWith("--grace="))!.split("=")[1];
   expect(given).toBeGreaterThan(Number(grace));
+});
+
+/** The worker's very command, with a musweep that runs until it is told to end, or ends by itself. */
+async function worker(musweep: string, signal?: NodeJS.Signals) {
+  const { directory } = scratch();
+  writeFileSync(join(directory, "musweep"), `#!/bin/sh\n${musweep}\n`, { mode: 0o755 });
+  const [{ command, args }] = podOf("musweep-workers").containers;
+  const [program, ...rest] = [...command!, ...args] as [string, ...string[]];
+  const child = spawn(program, rest, {
+    env: { PATH: `${directory}:${process.env.PATH}` },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const [said] = await once(child.stdout, "data");
+  if (signal !== undefined) child.kill(signal);
+  const [code] = await once(child, "close");
+  return { code, said: String(said) };
+}
+
+it("a worker that is told to end has failed for Kubernetes, which replaces it; one that ended by itself has not", async () => {
+  const [{ args }] = podOf("musweep-workers").containers;
+  const runs = `trap 'exit 0' TERM; echo "$@"; while :; do sleep 0.1; done`;
+  expect(await worker(runs, "SIGTERM")).toEqual({ code: 75, said: `${args.join(" ")}\n` });
+  expect(await worker('echo "$@"')).toMatchObject({ code: 0 });
+  expect(await worker('echo "$@"; exit 3')).toMatchObject({ code: 3 });
 });
 
 /** PyPI's kubernetes-validate holds Kubernetes' own schemas. */

@@ -8,7 +8,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "n
 import { join } from "node:path";
 import { expect, it, onTestFinished } from "vitest";
 import { ROOT } from "../../scripts/setup.mjs";
-import { CLI, sql, writeSweep } from "../support/musweep.ts";
+import { CLI, freePort, sql, writeSweep } from "../support/musweep.ts";
 import { type Scratch, scratch, until } from "../support/scratch.ts";
 
 const scripts = join(ROOT, "examples", "slurm");
@@ -118,9 +118,32 @@ it("a head and an array of workers train a sweep, a time limit is survived, and 
   expect(new Set(rows(place, "SELECT outcome FROM attempts").map((row) => row.outcome))).toEqual(
     new Set(["released", "finished"]),
   );
-  // As Slurm ends a job: to the shell alone.
+  // As Slurm ends a job: to the shell alone. Where it was is no place to look for a head any more.
   head.kill("SIGTERM");
   expect((await once(head, "close"))[0]).toBe(0);
+  expect(existsSync(join(place.directory, "shared", "head.env"))).toBe(false);
+  await place.expectNoProcess();
+}, 300_000);
+
+it("a worker that finds a head that is gone waits for the next one; a head whose Redis ended fails", async () => {
+  const place = scratch();
+  const cluster = new Cluster(place);
+  const address = join(place.directory, "shared", "head.env");
+  // As a head leaves it whose node died.
+  const gone = `redis://127.0.0.1:${await freePort()}`;
+  writeFileSync(address, `export REDIS_URL=${gone}\nexport REDIS_PASSWORD=secret\n`);
+  const [worker] = cluster.sbatch("workers.sbatch") as [ChildProcess];
+  await until(() => expect(cluster.log.join("")).toContain(gone.slice("redis://".length)));
+  const [head] = cluster.sbatch("head.sbatch") as [ChildProcess];
+  await until(() => expect(cluster.log.join("")).toContain("musweep is at"));
+  const file = writeSweep(place, { sparsity: "[0]", rates: "[0.01]" });
+  cluster.run(`musweep submit ${file} --server "$MUSWEEP_SERVER" --token-file "$MUSWEEP_SHARED/token"`);
+  expect((await once(worker, "close"))[0], cluster.log.join("")).toBe(0);
+  expect(rows(place, "SELECT DISTINCT state FROM runs")).toEqual([{ state: "finished" }]);
+
+  cluster.run(`redis-cli -u "$REDIS_URL" -a "$REDIS_PASSWORD" --no-auth-warning shutdown`);
+  expect((await once(head, "close"))[0]).toBe(1);
+  expect(existsSync(address)).toBe(false);
   await place.expectNoProcess();
 }, 300_000);
 

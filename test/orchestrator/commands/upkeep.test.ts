@@ -95,6 +95,12 @@ describe("a sweep", () => {
       stderr: expect.stringMatching(/musweep cancel b/),
     });
   });
+
+  it("is put away no longer when it is trained again", async () => {
+    await succeed(place, "archive", "a");
+    await succeed(place, "requeue", "a", "--all");
+    expect((await json(place, "status")).map((s: { sweep: string }) => s.sweep)).toContain("a");
+  });
 });
 
 describe("`verify`", () => {
