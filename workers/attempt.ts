@@ -3,6 +3,7 @@
  * ended. The only ways out are a reported end (finished, diverged, released) and a TrainerFailure.
  */
 import { rmSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { MAX_OWN_METRICS } from "../schema/wire/outcomes.ts";
 import type { RunPlan } from "../schema/wire/plan.ts";
 import type { RunCommand, TrainerEvent } from "../schema/wire/protocol.ts";
@@ -16,6 +17,11 @@ import type { FinalEvent, TrainerProcess, Training } from "./trainer-process.ts"
 
 /** Training-loss points kept per run: enough for a curve, few enough for ten million rows in all. */
 const POINTS_PER_RUN = 200;
+
+/** What ends a trainer reaches its worker within so long, where it is meant for all of them. */
+const STOP_COMES_MS = 1000;
+/** What a trainer fails with where it, or a process of its own, dies of what stops the worker too. */
+const OF_A_STOP: ReadonlySet<string> = new Set(["trainer-exited", "internal"]);
 
 /** Why a running attempt is to end before its run does. */
 export type StopReason = "shutdown" | "cancelled" | "lock-lost";
@@ -44,7 +50,8 @@ export interface AttemptOptions {
   onStop(callback: (reason: StopReason) => void): void;
 }
 
-export async function executeAttempt(options: AttemptOptions): Promise<void> {
+/** @returns what its trainer failed with because all was being stopped */
+export async function executeAttempt(options: AttemptOptions): Promise<TrainerFailure | undefined> {
   const { run, config, progress, reporter } = options;
   await reporter.report({ type: "claimed" });
   let stopReason: StopReason | undefined;
@@ -52,9 +59,12 @@ export async function executeAttempt(options: AttemptOptions): Promise<void> {
   const ask = (): void => {
     if (trainer && stopReason) trainer.send({ type: stopReason === "shutdown" ? "stop" : "cancel", run });
   };
-  options.onStop((reason) => {
-    stopReason = reason;
-    ask();
+  const asked = new Promise<void>((resolve) => {
+    options.onStop((reason) => {
+      stopReason = reason;
+      ask();
+      resolve();
+    });
   });
   const command = runCommand(options);
   const account = new RunAccount(command.plan, command.weights_path);
@@ -72,13 +82,16 @@ export async function executeAttempt(options: AttemptOptions): Promise<void> {
     // Whoever holds the run now, or takes it up again, starts from its checkpoints.
     goesOn = end.type === "stopped" || stopReason === "lock-lost" || !(await options.isHeld());
   } catch (error) {
-    // A trainer that would not stop was ended: the run goes on elsewhere, from its last checkpoint.
-    const isEnded = error instanceof TrainerFailure && error.code === "trainer-ended";
-    if (!isEnded || stopReason === undefined) throw error;
+    if (!(error instanceof TrainerFailure)) throw error;
+    if (error.byStopSignal) await Promise.race([asked, sleep(STOP_COMES_MS)]);
+    // A trainer that would not stop was ended, or was stopped without being asked: the run goes on elsewhere, from its last checkpoint.
+    const isStopped = stopReason === "shutdown" && OF_A_STOP.has(error.code);
+    if (stopReason === undefined || !(isStopped || error.code === "trainer-ended")) throw error;
     await reportReleased(options, stopReason, progress.step, account.checkpoint);
-    return;
+    return isStopped ? error : undefined;
   }
   if (!goesOn) rmSync(checkpointDirectory(config, run), { recursive: true, force: true });
+  return undefined;
 }
 
 /** To the collector, unless somebody else holds the run by now: then its events are the ones that count. */

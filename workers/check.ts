@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { type RunPlan, runIdOf, runPlanSchema } from "../schema/wire/plan.ts";
 import type { RunCommand, TrainerCommand, TrainerEvent } from "../schema/wire/protocol.ts";
+import { keepDebuggerClosed } from "../schema/wire/stop-signals.ts";
 import { workerConfigSchema } from "../schema/wire/worker.ts";
 import { firstLine } from "./first-line.ts";
 import { commandLineOf } from "./trainer-commands.ts";
@@ -21,6 +22,7 @@ const requestSchema = z.strictObject({
   threads: z.int().positive(),
   silence_seconds: z.number().positive(),
 });
+keepDebuggerClosed();
 const request = requestSchema.parse(JSON.parse(await firstLine(process.stdin)));
 process.stdin.resume().on("end", () => process.exit(1));
 

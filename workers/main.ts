@@ -1,17 +1,19 @@
 /**
  * The worker process: its configuration is the first line of stdin, its log goes to stderr. SIGTERM, SIGINT, and what schedulers send before
- * they end a job (SIGUSR1, SIGUSR2) stop it: runs in progress are checkpointed and given back, and it ends with exit code 0.
+ * they end a job (SIGUSR1, SIGUSR2, SIGHUP) stop it: runs in progress are checkpointed and given back, and it ends with exit code 0.
  */
 import { isatty } from "node:tty";
 import { pino } from "pino";
 import { EXIT_CODES } from "../schema/wire/errors.ts";
 import { logStream } from "../schema/wire/log.ts";
+import { keepDebuggerClosed, onStopSignal } from "../schema/wire/stop-signals.ts";
 import { workerConfigSchema } from "../schema/wire/worker.ts";
 import { firstLine } from "./first-line.ts";
 import { untilLimit } from "./limits.ts";
 import { readable } from "./readable-log.ts";
 import { startWorker } from "./worker.ts";
 
+keepDebuggerClosed();
 const config = workerConfigSchema.parse(JSON.parse(await firstLine(process.stdin)));
 const errors = logStream(2);
 const log = pino(
@@ -39,8 +41,7 @@ const stop = async (why: string, code: number = EXIT_CODES.ok): Promise<void> =>
   process.exit(code);
 };
 void worker.diskFull.then(() => stop("the disk takes no more", EXIT_CODES.unavailable));
-for (const signal of ["SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2"] as const)
-  process.on(signal, () => void stop(signal));
+onStopSignal((signal) => void stop(signal));
 if (config.exit_with_stdin) {
   process.stdin.on("end", () => void stop("parent gone")).resume();
 }

@@ -6,6 +6,7 @@
 
 import { z } from "zod";
 import { type Plan, planSchema } from "../schema/wire/plan.ts";
+import { keepDebuggerClosed } from "../schema/wire/stop-signals.ts";
 import { firstLine } from "./first-line.ts";
 import { TrainerFailure } from "./trainer-failure.ts";
 import { builtInTrainer, TrainerProcess, trainerEnvironment } from "./trainer-process.ts";
@@ -23,6 +24,7 @@ const requestSchema = z.strictObject({
   seconds: z.number().positive(),
 });
 
+keepDebuggerClosed();
 const request = requestSchema.parse(JSON.parse(await firstLine(process.stdin)));
 
 /** A run that nothing keeps, stopped once its speed is known. */

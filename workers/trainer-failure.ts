@@ -9,6 +9,8 @@ export class TrainerFailure extends Error {
   readonly retryable: boolean;
   /** Its trainer could not be started: it says nothing of the run. */
   beforeRun = false;
+  /** A signal ended it that stops all processes of a job: it may be on its way to this one. */
+  byStopSignal = false;
   /** The end of what the trainer wrote on stderr. */
   logTail = "";
 

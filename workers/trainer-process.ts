@@ -13,6 +13,7 @@ import {
   type TrainerCommand,
   type TrainerEvent,
 } from "../schema/wire/protocol.ts";
+import { endedByStop } from "../schema/wire/stop-signals.ts";
 import { readPaced } from "./paced-reading.ts";
 import { readEvent } from "./read-event.ts";
 import { RunAccount } from "./run-account.ts";
@@ -123,7 +124,9 @@ export class TrainerProcess {
       if (this.usable && this.#listener === undefined && code !== 0)
         this.#onRemark(`a trainer that had nothing left to do ended by ${how}`);
       const why = this.#ready ? "" : this.#lastWords;
-      this.#fail(new TrainerFailure("trainer-exited", `the trainer ended by ${how} ${when}${why}`));
+      const failure = new TrainerFailure("trainer-exited", `the trainer ended by ${how} ${when}${why}`);
+      failure.byStopSignal = endedByStop(code, signal);
+      this.#fail(failure);
     });
     // A trainer that is gone makes writes fail; its "close" tells the story.
     this.#child.stdin!.on("error", () => undefined);

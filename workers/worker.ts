@@ -87,7 +87,7 @@ export function startWorker(config: WorkerConfig, log: Logger): RunningWorker {
   const pool = new TrainerPool(config, (remark) => log.warn(remark));
   /** By BullMQ job id. */
   const active = new Map<string, Active>();
-  const attempts = new Set<Promise<void>>();
+  const attempts = new Set<Promise<unknown>>();
   let closing = false;
   const inabilities = new Inabilities(config.trainers.length);
   let taken = 0;
@@ -218,9 +218,9 @@ export function startWorker(config: WorkerConfig, log: Logger): RunningWorker {
     });
     attempts.add(execution);
     try {
-      await execution;
+      const failure = await execution;
       failuresInARow = 0;
-      log.info({ run, attempt, stopped: reason }, "run ended");
+      log.info({ run, attempt, stopped: reason, failure: failure?.message }, "run ended");
     } catch (error) {
       const failure =
         error instanceof TrainerFailure

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { EXIT_CODES, MusweepError } from "../../schema/wire/errors.ts";
 import { printable } from "../../schema/wire/printable.ts";
+import { onStopSignal } from "../../schema/wire/stop-signals.ts";
 import { slotsOf } from "../../schema/wire/worker.ts";
 import { startLocalWorker } from "../machine/local-worker.ts";
 import { openState } from "../machine/open-state.ts";
@@ -73,16 +74,14 @@ export function addWorker(program: Command): void {
           `${JSON.stringify({ redis: withoutPassword(redisUrl), slots: slotsOf(offer).length, threads: options.threads })}\n`,
         ),
       );
-    let signals = 0;
-    const stop = (signal: NodeJS.Signals): void => {
-      signals++;
-      if (signals === 1) void worker.stop(signal);
-      else worker.kill();
-    };
-    // Those that schedulers send before they end a job, too.
-    for (const signal of ["SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2"] as const) process.on(signal, stop);
+    let stopped = false;
+    onStopSignal((signal, again) => {
+      stopped = true;
+      if (again) worker.kill();
+      else void worker.stop(signal);
+    });
     const code = await worker.ended;
-    if (code === null && signals === 0) {
+    if (code === null && !stopped) {
       throw new MusweepError("worker-died", "the worker process was killed", {
         kind: "unavailable",
         remedy:

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
-import { freePort, Musweep, musweep, sql, succeed, writeSweep } from "../support/musweep.ts";
+import { freePort, Musweep, musweep, processOf, sql, succeed, writeSweep } from "../support/musweep.ts";
 import { scratch, until } from "../support/scratch.ts";
 
 const place = scratch(afterAll);
@@ -67,6 +67,25 @@ describe("a worker", () => {
       await until(() => expect(attemptsOf("long")[i + 1]).toMatchObject({ outcome: "released" }));
     }
   }, 240_000);
+
+  it("when all processes of a job get its signal, and a wrapper passes it on: checkpoints, gives back, and ends in order", async () => {
+    const file = writeSweep(place, { name: "group", sparsity: "[0]", rates: "[0.02]", steps: 1_000_000 });
+    await succeed(place, "submit", file);
+    onTestFinished(async () => void (await succeed(place, "cancel", "group")));
+    const worker = new Musweep(place, ["worker", "--slots", "1", "--checkpoint-seconds", "3600"]);
+    const trained = () =>
+      sql<{ step: number }>(
+        place,
+        `SELECT max(m.step) AS step FROM metrics m JOIN run_results r ON r.run = m.run_id WHERE r.sweep = 'group'`,
+      )[0]!.step;
+    await until(() => expect(trained()).toBeGreaterThan(0));
+    const all = [worker.child.pid!, processOf(place, /workers\/main/), processOf(place, /cpu\/main/)];
+    for (const pid of all) process.kill(pid, "SIGUSR1");
+    worker.child.kill("SIGTERM");
+    expect(await worker.ended).toMatchObject({ code: 0 });
+    await until(() => expect(attemptsOf("group")).toMatchObject([{ outcome: "released" }]));
+    expect(attemptsOf("group")[0]!.checkpoint).toMatch(/step-\d+/);
+  }, 120_000);
 
   it("on a host without the data fetches it from serve, believes it by its hash, and trains", async () => {
     const elsewhere = join(place.directory, "another-host");

@@ -2,13 +2,13 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Queue } from "bullmq";
-import { expect, it, onTestFinished } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { EVENT_STREAM, type WorkerEvent } from "../../schema/wire/events.ts";
 import { DISPATCH_KEY, dispatchText, type Job, jobId, queueName } from "../../schema/wire/job.ts";
 import { canonicalJson, runIdOf } from "../../schema/wire/plan.ts";
 import { startWorker } from "../../workers/worker.ts";
 import { freshRedis, silent } from "../support/orchestrator.ts";
-import { scratch, until } from "../support/scratch.ts";
+import { type Scratch, scratch, until } from "../support/scratch.ts";
 import { EMBEDDED, workerConfig } from "../support/worker-config.ts";
 import { makePlan } from "./trainers/support.ts";
 
@@ -62,3 +62,31 @@ it.each([
     expect(last).toMatchObject({ type: "released", reason: "shutdown", checkpoint: null });
   await place.expectNoProcess();
 });
+
+describe("a trainer that dies of a signal that stops all processes of a job", () => {
+  it.each(["SIGTERM", "SIGUSR2"] as const)(
+    "before its worker hears of it: its run is given back (%s)",
+    async (signal) => {
+      const { worker, said, place } = await working("silent mid run");
+      await until(async () => expect((await said()).map((body) => body.type)).toContain("started"));
+      process.kill(trainerIn(place), signal);
+      await until(() => expect(trainersIn(place)).toEqual([]));
+      await worker.close();
+      expect((await said()).at(-1)).toMatchObject({ type: "released", reason: "shutdown" });
+    },
+  );
+
+  it("while its worker goes on: its attempt has failed", async () => {
+    const { worker, said, place } = await working("silent mid run");
+    await until(async () => expect((await said()).map((body) => body.type)).toContain("started"));
+    process.kill(trainerIn(place), "SIGTERM");
+    await until(async () =>
+      expect((await said()).at(-1)).toMatchObject({ type: "failed", code: "trainer-exited" }),
+    );
+    await worker.close();
+  });
+});
+
+const trainersIn = (place: Scratch): string[] =>
+  place.processes().filter((line) => line.includes("misbehaving"));
+const trainerIn = (place: Scratch): number => Number.parseInt(trainersIn(place)[0]!, 10);

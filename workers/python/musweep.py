@@ -28,6 +28,7 @@ import queue
 import random
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -216,10 +217,45 @@ def _obey_worker() -> None:
     if threads is None:
         return
     _take_streams()
+    _outlive_stop_signals()
     if "OMP_NUM_THREADS" not in os.environ:
         os.environ["OMP_NUM_THREADS"] = threads
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(int(threads))
+
+
+# By which a terminal or a scheduler stops all processes of a job at once.
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+
+
+def _outlive_stop_signals() -> None:
+    """The worker, which gets them too, says when to stop: a run is to be checkpointed. What the script does about one is left alone."""
+    # torchrun ends its ranks by them.
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 or threading.current_thread() is not threading.main_thread():
+        return
+    outlived = [n for n in _STOP_SIGNALS if signal.getsignal(n) in (signal.SIG_DFL, signal.default_int_handler)]
+    for number in outlived:
+        signal.signal(number, _outlive)
+    forking = threading.local()
+
+    def hold() -> None:
+        forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, outlived)
+
+    def let_go() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, forking.mask)
+
+    def end_by_them() -> None:
+        for number in outlived:
+            if signal.getsignal(number) is _outlive:
+                signal.signal(number, signal.SIG_DFL)
+        let_go()
+
+    # Whoever forks a process, a data loader say, ends it by them, from its first moment on.
+    os.register_at_fork(before=hold, after_in_parent=let_go, after_in_child=end_by_them)
+
+
+def _outlive(_number: int, _frame: Any) -> None:
+    pass
 
 
 _obey_worker()

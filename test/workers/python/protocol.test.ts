@@ -174,6 +174,18 @@ describe("a script as a trainer", () => {
     }
   });
 
+  test("signals that stop all processes of a job end no script, and each process that it starts", async () => {
+    const script = new ScriptProcess(["python3", scriptPath("signals.py")]);
+    script.send(runCommand(scriptPlan({ steps: 100_000 }), "r1"));
+    const { step } = await script.next("step");
+    for (const signal of ["SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2"] as const) script.child.kill(signal);
+    for (let after = step; after < step + 5; ) after = (await script.next("step")).step;
+    script.send({ type: "stop", run: "r1" });
+    expect(await script.end()).toMatchObject({ type: "stopped" });
+    expect(await script.exit()).toBe(0);
+    expect(script.stderr).toContain("the child ended with -15");
+  });
+
   test("a script that ends before a worker has spoken to it ends quietly", async () => {
     const script = new ScriptProcess(["python3", scriptPath("warm.py")]);
     await script.next("ready");

@@ -208,6 +208,20 @@ describe.each(engines.filter(([, there]) => there))("%s", (_name, _there, comman
     expect(started.notes.join()).toContain(`belongs to ${runIdOf(plan)}`);
   });
 
+  test("signals that stop all processes of a job end no run: the worker says when it is to stop", async () => {
+    const { directory, plan } = prepare({ plan: { ...LONG.plan, steps: 1_000_000 } });
+    const trainer = start();
+    const command = runCommand(plan, directory);
+    trainer.send(command);
+    const { step } = await trainer.next(["step"]);
+    for (const signal of ["SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2"] as const) trainer.child.kill(signal);
+    await trainer.next(["step"], (event) => event.step > step + 50);
+    trainer.send({ type: "cancel", run: command.run });
+    await trainer.next(["stopped"]);
+    trainer.child.stdin.end();
+    expect(await trainer.exit()).toBe(0);
+  });
+
   test("a cancelled run stops without a checkpoint, and the trainer takes the next", async () => {
     const { directory, plan } = prepare({ ...LONG, plan: { ...LONG.plan, steps: 1_000_000 } });
     const checkpoint = { directory: join(directory, "checkpoints"), every_seconds: 1000 };

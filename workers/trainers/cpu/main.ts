@@ -10,7 +10,11 @@ import {
   type ModelRunCommand,
   type TrainerEvent,
 } from "../../../schema/wire/protocol.ts";
+import { outliveStopSignals } from "../../../schema/wire/stop-signals.ts";
 import { ENGINE, ENGINE_VERSION, type Interruption, trainRun } from "./train.ts";
+
+// The worker says when to stop: what is under way is to be checkpointed.
+outliveStopSignals();
 
 /** A worker runs one trainer per core, by default. */
 function threadsFromEnvironment(): number {

@@ -24,6 +24,7 @@ from .failure import Failure
 from .plan import check_plan, check_run_id, shape_of
 from .runs import described, follow, train
 from .seat import Request
+from .stop_signals import STOP_SIGNALS
 
 EXIT_DONE = 0
 EXIT_INCOMPLETE = 1
@@ -35,7 +36,8 @@ EXIT_INTERRUPTED = 130
 POINTS_PER_RUN = 200
 POINTS_GATHERED_SECONDS = 1.0
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+# A wrapper may pass a signal on that all processes of a job get too: that is no second one.
+TOGETHER_SECONDS = 1.0
 # The worker events that end an attempt.
 ENDS = ("finished", "diverged", "failed")
 # Failures that the next runs would meet too: a device or a disk that does not work.
@@ -205,16 +207,17 @@ class Stop:
     """
 
     def __init__(self):
-        self.asked = None
+        self.asked, self.asked_at = None, 0.0
         # The code of that failure.
         self.failure = None
         for number in STOP_SIGNALS:
             signal.signal(number, self._ask)
 
     def _ask(self, number, _frame):
-        if self.asked is not None:
+        if self.asked is None:
+            self.asked, self.asked_at = signal.Signals(number).name, time.monotonic()
+        elif time.monotonic() - self.asked_at >= TOGETHER_SECONDS:
             os._exit(EXIT_INTERRUPTED)
-        self.asked = signal.Signals(number).name
 
     @property
     def wanted(self):

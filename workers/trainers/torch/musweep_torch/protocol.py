@@ -10,7 +10,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import ENGINE, ENGINE_VERSION, checks
+from . import ENGINE, ENGINE_VERSION, checks, stop_signals
 from .capacity import MOST, Capacity
 from .plan import check_plan, shape_of
 from .runs import ENDED, described, follow, train
@@ -196,6 +196,9 @@ def serve(programs):
     peers = programs.peers
     if not peers.leads:
         return follow(programs)
+    if peers.world == 1:
+        # torchrun ends its ranks by them.
+        stop_signals.outlive()
     conversation = Conversation(output, alone=peers.world == 1)
     conversation.write(
         {
