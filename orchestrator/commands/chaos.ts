@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import { EXIT_CODES, MusweepError } from "../../schema/wire/errors.ts";
+import { onStopSignal } from "../../schema/wire/stop-signals.ts";
 import { type ChaosResult, type Inflicted, runChaos } from "../chaos/chaos.ts";
 import { readSweepFile } from "../submission/load-sweep.ts";
 import { duration, plural } from "../terminal/format.ts";
@@ -55,8 +56,10 @@ async function chaos(file: string, options: Options): Promise<void> {
   readSweepFile(file);
   const directory = resolve(options.dir ?? mkdtempSync(join(tmpdir(), "musweep-chaos-")));
   const interrupted = new AbortController();
-  const stop = (): void => interrupted.abort();
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, stop);
+  onStopSignal((_signal, again) => {
+    if (again) process.exit(EXIT_CODES.interrupted);
+    interrupted.abort();
+  });
   const result = await runChaos({
     file: resolve(file),
     directory,

@@ -3,6 +3,7 @@ import { pino } from "pino";
 import { EXIT_CODES, MusweepError } from "../../schema/wire/errors.ts";
 import { logStream } from "../../schema/wire/log.ts";
 import { printable } from "../../schema/wire/printable.ts";
+import { onStopSignal } from "../../schema/wire/stop-signals.ts";
 import type { DashboardOptions } from "../dashboard/listen.ts";
 import { openState } from "../machine/open-state.ts";
 import type { StateDirectory } from "../machine/state-directory.ts";
@@ -69,16 +70,15 @@ async function serve(options: Options): Promise<void> {
   const state = openState(options);
   const stopping = new AbortController();
   const stopped = new Promise<void>((resolve) => {
-    for (const signal of ["SIGINT", "SIGTERM"] as const) {
-      process.once(signal, () => {
-        stopping.abort();
-        resolve();
-        setTimeout(() => {
-          log.warn("what is still under way is broken off");
-          process.exit(EXIT_CODES.ok);
-        }, END_MS).unref();
-      });
-    }
+    onStopSignal((_signal, again) => {
+      if (again) process.exit(EXIT_CODES.interrupted);
+      stopping.abort();
+      resolve();
+      setTimeout(() => {
+        log.warn("what is still under way is broken off");
+        process.exit(EXIT_CODES.ok);
+      }, END_MS).unref();
+    });
   });
   try {
     const service = await startService(state, {

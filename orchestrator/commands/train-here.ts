@@ -8,6 +8,7 @@ import { type Logger, pino } from "pino";
 import { EXIT_CODES, MusweepError } from "../../schema/wire/errors.ts";
 import { logStream } from "../../schema/wire/log.ts";
 import { describeNeed, workerCommandFor, workerOptionsFor } from "../../schema/wire/need.ts";
+import { onStopSignal } from "../../schema/wire/stop-signals.ts";
 import type { OfferedTrainer } from "../../schema/wire/worker.ts";
 import type { Dashboard } from "../dashboard/listen.ts";
 import { awayRuns } from "../database/away-runs.ts";
@@ -69,15 +70,13 @@ export async function trainHere(
   const log = pino({ base: null }, logStream(join(state.logs, "orchestrator.log")));
   const interrupted = new AbortController();
   let kill: () => void = () => undefined;
-  const onSignal = (): void => {
-    if (interrupted.signal.aborted) {
+  const endSignals = onStopSignal((_signal, again) => {
+    if (again) {
       kill();
       process.exit(EXIT_CODES.interrupted);
     }
     interrupted.abort();
-  };
-  process.on("SIGINT", onSignal);
-  process.on("SIGTERM", onSignal);
+  });
   try {
     const service = await startService(state, {
       redisUrl: options.redis,
@@ -119,8 +118,7 @@ export async function trainHere(
     if (!interrupted.signal.aborted || error instanceof MusweepError) throw error;
     throw new MusweepError("interrupted", "Stopped before training began.", { kind: "interrupted" });
   } finally {
-    process.off("SIGINT", onSignal);
-    process.off("SIGTERM", onSignal);
+    endSignals();
     endPrivacy();
   }
 }

@@ -5,6 +5,7 @@
  */
 import { readFileSync, writeSync } from "node:fs";
 import { MusweepError } from "../../schema/wire/errors.ts";
+import { keepDebuggerClosed } from "../../schema/wire/stop-signals.ts";
 import { openDatabase } from "../database/open.ts";
 import { startQuery, type Value } from "../database/query.ts";
 import { type QueryRequest, queryRequestSchema } from "./query-messages.ts";
@@ -68,6 +69,7 @@ function run({ database, query, max_rows, max_characters, max_value_characters }
   write({ end: "complete" });
 }
 
+keepDebuggerClosed();
 try {
   run(queryRequestSchema.parse(JSON.parse(readFileSync(0, "utf8"))));
 } catch (error) {

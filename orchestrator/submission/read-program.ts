@@ -1,5 +1,6 @@
 /** Reads one sweep file in a process of its own: the order on standard input, the answer as a line of JSON on standard output. */
 import { readFileSync } from "node:fs";
+import { keepDebuggerClosed } from "../../schema/wire/stop-signals.ts";
 import { parseSweepFile } from "../sweep/parse-sweep.ts";
 import { SweepFileError } from "../sweep/problems.ts";
 import { type ReadAnswer, readOrderSchema } from "./read-messages.ts";
@@ -14,4 +15,5 @@ function answer(): ReadAnswer {
   }
 }
 
+keepDebuggerClosed();
 process.stdout.write(`${JSON.stringify(answer())}\n`);
