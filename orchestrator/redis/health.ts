@@ -24,6 +24,13 @@ const cannotWrite = (shown: string, why: string): MusweepError =>
     `Is that disk full, or read-only? Its log says more. ${AGAIN}.`,
   );
 
+const isCluster = (shown: string): MusweepError =>
+  trouble(
+    "redis-cluster",
+    `Redis${shown} is a cluster`,
+    "musweep's keys have to be in one place: name a single server (--redis, REDIS_URL).",
+  );
+
 /** @param info what INFO says @returns null when all is well */
 export function healthProblem(info: string, url = ""): MusweepError | null {
   const field = (name: string): string | undefined => new RegExp(`^${name}:(\\S*)`, "m").exec(info)?.[1];
@@ -37,6 +44,7 @@ export function healthProblem(info: string, url = ""): MusweepError | null {
       "Set its maxmemory-policy to noeviction (CONFIG SET maxmemory-policy noeviction), or name another Redis.",
     );
   if (limit > 0 && Number(field("used_memory") ?? 0) >= limit) return full(shown);
+  if (field("cluster_enabled") === "1") return isCluster(shown);
   if (field("aof_enabled") === "1" && field("aof_last_write_status") === "err") return cannotWrite(shown, "");
   return null;
 }
@@ -47,6 +55,34 @@ export async function checkHealth(redis: Redis): Promise<void> {
   if (problem !== null) throw problem;
 }
 
+/** What Redis says of a command, by its first word: the sentence, and the remedy. */
+const REFUSALS: [says: RegExp, code: string, message: (why: string) => string, remedy: string][] = [
+  [
+    /^READONLY .*/m,
+    "redis-readonly",
+    () => "Redis is a read-only replica",
+    "Name its primary (--redis, REDIS_URL).",
+  ],
+  [
+    /\bNOPERM (.*)/m,
+    "redis-permissions",
+    (why) => `Redis does not let this user do what musweep needs: ${why}`,
+    "Its ACL has to allow +@all ~musweep:* ~bull:* &musweep:*, EVAL and EVALSHA included (docs/many-machines.md).",
+  ],
+  [
+    /\bNOREPLICAS (.*)/m,
+    "redis-replicas",
+    (why) => `Redis takes no writes while its replicas are away (${why})`,
+    `Bring them back, or set its min-replicas-to-write to 0. ${AGAIN}.`,
+  ],
+  [
+    /\bWRONGTYPE\b.*/m,
+    "redis-keys",
+    () => "in Redis, a key of musweep's (musweep:…, bull:musweep-…) holds what another program has put there",
+    "Remove it there, or give musweep a database of its own (redis://host:6379/1), or a Redis.",
+  ],
+];
+
 /** @returns what a refused command says of the server; null when it says nothing of it */
 export function redisError(error: unknown): MusweepError | null {
   if (!(error instanceof Error)) return null;
@@ -56,12 +92,11 @@ export function redisError(error: unknown): MusweepError | null {
   if (/^OOM /m.test(said)) return full("");
   const disk = /^MISCONF (.*)/m.exec(said);
   if (disk !== null) return cannotWrite("", `: ${disk[1]}`);
-  if (/^READONLY /m.test(said))
-    return trouble(
-      "redis-readonly",
-      "Redis is a read-only replica",
-      "Name its primary (--redis, REDIS_URL).",
-    );
+  if (/\b(?:CROSSSLOT|CLUSTERDOWN) |^(?:MOVED|ASK) \d/m.test(said)) return isCluster("");
+  for (const [says, code, message, remedy] of REFUSALS) {
+    const match = says.exec(said);
+    if (match !== null) return trouble(code, message(match[1] ?? ""), remedy);
+  }
   return null;
 }
 

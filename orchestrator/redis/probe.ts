@@ -1,9 +1,10 @@
 /** Asking a Redis whether it is there, over a connection of its own that is closed again. */
+import { randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { newRedis } from "../../schema/wire/redis.ts";
 import { isAtLeast, MINIMUM_VERSION } from "../machine/find-server.ts";
-import { healthProblem } from "./health.ts";
+import { healthProblem, redisError } from "./health.ts";
 
 /** For messages. Rather too much is hidden than a part of a password that has an @, and options (?password=…) altogether. */
 export const withoutPassword = (url: string): string =>
@@ -74,6 +75,10 @@ const REMEDIES: [RegExp, string][] = [
     /self-signed|unable to (?:get|verify)|issuer certificate/,
     "Set REDIS_TLS_CA to the PEM file of the authority that signed the server's certificate.",
   ],
+  [
+    /PEM routines|x509 certificate routines|DECODER routines|libcrypto routines|asn1|bad decrypt/i,
+    "REDIS_TLS_CERT, REDIS_TLS_KEY and REDIS_TLS_CA are paths of PEM files; the key is the certificate's, without a passphrase.",
+  ],
   [/altnames/, "Name the host as its certificate does."],
   [
     /^rediss.*(?:ECONNRESET|Connection is closed|certificate required|bad certificate)/,
@@ -93,11 +98,38 @@ const remedyFor = (url: string, reason: string): string =>
   REMEDIES.find(([pattern]) => pattern.test(`${url.split(":")[0]}: ${reason}`))?.[1] ??
   "Start it or correct the url (--redis, REDIS_URL); without one, musweep starts a private Redis.";
 
+function unusable(url: string, cause: unknown): MusweepError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new MusweepError("redis-unreachable", `Redis at ${withoutPassword(url)} cannot be used: ${reason}`, {
+    kind: "unavailable",
+    remedy: remedyFor(url, reason),
+    cause,
+  });
+}
+
+/** For a moment, of what musweep does with a Redis: keys of both beginnings that it uses in one script, and its channels. */
+async function tryOut(redis: Redis): Promise<void> {
+  const unique = randomUUID();
+  const [own, bull] = [`musweep:trial:${unique}`, `bull:musweep-trial:${unique}`];
+  await redis.set(own, "1", "PX", TRIAL_MS);
+  await redis.eval(
+    "return redis.call('SET', KEYS[2], redis.call('GET', KEYS[1]), 'PX', ARGV[1])",
+    2,
+    own,
+    bull,
+    TRIAL_MS,
+  );
+  await redis.del(own, bull);
+  await redis.publish(own, "");
+  await redis.subscribe(own);
+}
+const TRIAL_MS = 10_000;
+
 /**
  * A Redis that the user named.
  * @returns its version
- * @throws MusweepError (usage) when the url is none, (unavailable) when it cannot be reached, lets nobody in, is too old or does not
- *   keep what is put there
+ * @throws MusweepError (usage) when the url is none, (unavailable) when it cannot be reached, lets nobody in, is too old, does not
+ *   keep what is put there, or refuses what musweep does with it
  */
 export async function checkRedis(url: string): Promise<string> {
   const shown = withoutPassword(url);
@@ -113,13 +145,7 @@ export async function checkRedis(url: string): Promise<string> {
   try {
     info = await connected(url, (redis) => redis.info());
   } catch (error) {
-    if (error instanceof MusweepError) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new MusweepError("redis-unreachable", `Redis at ${shown} cannot be used: ${reason}`, {
-      kind: "unavailable",
-      remedy: remedyFor(url, reason),
-      cause: error,
-    });
+    throw error instanceof MusweepError ? error : unusable(url, error);
   }
   const version = versionIn(info);
   if (version !== "unknown" && !isAtLeast(version, MINIMUM_VERSION)) {
@@ -130,5 +156,10 @@ export async function checkRedis(url: string): Promise<string> {
   }
   const problem = healthProblem(info, shown);
   if (problem !== null) throw problem;
+  try {
+    await connected(url, tryOut);
+  } catch (error) {
+    throw redisError(error) ?? unusable(url, error);
+  }
   return version;
 }

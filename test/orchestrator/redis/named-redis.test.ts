@@ -3,7 +3,9 @@
  * were made for these tests, with openssl, for a hundred years; the authority's key was thrown away. cert.pem names localhost.
  */
 import { spawn } from "node:child_process";
+import { generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
+import { readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -13,6 +15,7 @@ import { readWorkers } from "../../../orchestrator/queue/read-workers.ts";
 import { ensureServer } from "../../../orchestrator/redis/install-server.ts";
 import { checkRedis, connected, probe, withoutPassword } from "../../../orchestrator/redis/probe.ts";
 import { freePort } from "../../support/musweep.ts";
+import { freshRedis } from "../../support/orchestrator.ts";
 import { scratch, until } from "../../support/scratch.ts";
 import { workerConfig } from "../../support/worker-config.ts";
 
@@ -120,6 +123,86 @@ describe("a Redis over TLS", () => {
       expect([code, message]).toEqual(["redis-certificate", expect.stringContaining(`${variable}: ENOENT`)]);
     },
   );
+});
+
+it.each([
+  ["no PEM file", { REDIS_TLS_CERT: "cert", REDIS_TLS_KEY: "other" }],
+  ["the key of another certificate", { REDIS_TLS_CERT: "ours", REDIS_TLS_KEY: "stranger" }],
+  ["a key with a passphrase", { REDIS_TLS_CERT: "ours", REDIS_TLS_KEY: "encrypted" }],
+])(
+  "what is wrong with certificates here is said with the variables that name them: %s",
+  async (_what, variables) => {
+    const { directory } = scratch();
+    const key = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey;
+    const pem = { type: "pkcs8", format: "pem" } as const;
+    const files: Record<string, string> = {
+      other: "no PEM",
+      cert: "no PEM",
+      stranger: String(key.export(pem)),
+      encrypted: String(key.export({ ...pem, cipher: "aes-256-cbc", passphrase: "secret" })),
+      ours: readFileSync(at("cert.pem"), "utf8"),
+    };
+    for (const [variable, name] of Object.entries(variables)) {
+      writeFileSync(path.join(directory, name), files[name]!);
+      vi.stubEnv(variable, path.join(directory, name));
+    }
+    expect(await refusal("rediss://127.0.0.1:1")).toMatchObject({
+      code: "redis-unreachable",
+      remedy: expect.stringContaining("REDIS_TLS_KEY"),
+    });
+  },
+);
+
+it.each([
+  ["no scripts", ["+@all", "-@scripting", "~*", "&*"], "eval"],
+  ["no channels", ["+@all", "~*", "resetchannels"], "channel"],
+  ["no keys of the queues", ["+@all", "~musweep:*", "&*"], "key"],
+])(
+  "a user whose rights do not suffice is refused with what is missing: %s",
+  async (_what, rules, missing) => {
+    const { url, redis } = await freshRedis();
+    const port = await freePort();
+    await redis.config("SET", "port", port);
+    await redis.acl("SETUSER", "narrow", "on", ">secret", ...rules);
+    expect(url).not.toBe("");
+    expect(await refusal(`redis://narrow:secret@127.0.0.1:${port}`)).toMatchObject({
+      code: "redis-permissions",
+      message: expect.stringContaining(missing),
+      remedy: expect.stringContaining("~bull:*"),
+    });
+  },
+);
+
+it("one that takes no writes without its replicas is refused, with its setting", async () => {
+  const { url, redis } = await freshRedis();
+  await redis.config("SET", "min-replicas-to-write", 1);
+  expect(await refusal(url)).toMatchObject({
+    code: "redis-replicas",
+    remedy: expect.stringContaining("min-replicas-to-write"),
+  });
+});
+
+it("a cluster is refused: the keys have to be in one place", async () => {
+  const { directory } = scratch();
+  const port = await freePort();
+  const settings = [
+    "--port",
+    `${port}`,
+    "--cluster-enabled",
+    "yes",
+    "--cluster-port",
+    `${await freePort()}`,
+    "--save",
+    "",
+  ];
+  const child = spawn((await ensureServer()).path, settings, { cwd: directory, stdio: "ignore" });
+  onTestFinished(async () => {
+    child.kill("SIGKILL");
+    await once(child, "exit");
+  });
+  vi.stubEnv("REDIS_PASSWORD", "");
+  await until(async () => expect(await probe(`redis://127.0.0.1:${port}`)).toBe("ready"));
+  expect(await refusal(`redis://127.0.0.1:${port}`)).toMatchObject({ code: "redis-cluster" });
 });
 
 it("a user in the url has the password of the environment", async () => {
