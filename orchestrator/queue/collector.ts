@@ -4,6 +4,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import {
   EVENT_STREAM,
@@ -23,6 +24,7 @@ import { inTurns } from "../machine/turns.ts";
 import { inTime } from "../redis/in-time.ts";
 import { Failing } from "./failing.ts";
 import { LEASE_KEY, type Lease } from "./lease.ts";
+import { isWrongType, moveStrangersAside } from "./own-keys.ts";
 
 const BATCH = 500;
 /** Of a batch, but for its last entry. */
@@ -86,6 +88,22 @@ export async function startCollector(
   lease?: Pick<Lease, "value">,
 ): Promise<Collector> {
   const redis = connectRedis(redisUrl);
+  try {
+    return await collect(db, redis, log, lease);
+  } catch (error) {
+    // The process could not end beside an open connection.
+    redis.disconnect();
+    throw error;
+  }
+}
+
+async function collect(
+  db: Database,
+  redis: Redis,
+  log: Logger,
+  lease: Pick<Lease, "value"> | undefined,
+): Promise<Collector> {
+  await moveStrangersAside(redis, log);
   await redis.set(STREAM_ID_KEY, randomUUID(), "NX");
   const cursorKey = `stream:${await redis.get(STREAM_ID_KEY)}`;
   /** The last entry that was applied. It stays in the stream, as the mark of how far this has come. */
@@ -189,7 +207,8 @@ export async function startCollector(
       } catch (error) {
         if (signal.aborted) return;
         log.error(error, "collector");
-        failing.again(error);
+        const moved = isWrongType(error) ? await inTime(moveStrangersAside(redis, log)) : 0;
+        if (!moved) failing.again(error);
         await sleep(READ_MS);
       }
     }

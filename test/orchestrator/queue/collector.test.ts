@@ -115,6 +115,39 @@ describe("the collector", () => {
     expect(losses(db)).toEqual([3, 2, 1]);
   });
 
+  it("finds something else in the stream's place, when it starts and while it runs: that is moved aside", async () => {
+    const { url, redis } = await freshRedis();
+    const db = freshDatabase();
+    const [first, second] = queuedSweep(db).map((run) => new Attempt(run, 1001));
+    await redis.rpush(EVENT_STREAM, "a list");
+    await redis.rpush(DISPATCH_KEY, "another");
+    const collector = await startCollector(db, url, silent);
+    await send(redis, first!.claimed(), first!.started(), first!.finished(3));
+    await until(() => expect(losses(db)).toEqual([3, null, null]));
+    await redis.set(EVENT_STREAM, "a text");
+    await until(async () => expect(await redis.type(EVENT_STREAM)).toBe("none"));
+    await send(redis, second!.claimed(), second!.started(), second!.finished(2));
+    await until(() => expect(losses(db)).toEqual([3, 2, null]));
+    await collector.close();
+    const kept = await redis.keys("*:aside-*");
+    expect(kept.map((key) => key.replace(/-[^-]+$/, "")).sort()).toEqual(
+      [`${DISPATCH_KEY}:aside`, `${EVENT_STREAM}:aside`, `${EVENT_STREAM}:aside`].sort(),
+    );
+  });
+
+  it("that cannot start leaves no connection open", async () => {
+    const { url, redis } = await freshRedis();
+    const db = freshDatabase();
+    const [run] = queuedSweep(db).map((id) => new Attempt(id, 1001));
+    await send(redis, run!.claimed());
+    db.close();
+    const before = await redis.client("LIST");
+    await expect(startCollector(db, url, silent)).rejects.toThrow();
+    await until(async () =>
+      expect(String(await redis.client("LIST")).split("\n").length).toBe(String(before).split("\n").length),
+    );
+  });
+
   it("passes over entries that are no events", async () => {
     const { url, redis } = await freshRedis();
     const db = freshDatabase();
