@@ -2,7 +2,7 @@
  * Starts phases that are due, and moves runs between SQLite and the queue: puts pending runs on it, a bounded number at a time; takes cancelled ones off;
  * and, at start and every so often, finds the runs whose job Redis no longer has and makes them pending again.
  */
-import type { Job as BullJob } from "bullmq";
+import type { Queue } from "bullmq";
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import {
@@ -40,6 +40,7 @@ import { findSweep } from "../database/sweeps.ts";
 import { advancePhases } from "../phases/advance.ts";
 import { checkHealth } from "../redis/health.ts";
 import { inTime } from "../redis/in-time.ts";
+import { readActive } from "./active-jobs.ts";
 import type { Collector } from "./collector.ts";
 import { Failing } from "./failing.ts";
 import { Queues } from "./queues.ts";
@@ -168,13 +169,13 @@ export function startDispatcher(
     for (const [i, id] of ids.entries()) if (there[i]) await queue.remove(id);
   }
 
-  /** Of a run that may need something else by now than when its job was put on a queue. */
-  async function findJob(id: string): Promise<BullJob<Job> | undefined> {
-    for (const queue of queues.all()) {
-      const job = await queue.getJob(id);
-      if (job !== undefined) return job;
-    }
-    return undefined;
+  /** The queue that has the job of a run, which may need something else by now than when its job was put there. */
+  async function queueOf(job: string): Promise<Queue<Job> | undefined> {
+    const all = queues.all();
+    const looks = redis.pipeline();
+    for (const queue of all) looks.exists(queue.toKey(job));
+    const there = (await looks.exec())!.map(([, found]) => found === 1);
+    return all.find((_, i) => there[i]);
   }
 
   /**
@@ -186,19 +187,15 @@ export function startDispatcher(
     const gone: RunWithJob[] = [];
     for (const row of cancelledJobs(db, CANCELLED_AT_ONCE)) {
       const { id, dispatch } = row;
-      const job = await findJob(jobId(id, dispatch));
-      const held = job ? await job.isActive() : false;
-      if (held) {
+      const job = jobId(id, dispatch);
+      const queue = await queueOf(job);
+      if ((await queue?.getJobState(job)) === "active") {
         await redis.publish(CANCEL_CHANNEL, id);
         continue;
       }
-      try {
-        await job?.remove();
-      } catch {
-        // A worker took it this moment: the next pass asks the worker.
-        continue;
-      }
-      await redis.hdel(DISPATCH_KEY, jobId(id, dispatch));
+      // A worker took it this moment: the next pass asks the worker.
+      if ((await queue?.remove(job)) === 0) continue;
+      await redis.hdel(DISPATCH_KEY, job);
       gone.push(row);
     }
     if (gone.length === 0) return;
@@ -231,7 +228,7 @@ export function startDispatcher(
       for (const row of rows) {
         const id = jobId(row.id, row.dispatch);
         const here = await queues.for(row.need).getJobState(id);
-        const state = here === "unknown" ? await (await findJob(id))?.getState() : here;
+        const state = here === "unknown" ? await (await queueOf(id))?.getJobState(id) : here;
         if (state === "failed") broken.push(row);
         else if (state === undefined || state === "unknown" || state === "completed") lost.push(row);
       }
@@ -249,8 +246,10 @@ export function startDispatcher(
 
   /** BullMQ calls the job failed, and no worker has said so: none could read it, or it was picked up too often. */
   async function loseBroken(row: RunWithJob & QueuedRun): Promise<void> {
-    const job = await findJob(jobId(row.id, row.dispatch));
-    const error = job?.failedReason?.slice(0, REASON_CHARACTERS) ?? "its job failed";
+    const job = jobId(row.id, row.dispatch);
+    const key = (await queueOf(job))?.toKey(job);
+    const reason = key === undefined ? null : await redis.hget(key, "failedReason");
+    const error = reason?.slice(0, REASON_CHARACTERS) ?? "its job failed";
     if (loseRun(db, row, { error, final: isRefusal(error) })) log.warn({ run: row.id }, error);
   }
 
@@ -258,9 +257,9 @@ export function startDispatcher(
   let lastWatch = Number.NEGATIVE_INFINITY;
   async function watchWorkers(): Promise<void> {
     const all = queues.all();
-    const holders = (await Promise.all(all.map((queue) => queue.getActive())))
+    const holders = (await Promise.all(all.map((queue) => readActive(redis, queue, log))))
       .flat()
-      .flatMap(({ processedBy }) => processedBy ?? []);
+      .flatMap(({ worker }) => worker ?? []);
     const whySilent = await watch.look(redis, new Set(holders));
     const whyGone: WhyGone = (worker) =>
       (options.onThisMachine ? whyEnded(worker) : undefined) ?? whySilent(worker);

@@ -12,6 +12,7 @@ import { HEARTBEAT_LOST_MS, hostOfWorker, processOfWorker, workerKey } from "../
 import type { Database } from "../database/open.ts";
 import { loseRun, runOfJob } from "../database/queued-runs.ts";
 import { isRunning } from "../machine/is-running.ts";
+import { readActive } from "./active-jobs.ts";
 
 /** Why a worker is taken for gone; undefined: it is not. */
 export type WhyGone = (worker: string) => string | undefined;
@@ -26,20 +27,19 @@ export async function takeBackRuns(
   log: Logger,
 ): Promise<void> {
   for (const queue of queues) {
-    const gone = (await queue.getActive()).filter((job) => job.processedBy && whyGone(job.processedBy));
+    const gone = (await readActive(redis, queue, log)).filter(({ worker }) => worker && whyGone(worker));
     if (gone.length === 0) continue;
     // A worker reports before its job ends: what it said last may be the result.
     await heard();
-    for (const job of gone) {
-      const parsed = jobSchema.safeParse(job.data);
+    for (const { id: job, worker, data } of gone) {
+      const parsed = jobSchema.safeParse(data);
       if (!parsed.success) continue;
       const { run: id, dispatch } = parsed.data;
-      const worker = job.processedBy!;
-      const why = whyGone(worker) ?? "was gone for a while";
-      const error = `its worker ${worker.slice(0, REASON_CHARACTERS)} ${why}`;
+      const why = whyGone(worker!) ?? "was gone for a while";
+      const error = `its worker ${worker!.slice(0, REASON_CHARACTERS)} ${why}`;
       await redis.hdel(DISPATCH_KEY, jobId(id, dispatch));
-      await redis.del(`${queue.toKey(job.id!)}:lock`);
-      await job.remove();
+      await redis.del(`${queue.toKey(job)}:lock`);
+      await queue.remove(job);
       const run = runOfJob(db, { id, dispatch });
       const state = run && loseRun(db, run, { error, final: false });
       log.warn({ run: id, state }, `taken back: ${error}`);

@@ -205,6 +205,36 @@ describe("the dispatcher", () => {
     expect(sqliteOf(o.db).prepare("SELECT error FROM runs").get()).toEqual({ error: why });
   });
 
+  it("takes off the queue what cannot be read, and goes on; a run whose job it was gets a new one", async () => {
+    const o = await startOrchestrator();
+    submitText(o.db, gridText({ rates: "[0.01, 0.02]" }));
+    await o.dispatcher.tick();
+    const { job } = await takeJob(o, { name: "somebody-1-ab12" });
+    const broken = { data: "{", opts: "{", name: "x", timestamp: "now", pb: "somebody-2-ab12" };
+    await o.redis.hset(o.queue.toKey(job.id!), broken);
+    for (const id of ["nosuch", "text", "large", "none"]) await o.redis.lpush(o.queue.toKey("active"), id);
+    await o.redis.hset(o.queue.toKey("nosuch"), broken);
+    await o.redis.set(o.queue.toKey("text"), "no hash");
+    await o.redis.hset(o.queue.toKey("large"), { ...broken, data: JSON.stringify("x".repeat(2 << 20)) });
+    await o.dispatcher.tick();
+    expect(await o.redis.lrange(o.queue.toKey("active"), 0, -1)).toEqual([]);
+    expect(await o.redis.exists(...["nosuch", "text", "large"].map((id) => o.queue.toKey(id)))).toBe(0);
+    await until(async () => expect(await o.queue.getWaitingCount()).toBe(2));
+    const ids = (await o.queue.getWaiting()).map(({ id }) => id);
+    expect(ids).toContain(`${job.data.run}-2`);
+  });
+
+  it("takes the job of a cancelled run off the queue that nobody could read", async () => {
+    const o = await startOrchestrator();
+    submitText(o.db, gridText({ rates: "[0.01]" }));
+    await o.dispatcher.tick();
+    const [id] = (await o.queue.getWaiting()).map((job) => job.id!);
+    await o.redis.hset(o.queue.toKey(id!), { data: "{", opts: "{" });
+    cancelSweep(o.db, "grid");
+    await o.dispatcher.tick();
+    expect(await o.queue.getWaitingCount()).toBe(0);
+  });
+
   it("keeps no more of a job's reason than somebody would read: anybody may have written it", async () => {
     const o = await startOrchestrator();
     submitText(o.db, gridText({ rates: "[0.01]" }));
