@@ -45,7 +45,9 @@ onStopSignal((signal) => void stop(signal));
 if (config.exit_with_stdin) {
   process.stdin.on("end", () => void stop("parent gone")).resume();
 }
-await worker.ready.catch((error: unknown) => {
+// Its time ends, too, while it waits for Redis.
+void worker.ready.catch((error: unknown) => {
   if (!stopping) throw error;
 });
-await stop(await untilLimit(worker, config));
+const { why, code } = await untilLimit(worker, config);
+await stop(why, code);

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { EXIT_CODES, MusweepError } from "../../schema/wire/errors.ts";
 import { printable } from "../../schema/wire/printable.ts";
 import { onStopSignal } from "../../schema/wire/stop-signals.ts";
-import { slotsOf } from "../../schema/wire/worker.ts";
+import { EXIT_WITHOUT_REDIS, slotsOf } from "../../schema/wire/worker.ts";
 import { startLocalWorker } from "../machine/local-worker.ts";
 import { openState } from "../machine/open-state.ts";
 import { type NamedToken, namedToken } from "../machine/token.ts";
@@ -88,6 +88,12 @@ export function addWorker(program: Command): void {
           "Its runs are taken over by other workers, or by the next one. Was the machine out of memory?",
       });
     }
+    if (code === EXIT_WITHOUT_REDIS)
+      throw new MusweepError("redis-unreachable", `Redis at ${withoutPassword(redisUrl)} has not come back`, {
+        kind: "unavailable",
+        remedy:
+          "Start it again; without --until-empty a worker waits for it. Runs go on from their last checkpoints.",
+      });
     if (code === EXIT_CODES.unavailable) throw workerDisk(state);
     process.exitCode = code ?? EXIT_CODES.interrupted;
   });

@@ -29,6 +29,9 @@ export type OfferedTrainer = z.infer<typeof offeredTrainerSchema>;
 export const LEAVING_SECONDS = 4;
 export const MIN_GRACE_SECONDS = LEAVING_SECONDS + 1;
 
+/** How a worker process ends that has given up waiting for its Redis. */
+export const EXIT_WITHOUT_REDIS = 5;
+
 /** What a worker process is told: one JSON object, the first line of its standard input. */
 export const workerConfigSchema = z.strictObject({
   redis_url: z.string(),
