@@ -51,6 +51,10 @@ export const proposed = (name: string): SQL => sql`excluded.${sql.identifier(nam
 export const amongGiven = (column: SQLWrapper, name: string): SQL =>
   sql`${column} IN (SELECT value FROM json_each(${given(name)}))`;
 
+/** As amongGiven; no array given: whatever it is. */
+export const amongGivenOrAny = (column: SQLWrapper, name: string): SQL =>
+  sql`(${given(name)} IS NULL OR ${amongGiven(column, name)})`;
+
 /** A whole row of a table; it replaces the one with the same primary key. */
 export function putRow<Table extends SQLiteTable>(
   table: Table,

@@ -1,11 +1,19 @@
 /** The results of a phase as curves, and the optima that are fitted to them. */
-import { and, asc, eq, getTableColumns, sql } from "drizzle-orm";
+import { and, asc, count, eq, getTableColumns, sql } from "drizzle-orm";
 import { OPEN_STATES, type RunState } from "../../schema/database/states.ts";
 import { cells, curveOptima, runs } from "../../schema/database/tables.ts";
 import { type CurveCoordinates, coordinatesOf, type Placed } from "../analysis/groups.ts";
 import type { CurveInput, CurvePoint, Optimum, OptimumFlag, Place } from "../analysis/types.ts";
 import type { Outcome } from "./apply-event.ts";
-import { amongGiven, type Database, given, prepared, putRow } from "./connection.ts";
+import {
+  amongGiven,
+  amongGivenOrAny,
+  connectionOf,
+  type Database,
+  given,
+  prepared,
+  putRow,
+} from "./connection.ts";
 
 export interface StoredCurve extends Placed {
   coordinates: CurveCoordinates;
@@ -126,21 +134,54 @@ const optima = prepared(({ orm }) =>
   orm
     .select({ curve, ...optimum })
     .from(curveOptima)
-    .where(eq(phase_id, given("phase")))
+    .where(and(eq(phase_id, given("phase")), amongGivenOrAny(curve, "curves")))
     .orderBy(asc(position))
     .prepare(),
 );
 
-/** The stored optima of a phase, by curve, in the order of the grid. */
-export const readOptima = (db: Database, phase: number): Map<string, Optimum> =>
+/** The stored optima of a phase, by curve, in the order of the grid. @param curves some of them; null: all */
+export const readOptima = (
+  db: Database,
+  phase: number,
+  curves: readonly string[] | null = null,
+): Map<string, Optimum> =>
   new Map(
     optima(db)
-      .all({ phase })
+      .all({ phase, curves: curves === null ? null : JSON.stringify(curves) })
       .map(({ curve, flag, places, ...rest }) => [
         curve,
         { flag: flag as OptimumFlag, places: JSON.parse(places) as Place[], ...rest },
       ]),
   );
+
+/** By what curves are chosen; undefined: whatever it is. */
+export interface CurveChoice {
+  parameterization?: string | undefined;
+  width?: number | undefined;
+  sparsity?: number | undefined;
+}
+
+const chosenOf = ({ parameterization: p, width: w, sparsity: s }: CurveChoice, ofPhase: number) =>
+  and(
+    eq(phase_id, ofPhase),
+    p === undefined ? undefined : sql`${parameterization} = ${p}`,
+    w === undefined ? undefined : eq(width, w),
+    s === undefined ? undefined : eq(sparsity, s),
+  );
+
+export const countCurves = (db: Database, phase: number, chosen: CurveChoice = {}): number =>
+  connectionOf(db).orm.select({ n: count() }).from(curveOptima).where(chosenOf(chosen, phase)).get()!.n;
+
+/** Keys of the first of them, in the order of the grid. */
+export const firstCurves = (db: Database, phase: number, chosen: CurveChoice, most: number): string[] =>
+  connectionOf(db)
+    .orm.select({ curve })
+    .from(curveOptima)
+    .where(chosenOf(chosen, phase))
+    .orderBy(asc(position))
+    .limit(most)
+    .all()
+    .map((row) => row.curve);
 
 /** What is known of a stored fit: its part in the pooled noise, and what it was made of. */
 export interface StoredFit {

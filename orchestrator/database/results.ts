@@ -1,7 +1,10 @@
 /** What is stored of a sweep's answer: rows of the views of the same names, and what its failed runs said. */
 import { and, asc, count, desc, eq, getViewSelectedFields, sql } from "drizzle-orm";
 import { exponents, level, optima, runs, sweepRuns, transfer } from "../../schema/database/tables.ts";
-import { type Database, given, prepared } from "./connection.ts";
+import { amongGivenOrAny, type Database, given, prepared } from "./connection.ts";
+
+/** As SQLite's LIMIT has it. */
+const EVERY_ROW = -1;
 
 export type OptimaRow = typeof optima.$inferSelect;
 export type TransferRow = typeof transfer.$inferSelect;
@@ -20,14 +23,14 @@ const optimaOf = prepared(({ orm }) =>
   orm
     .select()
     .from(optima)
-    .where(eq(optima.sweep, given("sweep")))
+    .where(and(eq(optima.sweep, given("sweep")), amongGivenOrAny(optima.curve, "curves")))
     .prepare(),
 );
 const transferOf = prepared(({ orm }) =>
   orm
     .select()
     .from(transfer)
-    .where(eq(transfer.sweep, given("sweep")))
+    .where(and(eq(transfer.sweep, given("sweep")), amongGivenOrAny(transfer.curve, "curves")))
     .prepare(),
 );
 const exponentsOf = prepared(({ orm }) =>
@@ -35,20 +38,30 @@ const exponentsOf = prepared(({ orm }) =>
     .select()
     .from(exponents)
     .where(eq(exponents.sweep, given("sweep")))
+    .limit(sql.placeholder("most"))
     .prepare(),
 );
 const levelOf = prepared(({ orm }) =>
   orm
     .select()
     .from(level)
-    .where(eq(level.sweep, given("sweep")))
+    .where(and(eq(level.sweep, given("sweep")), amongGivenOrAny(level.curve, "curves")))
     .prepare(),
 );
 
-export const optimaRows = (db: Database, sweep: string): OptimaRow[] => optimaOf(db).all({ sweep });
-export const transferRows = (db: Database, sweep: string): TransferRow[] => transferOf(db).all({ sweep });
-export const exponentsRows = (db: Database, sweep: string): ExponentsRow[] => exponentsOf(db).all({ sweep });
-export const levelRows = (db: Database, sweep: string): LevelRow[] => levelOf(db).all({ sweep });
+/** Curves whose rows are wanted, by their keys; null: of all. */
+export type OfCurves = readonly string[] | null;
+
+const asJson = (curves: OfCurves): string | null => (curves === null ? null : JSON.stringify(curves));
+
+export const optimaRows = (db: Database, sweep: string, curves: OfCurves = null): OptimaRow[] =>
+  optimaOf(db).all({ sweep, curves: asJson(curves) });
+export const transferRows = (db: Database, sweep: string, curves: OfCurves = null): TransferRow[] =>
+  transferOf(db).all({ sweep, curves: asJson(curves) });
+export const levelRows = (db: Database, sweep: string, curves: OfCurves = null): LevelRow[] =>
+  levelOf(db).all({ sweep, curves: asJson(curves) });
+export const exponentsRows = (db: Database, sweep: string, most: number | null = null): ExponentsRow[] =>
+  exponentsOf(db).all({ sweep, most: most ?? EVERY_ROW });
 
 const failed = prepared(({ orm }) => {
   const error = sql<string>`coalesce(${runs.error}, 'no reason given')`;

@@ -12,7 +12,7 @@ import {
   rankAxes,
 } from "../analysis/groups.ts";
 import type { CellVerdict, Drift, Optimum, Regret, Verdict } from "../analysis/types.ts";
-import { readCurves, readOptima } from "../database/curves.ts";
+import { type CurveChoice, firstCurves, readOptima, readSomeCurves } from "../database/curves.ts";
 import type { Database } from "../database/open.ts";
 import { readPhases, type StoredPhase } from "../database/phases.ts";
 import { progressOf, type SweepProgress } from "../database/progress.ts";
@@ -89,20 +89,40 @@ export interface Answer {
   confirmations: Confirmation[];
 }
 
-/** @throws MusweepError when there is no such sweep */
-export function readAnswer(db: Database, sweep: string): Answer {
-  // One transaction: a result that arrives in between would make a verdict contradict its own optima.
-  return db.snapshot(() => read(db, sweep));
+/** Not all of a large sweep: of each phase the first curves, and what is known of those. */
+export interface Narrowed {
+  curves: number;
+  /** Of one phase, by its number: only curves like this. */
+  chosen?: { phase: number } & CurveChoice;
 }
 
-function read(db: Database, sweep: string): Answer {
+/** @throws MusweepError when there is no such sweep */
+export function readAnswer(db: Database, sweep: string, narrowed: Narrowed | null = null): Answer {
+  // One transaction: a result that arrives in between would make a verdict contradict its own optima.
+  return db.snapshot(() => read(db, sweep, narrowed));
+}
+
+/** By the phase's number; null: all of them. */
+function curvesToRead(
+  db: Database,
+  phases: readonly StoredPhase[],
+  narrowed: Narrowed | null,
+): Map<number, string[]> | null {
+  if (narrowed === null) return null;
+  const choice = (id: number): CurveChoice => (narrowed.chosen?.phase === id ? narrowed.chosen : {});
+  return new Map(phases.map(({ id }) => [id, firstCurves(db, id, choice(id), narrowed.curves)]));
+}
+
+function read(db: Database, sweep: string, narrowed: Narrowed | null): Answer {
   const progress = progressOf(db, sweep);
   const phases = readPhases(db, progress.id);
+  const chosen = curvesToRead(db, phases, narrowed);
+  const curves = chosen === null ? null : [...chosen.values()].flat();
   const checks = phases.map((phase) => answerCheck(db, phase));
   const curved = phases.filter((_, i) => checks[i] === null);
   const [searching, gridded] = [curved.filter(isSearching), curved.filter((phase) => !isSearching(phase))];
-  const moved = transferRows(db, sweep);
-  const rows = gridded.flatMap((phase) => rowsOf(db, phase, moved));
+  const moved = transferRows(db, sweep, curves);
+  const rows = gridded.flatMap((phase) => rowsOf(db, phase, moved, chosen?.get(phase.id) ?? null));
   const place = new Map(rows.map(({ phase, curve }, i) => [`${phase} ${curve}`, i]));
   const at = (phase: string, curve: string): number => place.get(`${phase} ${curve}`) ?? -1;
   const byPhase = <Row extends { phase: string }>(unsorted: Row[], then: (row: Row) => number[]): Row[] =>
@@ -121,19 +141,18 @@ function read(db: Database, sweep: string): Answer {
     rows,
     verdicts: verdictsOf(sorted),
     transfer: sorted,
-    exponents: byPhase(exponentsRows(db, sweep), (e) => [
+    exponents: byPhase(exponentsRows(db, sweep, narrowed?.curves), (e) => [
       rows.findIndex((row) => row.phase === e.phase && row.parameterization === e.parameterization),
     ]),
-    level: byPhase(levelRows(db, sweep), (l) => [at(l.phase, l.curve)]),
+    level: byPhase(levelRows(db, sweep, curves), (l) => [at(l.phase, l.curve)]),
     checks: checks.filter((check) => check !== null),
     searches: searching.flatMap((phase) => answerSearch(db, phase)),
-    confirmations: gridded.flatMap((phase) =>
-      confirmations(
-        phase,
-        rows.filter((row) => row.phase === phase.name),
-        readCurves(db, phase.id),
-      ),
-    ),
+    confirmations: gridded.flatMap((phase) => {
+      if (phase.taken.length === 0) return [];
+      const own = rows.filter((row) => row.phase === phase.name);
+      const keys = own.map(({ curve }) => curve);
+      return confirmations(phase, own, readSomeCurves(db, phase.id, keys));
+    }),
   };
 }
 
@@ -148,11 +167,16 @@ export function sortBy<Row>(rows: readonly Row[], key: (row: Row) => number[]): 
 }
 
 /** Curves that differ in sparsity alone stand together, the base of the others first. */
-function rowsOf(db: Database, phase: StoredPhase, moved: readonly TransferRow[]): AnswerRow[] {
+function rowsOf(
+  db: Database,
+  phase: StoredPhase,
+  moved: readonly TransferRow[],
+  chosen: readonly string[] | null,
+): AnswerRow[] {
   const drifts = new Map(
     moved.filter((t) => t.phase === phase.name && t.axis === "density").map((t) => [t.curve, t]),
   );
-  const curves = [...readOptima(db, phase.id)].map(([curve, optimum]) => ({
+  const curves = [...readOptima(db, phase.id, chosen)].map(([curve, optimum]) => ({
     curve,
     optimum,
     coordinates: coordinatesOf(curve),

@@ -8,8 +8,10 @@ import type { FigureCurve, FigureData, FigurePoint } from "./data.ts";
 type Value = string | number | null;
 type CsvRow = Record<string, Value>;
 
+export const CSV_NAMES = ["curves.csv", "optima.csv", "transfer.csv", "exponents.csv", "level.csv"] as const;
+
 export interface CsvFile {
-  name: `${"curves" | "optima" | "transfer" | "exponents" | "level"}.csv`;
+  name: (typeof CSV_NAMES)[number];
   content: string;
 }
 

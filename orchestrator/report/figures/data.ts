@@ -6,11 +6,11 @@
 import type { TakenName } from "../../../schema/sweep/hyperparameters.ts";
 import { leastOf, mostOf } from "../../analysis/extremes.ts";
 import type { CurvePoint } from "../../analysis/types.ts";
-import { readCurves } from "../../database/curves.ts";
+import { countCurves, readCurves, readSomeCurves } from "../../database/curves.ts";
 import type { Database } from "../../database/open.ts";
 import { readPhases } from "../../database/phases.ts";
 import { type LevelRow, type OptimaRow, optimaRows } from "../../database/results.ts";
-import { type Answer, type AnswerRow, readAnswer } from "../answer.ts";
+import { type Answer, type AnswerRow, type Narrowed, readAnswer } from "../answer.ts";
 import { readTrained, type Trained } from "../trained.ts";
 import { lossUnit } from "./labels.ts";
 
@@ -41,6 +41,8 @@ export interface FigurePhase {
   /** Of the losses, such as " (nats per token)"; empty where only somebody's own script knows. */
   unit: string;
   curves: FigureCurve[];
+  /** Curves of it that were not read. */
+  left_out: number;
 }
 
 export interface FigureData {
@@ -52,14 +54,16 @@ export interface FigureData {
 }
 
 /** @throws MusweepError when there is no such sweep */
-export function readFigureData(db: Database, sweep: string): FigureData {
+export function readFigureData(db: Database, sweep: string, narrowed: Narrowed | null = null): FigureData {
   // One transaction: a result that arrives in between would make a figure contradict its own table.
   return db.snapshot(() => {
-    const answer = readAnswer(db, sweep);
+    const answer = readAnswer(db, sweep, narrowed);
     const phases = readPhases(db, answer.progress.id).map(({ id, name, tuned, definition }) => {
-      const curves = readCurves(db, id);
-      const levels = new Map(answer.level.filter((l) => l.phase === name).map((l) => [l.curve, l]));
       const rows = answer.rows.filter((row) => row.phase === name);
+      const keys = rows.map(({ curve }) => curve);
+      const curves = narrowed === null ? readCurves(db, id) : readSomeCurves(db, id, keys);
+      const levels = new Map(answer.level.filter((l) => l.phase === name).map((l) => [l.curve, l]));
+      const choice = narrowed?.chosen?.phase === id ? narrowed.chosen : {};
       return {
         name,
         tuned,
@@ -74,10 +78,12 @@ export function readFigureData(db: Database, sweep: string): FigureData {
             .sort((a, b) => a.log2_tuned - b.log2_tuned),
           level: levels.get(row.curve) ?? null,
         })),
+        left_out: narrowed === null ? 0 : countCurves(db, id, choice) - rows.length,
       };
     });
     const position = new Map(answer.rows.map((row, i) => [`${row.phase} ${row.curve}`, i]));
-    const placed = optimaRows(db, sweep).flatMap((row) => {
+    const read = narrowed === null ? null : answer.rows.map(({ curve }) => curve);
+    const placed = optimaRows(db, sweep, read).flatMap((row) => {
       const i = position.get(`${row.phase} ${row.curve}`);
       return i === undefined ? [] : [{ row, i }];
     });

@@ -1,11 +1,14 @@
 /** Two or more sweeps side by side: their verdicts, their optima curve by curve, their pictures. */
 
 import { atLeast, atMost } from "../../../analysis/bounds.ts";
+import type { Database } from "../../../database/open.ts";
 import { progressOf } from "../../../database/progress.ts";
 import { sweepNames } from "../../../database/sweeps.ts";
+import { inTurns } from "../../../machine/turns.ts";
 import { type AnswerRow, sayings, tunedNames } from "../../../report/answer.ts";
 import { type FigureData, readFigureData } from "../../../report/figures/data.ts";
 import { drawTwice } from "../../../report/figures/html.ts";
+import type { Markup } from "../../../report/figures/markup.ts";
 import { drawnPhases } from "../../../report/figures/report-figures.ts";
 import type { Coordinates } from "../../../sweep/expand-sweep.ts";
 import { titleOf } from "../../../sweep/title.ts";
@@ -13,34 +16,67 @@ import { badge, dataTable, sweepPath } from "../../components.ts";
 import { embed, type Html, html } from "../../html.ts";
 import { page } from "../../layout.ts";
 import type { Page } from "../../page.ts";
+import { CURVES_SHOWN } from "../sweep/answers.ts";
 
 /** Side by side on a screen. */
 const MOST = 4;
 const ROWS_SHOWN = 200;
+const VERDICTS_SHOWN = 40;
 /** Sweeps to choose from, newest first. */
 const OFFERED = 200;
 
 export const sweepsComparedPage: Page = {
   mount(app, { db }) {
-    app.get("/compare/sweeps", (c) => {
+    app.get("/compare/sweeps", async (c) => {
       const asked = [...new Set(c.req.queries("sweep") ?? [])].filter((name) => name !== "");
       const names = asked.slice(0, MOST).map((name) => progressOf(db, name).sweep);
-      const sweeps = names.map((name) => readFigureData(db, name));
+      const sweeps = await inTurns(readAll(db, names));
+      const drawn = await inTurns(drawAll(sweeps));
       const others = sweepNames(db).filter((name) => !names.includes(name));
       return c.html(
         page(c, {
           title: "Compare sweeps",
           section: "/",
-          figureSeries: sweeps.flatMap((data) => drawnPhases(data).flatMap((phase) => phase.series)),
+          figureSeries: drawn.flatMap(({ series }) => series),
           body: html`<h1>Compare sweeps</h1>
 ${asked.length > MOST ? html`<p class="problem">The first ${MOST} of ${asked.length} are shown.</p>` : ""}
 ${addForm(names, others.slice(0, OFFERED))}
-${sweeps.length === 0 ? html`<p class="muted">Choose the first one.</p>` : comparison(sweeps)}`,
+${sweeps.length === 0 ? html`<p class="muted">Choose the first one.</p>` : comparison(sweeps, drawn)}`,
         }),
       );
     });
   },
 };
+
+function* readAll(db: Database, names: readonly string[]): Generator<void, FigureData[]> {
+  const all: FigureData[] = [];
+  for (const name of names) {
+    all.push(readFigureData(db, name, { curves: CURVES_SHOWN }));
+    yield;
+  }
+  return all;
+}
+
+interface Drawn {
+  pictures: Markup[];
+  /** How many lines they tell apart. */
+  series: number[];
+}
+
+/** The first figure of every phase that has one, sweep by sweep. */
+function* drawAll(sweeps: readonly FigureData[]): Generator<void, Drawn[]> {
+  const all: Drawn[] = [];
+  for (const [i, data] of sweeps.entries()) {
+    const drawn: Drawn = { pictures: [], series: [] };
+    for (const [j, { figures, series }] of drawnPhases(data).entries()) {
+      yield;
+      drawn.series.push(...series);
+      if (figures[0] !== undefined) drawn.pictures.push(...drawTwice(figures[0], `sweep-${i}-${j}`));
+    }
+    all.push(drawn);
+  }
+  return all;
+}
 
 const addForm = (names: readonly string[], others: readonly string[]): Html | "" =>
   names.length >= MOST || others.length === 0
@@ -50,14 +86,14 @@ ${names.map((name) => html`<input type="hidden" name="sweep" value="${name}">`)}
 <label>add a sweep <select name="sweep">${others.map((name) => html`<option value="${name}">${name}</option>`)}</select></label>
 <button>Add</button></form>`;
 
-function comparison(sweeps: readonly FigureData[]): Html {
+function comparison(sweeps: readonly FigureData[], drawn: readonly Drawn[]): Html {
   return html`<div class="beside">${sweeps.map(
     (data) => html`<section class="card" aria-label="${data.answer.progress.sweep}">${head(data)}</section>`,
   )}</div>
 <h2>Optima</h2>
 ${optimaTable(sweeps)}
 <h2>Curves</h2>
-${sweeps.map((data, i) => pictures(data, i))}`;
+${sweeps.map((data, i) => pictures(data, drawn[i]!))}`;
 }
 
 function head({ answer }: FigureData): Html {
@@ -65,7 +101,7 @@ function head({ answer }: FigureData): Html {
   const said = sayings(answer.verdicts);
   return html`<h2><a href="${sweepPath(sweep)}">${sweep}</a></h2>
 <p class="muted">${badge(state)} ${runs} runs</p>
-${said.length === 0 ? html`<p class="muted">No verdict.</p>` : html`<ul class="plain">${said.map(({ title, place, sentence }) => html`<li><strong>${title}</strong>${place}: ${sentence}.</li>`)}</ul>`}`;
+${said.length === 0 ? html`<p class="muted">No verdict.</p>` : html`<ul class="plain">${said.slice(0, VERDICTS_SHOWN).map(({ title, place, sentence }) => html`<li><strong>${title}</strong>${place}: ${sentence}.</li>`)}</ul>`}${said.length > VERDICTS_SHOWN ? html`<p class="muted">The first ${VERDICTS_SHOWN} verdicts of ${said.length}.</p>` : ""}`;
 }
 
 /** Curves that are alike in everything stand in one row, whichever phase they are of. */
@@ -79,6 +115,10 @@ function optimaTable(sweeps: readonly FigureData[]): Html {
       rows.set(title, cells);
     }
   const all = [...rows];
+  const more = Math.max(
+    0,
+    ...sweeps.map(({ phases }) => phases.reduce((sum, phase) => sum + phase.left_out, 0)),
+  );
   return html`${dataTable(
     "sweeps-optima",
     `log₂ of the optimal ${tunedNames(sweeps.flatMap(({ answer }) => answer.rows))} with its 95% interval, and the loss there. A curve that a sweep does not have is left empty.`,
@@ -98,7 +138,7 @@ function optimaTable(sweeps: readonly FigureData[]): Html {
       ]),
     ],
     all.slice(0, ROWS_SHOWN),
-  )}${all.length > ROWS_SHOWN ? html`<p class="muted">The first ${ROWS_SHOWN} of ${all.length} curves.</p>` : ""}`;
+  )}${all.length > ROWS_SHOWN || more > 0 ? html`<p class="muted">The first ${Math.min(ROWS_SHOWN, all.length)} curves, of at least ${all.length + more}; each sweep's page has its files.</p>` : ""}`;
 }
 
 /** A bound is never shown as an estimate. */
@@ -118,11 +158,5 @@ function lossText(row: AnswerRow | undefined): string {
   return loss !== null ? loss.toFixed(3) : grid_loss !== null ? `≤ ${atMost(grid_loss, 3)}` : "";
 }
 
-/** The first figure of every phase that has one. */
-function pictures(data: FigureData, i: number): Html {
-  const drawn = drawnPhases(data).flatMap(({ figures }, j) => {
-    const [first] = figures;
-    return first === undefined ? [] : drawTwice(first, `sweep-${i}-${j}`);
-  });
-  return html`<h3>${data.answer.progress.sweep}</h3>${drawn.length === 0 ? html`<p class="muted">No curves.</p>` : embed(drawn)}`;
-}
+const pictures = ({ answer }: FigureData, { pictures }: Drawn): Html =>
+  html`<h3>${answer.progress.sweep}</h3>${pictures.length === 0 ? html`<p class="muted">No curves.</p>` : embed(pictures)}`;

@@ -33,12 +33,23 @@ export function verdictView(answer: Answer): Html {
 ${verdicts.length > VERDICTS_SHOWN ? html`<p class="muted">The first ${VERDICTS_SHOWN} of ${verdicts.length}; transfer.csv has all.</p>` : ""}`;
 }
 
+/** Said where a page has not read every curve of a phase. */
+export function narrowedText({ phases }: SweepData): Html | "" {
+  const large = phases.filter((phase) => phase.left_out > 0);
+  return html`${large.map(
+    ({ name, curves, left_out }) =>
+      html`<p class="note">The first ${curves.length} curves of phase ${name}, and ${left_out} more: the filters choose others, the files under “What was trained” and <code>musweep sql</code> have all of them.</p>`,
+  )}`;
+}
+
 /** What is open, and which runs would decide it. */
 export function nextView(progress: SweepProgress, { answer, suggestions }: SweepData): Html | "" {
   const left = unfinished(progress);
   if (left > 0)
     return html`<p><strong>Next:</strong> ${plural(left, "run")} of this sweep, still to be trained. What is open may be decided by them.</p>`;
   if (answer.rows.length === 0) return "";
+  if (suggestions === null)
+    return html`<p><strong>Next:</strong> <code>musweep suggest ${progress.sweep}</code> says which runs would decide more.</p>`;
   if (suggestions.length === 0) return html`<p><strong>Next:</strong> nothing; no run would decide more.</p>`;
   const runs = suggestions.reduce((n, { values, seeds }) => n + values.length * seeds.length, 0);
   return html`<p><strong>Next:</strong> ${plural(runs, "run")} would decide more (<code>musweep suggest ${progress.sweep}</code>).</p>

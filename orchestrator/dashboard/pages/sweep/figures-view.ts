@@ -3,6 +3,7 @@ import { type Answer, axesBesideDensity } from "../../../report/answer.ts";
 import type { LinkOf } from "../../../report/figures/curve-marks.ts";
 import type { FigureData } from "../../../report/figures/data.ts";
 import { drawTwice } from "../../../report/figures/html.ts";
+import type { Markup } from "../../../report/figures/markup.ts";
 import { type DrawnPhase, drawnPhases, leftOut } from "../../../report/figures/report-figures.ts";
 import {
   axisExponentsTable,
@@ -44,40 +45,46 @@ const runsOf =
     return `${sweepPath(progress.sweep)}?${choice}#runs-heading`;
   };
 
-export function figuresView(drawn: DrawnPhase | null, view: View): Html {
+export function* figuresView(drawn: DrawnPhase | null, view: View): Generator<void, Html> {
   if (drawn === null) return html`<p class="muted">${nothingText(view)}</p>`;
-  const figures = drawn.figures.flatMap((figure) => drawTwice(figure, figure.name, runsOf(view)));
+  const figures: Markup[] = [];
+  for (const figure of drawn.figures) {
+    figures.push(...drawTwice(figure, figure.name, runsOf(view)));
+    yield;
+  }
   const missed = leftOut(drawn);
   return html`${figures.length === 0 ? html`<p class="muted">No curves yet: a curve takes two learning rates.</p>` : embed(figures)}
 ${missed === "" ? "" : html`<p class="muted">${missed}</p>`}`;
 }
 
-export function tablesView(drawn: DrawnPhase | null, answer: Answer): Html | "" {
+export function* tablesView(drawn: DrawnPhase | null, answer: Answer): Generator<void, Html | ""> {
   if (drawn === null) return "";
   const { facets, phase } = drawn;
   const points = phase.curves.reduce((n, curve) => n + curve.points.length, 0);
   const shown = new Set(phase.curves.map((curve) => curve.curve));
   const titles = new Set<string>(phase.curves.map((curve) => curve.parameterization));
-  const tables = [
-    optimumTable("optima-table", facets, phase.curves),
-    regretTable("regret-table", facets),
-    ...axesBesideDensity(answer.transfer, phase.name).flatMap((axis, i) => {
-      const rows = answer.transfer.filter(
-        (t) => t.phase === phase.name && t.axis === axis && shown.has(t.curve),
-      );
-      return [
-        transferTable(`axis-${i}-table`, axis, rows, facets),
-        axisExponentsTable(`axis-${i}-exponents-table`, axis, rows, facets),
-      ];
-    }),
+  const tables = [optimumTable("optima-table", facets, phase.curves), regretTable("regret-table", facets)];
+  yield;
+  for (const [i, axis] of axesBesideDensity(answer.transfer, phase.name).entries()) {
+    const rows = answer.transfer.filter(
+      (t) => t.phase === phase.name && t.axis === axis && shown.has(t.curve),
+    );
+    tables.push(
+      transferTable(`axis-${i}-table`, axis, rows, facets),
+      axisExponentsTable(`axis-${i}-exponents-table`, axis, rows, facets),
+    );
+    yield;
+  }
+  tables.push(
     exponentsTable(
       "exponents-table",
       answer.exponents.filter((e) => e.phase === phase.name && titles.has(e.parameterization)),
       facets,
     ),
     levelTable("level-table", facets),
-  ].filter((table) => table !== null);
-  return html`${embed(tables)}
+  );
+  yield;
+  return html`${embed(tables.filter((table) => table !== null))}
 <details><summary>Every point of the curves</summary>${
     points > POINTS_SHOWN
       ? html`<p>${points} points: see curves.csv below.</p>`

@@ -1,6 +1,6 @@
-/** What can be taken away from a sweep's page: its file, its numbers, its figures, its report. */
+/** What can be taken away from a sweep's page: its numbers, its figures, its report. */
 
-import { csvFiles } from "../../../report/figures/csv.ts";
+import { CSV_NAMES, csvFiles } from "../../../report/figures/csv.ts";
 import type { FigureData } from "../../../report/figures/data.ts";
 import { standalone } from "../../../report/figures/frame.ts";
 import { htmlReport } from "../../../report/figures/html.ts";
@@ -17,15 +17,12 @@ export interface Download {
 const JSON_TYPE = "application/json; charset=utf-8";
 
 /** @returns null when there is no such file */
-export async function readDownload(
-  name: string,
-  data: FigureData,
-  sweepFile: string,
-): Promise<Download | null> {
-  if (name === "sweep.yaml") return { type: "application/yaml; charset=utf-8", content: sweepFile };
+export async function readDownload(name: string, data: FigureData): Promise<Download | null> {
   if (name === "report.html") return { type: "text/html; charset=utf-8", content: htmlReport(data) };
   if (name === "report.json") return { type: JSON_TYPE, content: JSON.stringify(data.answer, null, 2) };
-  const csv = csvFiles(data).find((file) => file.name === name);
+  const csv = CSV_NAMES.some((known) => known === name)
+    ? csvFiles(data).find((file) => file.name === name)
+    : undefined;
   if (csv !== undefined) return { type: "text/csv; charset=utf-8", content: csv.content };
   for (const figure of drawnPhases(data).flatMap((phase) => phase.figures)) {
     const kind = name === `${figure.name}.svg` ? "svg" : name === `${figure.name}.png` ? "png" : undefined;
@@ -38,20 +35,19 @@ export async function readDownload(
   return null;
 }
 
-export function fileList(sweep: string, data: FigureData): Html {
-  const figures = drawnPhases(data)
-    .flatMap((phase) => phase.figures)
-    .filter(({ draw }) => draw({ id: "x", ...PAGE }) !== null)
-    .map((figure) => figure.name);
+/** In turns: it has to draw what may turn out to be nothing. */
+export function* fileList(sweep: string, data: FigureData): Generator<void, Html> {
+  const figures: string[] = [];
+  for (const { draw, name } of drawnPhases(data).flatMap((phase) => phase.figures)) {
+    yield;
+    if (draw({ id: "x", ...PAGE }) !== null) figures.push(name);
+  }
   const link = (name: string): Html => html`<a href="${sweepPath(sweep)}/files/${name}" download>${name}</a>`;
   const group = (title: string, names: readonly string[]): Html | "" =>
     names.length === 0 ? "" : html`<div><dt>${title}</dt><dd>${names.map(link)}</dd></div>`;
   return html`<dl class="files">
 ${group("Report", ["report.html", "report.json"])}
-${group(
-  "Tables",
-  csvFiles(data).map((file) => file.name),
-)}
+${group("Tables", CSV_NAMES)}
 ${group(
   "Figures",
   figures.map((name) => `${name}.svg`),

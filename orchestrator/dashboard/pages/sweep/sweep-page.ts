@@ -8,10 +8,12 @@ import { progressOf, type SweepProgress } from "../../../database/progress.ts";
 import { cancelSweep, requeueRuns } from "../../../database/stop-and-requeue.ts";
 import { findSweep } from "../../../database/sweeps.ts";
 import { readTags, setTags } from "../../../database/tags.ts";
+import { inTurns } from "../../../machine/turns.ts";
 import { needsMet, readWorkers } from "../../../queue/read-workers.ts";
 import { inTime } from "../../../redis/in-time.ts";
 import { tunedNames } from "../../../report/answer.ts";
 import { trained } from "../../../report/figures/html.ts";
+import type { DrawnPhase } from "../../../report/figures/report-figures.ts";
 import { type UnmetNeed, unmetNeeds } from "../../../report/unmet-needs.ts";
 import { plural } from "../../../terminal/format.ts";
 import { removeFilesOf } from "../../../upkeep/leftovers.ts";
@@ -22,8 +24,9 @@ import { page } from "../../layout.ts";
 import { type Fragments, fragment, streamFragments } from "../../live.ts";
 import type { Context, Page } from "../../page.ts";
 import { pager } from "../../paging.ts";
-import { nextView, phasesView, specialAnswer, verdictView } from "./answer-view.ts";
-import { type Answers, keepAnswers } from "./answers.ts";
+import { narrowedText, nextView, phasesView, specialAnswer, verdictView } from "./answer-view.ts";
+import { type Answers, isLarge, keepAnswers, type SweepData } from "./answers.ts";
+import { downloadAside } from "./download-aside.ts";
 import { chosenPhase, figuresView, tablesView } from "./figures-view.ts";
 import { fileList, readDownload } from "./files.ts";
 import { filterBar, phaseTabs } from "./filters.ts";
@@ -44,20 +47,29 @@ export const sweepPage: Page = {
     app.get("/sweeps/:name/live", (c) => {
       const name = c.req.param("name");
       progressOf(db, name);
-      return streamFragments(c, db, async () =>
-        parts(c, context, answers, readView(c, db, name), await readUnmet(context, name)),
+      return streamFragments(
+        c,
+        db,
+        async () =>
+          (await inTurns(parts(c, context, answers, readView(c, db, name), await readUnmet(context, name))))
+            .fragments,
       );
     });
     app.get("/sweeps/:name/files/:file", async (c) => {
-      const progress = progressOf(db, c.req.param("name"));
-      const { file } = findSweep(db, progress.sweep)!;
+      const view = readView(c, db, c.req.param("name"));
+      const { sweep } = view.progress;
       const name = c.req.param("file");
-      const download = await readDownload(name, answers(progress), file);
+      const download =
+        name === "sweep.yaml"
+          ? { type: "application/yaml; charset=utf-8", content: findSweep(db, sweep)!.file }
+          : isLarge(db, view.phases)
+            ? await downloadAside(db, sweep, name, c.req.raw)
+            : await readDownload(name, answers(view));
       if (download === null) return c.notFound();
       return c.body(download.content, 200, {
         "content-type": download.type,
         // Saved, never shown in place: what it holds is not ours.
-        "content-disposition": `attachment; filename="${progress.sweep}-${name}"`,
+        "content-disposition": `attachment; filename="${sweep}-${name}"`,
       });
     });
     app.post("/sweeps/:name/cancel", (c) => {
@@ -104,43 +116,61 @@ export const sweepPage: Page = {
 /** A phase that has not started yet may have as many, once it does. */
 const FEW_LINES = [1, 2, 3, 4, 5, 6, 7, 8];
 
-/** The parts that follow the database. */
-function parts(
+interface Parts {
+  fragments: Fragments;
+  data: SweepData;
+  drawn: DrawnPhase | null;
+}
+
+/** The parts that follow the database, in turns. */
+function* parts(
   c: Request,
   { db }: Context,
   answers: Answers,
   view: View,
   unmet: readonly UnmetNeed[],
-): Fragments {
-  const data = answers(view.progress);
+): Generator<void, Parts> {
+  const data = answers(view);
+  yield;
   const drawn = chosenPhase(data, view);
-  return {
-    status: statusView(db, view.progress, data.answer.failures, unmet),
-    verdicts: verdictView(data.answer),
+  yield;
+  const status = statusView(db, view.progress, data.answer.failures, unmet);
+  const verdicts = html`${narrowedText(data)}${verdictView(data.answer)}`;
+  yield;
+  const figures = isSearchView(view) ? searchView(db, data, view) : yield* figuresView(drawn, view);
+  yield;
+  const tables = html`${yield* tablesView(drawn, data.answer)}`;
+  yield;
+  const map = isSearchView(view) ? html`` : heatMap(c, db, view);
+  yield;
+  const fragments = {
+    status,
+    verdicts,
     next: html`${nextView(view.progress, data)}`,
     phases: html`${phasesView(view.progress)}`,
-    figures: html`${specialAnswer(data.answer, view.phase.name)}${isSearchView(view) ? searchView(db, data, view) : figuresView(drawn, view)}`,
-    tables: html`${tablesView(drawn, data.answer)}`,
-    "map-part": isSearchView(view) ? html`` : heatMap(c, db, view),
+    figures: html`${specialAnswer(data.answer, view.phase.name)}${figures}`,
+    tables,
+    "map-part": map,
     runs: runList(c, readRuns(c, db, view), view),
   };
+  return { fragments, data, drawn };
 }
 
 /** Nothing is said while Redis does not answer: nobody knows then who is there. */
 const readUnmet = async ({ db, redis }: Context, sweep: string): Promise<UnmetNeed[]> =>
   (await inTime(readWorkers(redis).then((workers) => unmetNeeds(db, needsMet(workers), sweep)))) ?? [];
 
-function sweep(
+async function sweep(
   c: Request,
   context: Context,
   answers: Answers,
   unmet: readonly UnmetNeed[],
-): Response | Promise<Response> {
+): Promise<Response> {
   const { db } = context;
   const name = c.req.param("name")!;
   const view = readView(c, db, name);
-  const data = answers(view.progress);
-  const live = parts(c, context, answers, view, unmet);
+  const { data, drawn, fragments: live } = await inTurns(parts(c, context, answers, view, unmet));
+  const files = await inTurns(fileList(name, data));
   const runs = readRuns(c, db, view);
   const { search } = new URL(c.req.url);
   const isGrid = !isSearchView(view);
@@ -151,7 +181,7 @@ function sweep(
       title: name,
       section: "/",
       live: `${sweepPath(name)}/live${search}`,
-      figureSeries: [...FEW_LINES, ...(chosenPhase(data, view)?.series ?? [])],
+      figureSeries: [...FEW_LINES, ...(drawn?.series ?? [])],
       body: html`<div class="title"><h1>${name}</h1></div>
 ${notice(c)}
 ${noteView(view.progress)}
@@ -207,7 +237,7 @@ ${pager(c, runs, "runs", "#runs-heading")}`,
     title: "What was trained",
     body: html`${embed(trained(data.trained))}
 <h2 id="files">Files</h2>
-${fileList(name, data)}`,
+${files}`,
   },
 ])}`,
     }),
