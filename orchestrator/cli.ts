@@ -6,7 +6,7 @@ import { packageVersion } from "../schema/wire/package.ts";
 import { printable } from "../schema/wire/printable.ts";
 import { keepDebuggerClosed } from "../schema/wire/stop-signals.ts";
 import { diskError } from "./database/disk-error.ts";
-import { pathError } from "./machine/path-error.ts";
+import { pathError } from "../schema/wire/path-error.ts";
 import { redisError } from "./redis/health.ts";
 
 keepDebuggerClosed();

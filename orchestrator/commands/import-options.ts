@@ -4,10 +4,10 @@ import type { Command } from "commander";
 import { Option } from "commander";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { inOneLine } from "../../schema/wire/printable.ts";
+import { readRegularSync } from "../../schema/wire/regular-file.ts";
 import type { ImportToStore } from "../database/store-import.ts";
 import { type Imported, MEASURES, type Measure, readResults } from "../import/read-results.ts";
 import { MAX_TABLE_BYTES, readTable } from "../import/read-table.ts";
-import { readRegularSync } from "../machine/regular-file.ts";
 import { plural } from "../terminal/format.ts";
 
 export interface ImportOptions {

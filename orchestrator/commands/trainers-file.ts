@@ -8,7 +8,7 @@ import { z } from "zod";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { BUILT_IN_TRAINER, trainerNameSchema } from "../../schema/wire/plan.ts";
 import { holderOpenToOthers, openToOthers } from "../machine/open-to-others.ts";
-import { readRegularSync } from "../machine/regular-file.ts";
+import { readRegularSync } from "../../schema/wire/regular-file.ts";
 import { explainIssues } from "../sweep/explain-issues.ts";
 import { type Finding, inOrder, type Problem, problemLine } from "../sweep/problems.ts";
 import { readYaml } from "../sweep/read-yaml.ts";

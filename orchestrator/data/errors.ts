@@ -1,6 +1,6 @@
 /** Errors of data preparation: one constructor for bad input, one for files that cannot be read or written. */
 import { MusweepError } from "../../schema/wire/errors.ts";
-import { pathError } from "../machine/path-error.ts";
+import { pathError } from "../../schema/wire/path-error.ts";
 
 /** The user's file or setting is wrong. */
 export const badData = (message: string, remedy?: string, cause?: unknown): MusweepError =>

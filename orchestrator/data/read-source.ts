@@ -10,7 +10,7 @@ import path from "node:path";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 import { MusweepError } from "../../schema/wire/errors.ts";
-import { type CheckOpened, openRegular } from "../machine/regular-file.ts";
+import { type CheckOpened, openRegular } from "../../schema/wire/regular-file.ts";
 import { badData, readError } from "./errors.ts";
 import type { Corpus } from "./spec.ts";
 import { decompressZstd } from "./zstd.ts";

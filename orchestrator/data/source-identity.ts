@@ -8,7 +8,7 @@ import { mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
 import { MusweepError } from "../../schema/wire/errors.ts";
-import { openRegular } from "../machine/regular-file.ts";
+import { openRegular } from "../../schema/wire/regular-file.ts";
 import { readError } from "./errors.ts";
 import { matchFiles } from "./match-files.ts";
 import { changed, corpusFiles, type ReadOptions, readChunks, stampOf, stampTextOf } from "./read-source.ts";

@@ -3,8 +3,8 @@
  * port another user may listen. It holds only as long as an orchestrator holds the directory.
  */
 import { rmSync, writeFileSync } from "node:fs";
+import { readRegularSync } from "../../schema/wire/regular-file.ts";
 import { openToOthers } from "./open-to-others.ts";
-import { readRegularSync } from "./regular-file.ts";
 import type { StateDirectory } from "./state-directory.ts";
 
 type Place = Pick<StateDirectory, "dashboard">;

@@ -3,9 +3,13 @@
  * MUSWEEP_TOKEN, or a file that the user names, goes before it.
  */
 import { randomBytes } from "node:crypto";
-import { closeSync, fstatSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { MusweepError } from "../../schema/wire/errors.ts";
+import { readRegularSync } from "../../schema/wire/regular-file.ts";
 import type { StateDirectory } from "./state-directory.ts";
+
+/** Tokens of other services have a thousand. */
+const MAX_BYTES = 1 << 14;
 
 export interface NamedToken {
   /** A file that holds one. */
@@ -37,23 +41,20 @@ export function ownToken(state: StateDirectory): string {
  * @throws MusweepError (usage) for one that holds no token, or that is another user's, who then knows it
  */
 export function readToken(path: string): string | undefined {
-  let file: number;
+  let text: string;
   try {
-    file = openSync(path, "r");
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw unusable(path, (cause as Error).message);
+    text = readRegularSync(path, MAX_BYTES, ({ uid }) => {
+      const own = process.geteuid?.() ?? uid;
+      if (uid !== own && uid !== 0 && own !== 0) throw unusable(path, "it belongs to another user");
+    });
+  } catch (error) {
+    if (!(error instanceof MusweepError) || error.code === "token-file") throw error;
+    if ((error.cause as NodeJS.ErrnoException | undefined)?.code === "ENOENT") return undefined;
+    throw unusable(path, error.message);
   }
-  try {
-    const { uid } = fstatSync(file);
-    const own = process.geteuid?.() ?? uid;
-    if (uid !== own && uid !== 0 && own !== 0) throw unusable(path, "it belongs to another user");
-    const token = readFileSync(file, "utf8").trim();
-    if (!/^[\x21-\x7e]+$/.test(token)) throw unusable(path, "it holds no token, which is one word of ASCII");
-    return token;
-  } finally {
-    closeSync(file);
-  }
+  const token = text.trim();
+  if (!/^[\x21-\x7e]+$/.test(token)) throw unusable(path, "it holds no token, which is one word of ASCII");
+  return token;
 }
 
 const unusable = (path: string, why: string): MusweepError =>

@@ -7,7 +7,7 @@ import { type Applied, ENDS, foresee } from "../database/apply-event.ts";
 import { applyEvents } from "../database/apply-events.ts";
 import type { Database } from "../database/open.ts";
 import { fitAhead } from "../database/optima.ts";
-import { openRegular } from "../machine/regular-file.ts";
+import { openRegular } from "../../schema/wire/regular-file.ts";
 import { splitLines } from "../machine/split-lines.ts";
 import { inTurns } from "../machine/turns.ts";
 import { advancePhases } from "../phases/advance.ts";

@@ -15,7 +15,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { MusweepError } from "../../schema/wire/errors.ts";
-import { pathError } from "../machine/path-error.ts";
+import { pathError } from "../../schema/wire/path-error.ts";
 import { ensureServer, type InstallOptions } from "./install-server.ts";
 import { probe } from "./probe.ts";
 

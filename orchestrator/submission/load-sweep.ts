@@ -6,7 +6,7 @@ import { inOneLine } from "../../schema/wire/printable.ts";
 import { type PrepareProgress, prepareData } from "../data/prepare.ts";
 import type { Database } from "../database/open.ts";
 import { type Stored, storeSweep } from "../database/submit.ts";
-import { readRegularSync } from "../machine/regular-file.ts";
+import { readRegularSync } from "../../schema/wire/regular-file.ts";
 import type { StateDirectory } from "../machine/state-directory.ts";
 import { inTurns } from "../machine/turns.ts";
 import { type DataIdentity, NO_DATA } from "../parameterization/resolve-plan.ts";

@@ -11,7 +11,7 @@ import { MusweepError } from "../../schema/wire/errors.ts";
 import { matchFiles } from "../data/match-files.ts";
 import { type PrepareOptions, prepareData } from "../data/prepare.ts";
 import { type DataSpec, pathsOf, placeOf, resolvePaths } from "../data/spec.ts";
-import type { CheckOpened } from "../machine/regular-file.ts";
+import type { CheckOpened } from "../../schema/wire/regular-file.ts";
 
 /**
  * @param root the directory, to which relative paths are relative; undefined: none

@@ -2,9 +2,9 @@
  * How every part of musweep connects to Redis. Beside the url, which may stand on a command line, lies what may not: the
  * password and the certificates come from the environment, which only this user can read, and go on to every child process.
  */
-import { readFileSync } from "node:fs";
 import { Redis, type RedisOptions } from "ioredis";
 import { MusweepError } from "./errors.ts";
+import { readRegularSync } from "./regular-file.ts";
 
 type Options = Omit<RedisOptions, "replyMapping">;
 
@@ -30,14 +30,20 @@ function newRemote(url: string, options: Options): Redis {
   return new Redis(parsed.href.replace(/^rediss:/, "redis:"), { ...options, tls: certificates() });
 }
 
-function certificates(): { ca?: Buffer; cert?: Buffer; key?: Buffer } {
-  const read = <Name extends string>(name: Name, variable: string): Partial<Record<Name, Buffer>> => {
+/** All authorities that a system knows take a quarter of it. */
+const MAX_PEM_BYTES = 1 << 20;
+
+function certificates(): { ca?: string; cert?: string; key?: string } {
+  const read = <Name extends string>(name: Name, variable: string): Partial<Record<Name, string>> => {
     const path = process.env[variable];
     if (!path) return {};
     try {
-      return { [name]: readFileSync(path) } as Record<Name, Buffer>;
-    } catch (cause) {
-      throw new MusweepError("redis-certificate", `${variable}: ${(cause as Error).message}`, {
+      return { [name]: readRegularSync(path, MAX_PEM_BYTES) } as Record<Name, string>;
+    } catch (error) {
+      const cause = error as Error;
+      // The system's own words, where it has some.
+      const { message } = (cause.cause as Error | undefined) ?? cause;
+      throw new MusweepError("redis-certificate", `${variable}: ${message}`, {
         kind: "usage",
         remedy: `${variable} is the path of a PEM file.`,
         cause,

@@ -1,5 +1,6 @@
 /** A state directory is its owner's alone, whatever the umask, and whatever was open in it before. */
 
+import { execFileSync } from "node:child_process";
 import {
   chmodSync,
   chownSync,
@@ -14,7 +15,7 @@ import { dirname, join, relative } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { openDatabase } from "../../../orchestrator/database/open.ts";
 import { openState } from "../../../orchestrator/machine/open-state.ts";
-import { ownToken, readToken } from "../../../orchestrator/machine/token.ts";
+import { namedToken, ownToken, readToken } from "../../../orchestrator/machine/token.ts";
 import { sqliteOf } from "../../support/database.ts";
 import { scratch } from "../../support/scratch.ts";
 import { asRoot } from "../../support/tested-where.ts";
@@ -175,6 +176,24 @@ describe("a token", () => {
     expect(token).toMatch(/^[\w-]{43}$/);
     expect(modeOf(state.token)).toBe("600");
     expect([ownToken(state), readToken(state.token)]).toEqual([token, token]);
+  });
+
+  it.each<[what: string, make: (at: string) => void, says: RegExp]>([
+    ["a pipe", (at) => void execFileSync("mkfifo", [at]), /a pipe/],
+    ["a device without end", (at) => symlinkSync("/dev/zero", at), /a device/],
+    ["a directory", (at) => mkdirSync(at), /a directory/],
+    ["a large file", (at) => writeFileSync(at, "a".repeat(1 << 20)), /larger than/],
+  ])("is not read from %s", (_, make, says) => {
+    underUmask(0o077);
+    const state = openState({ dir: scratch().directory });
+    make(state.token);
+    const refused = expect.objectContaining({
+      code: "token-file",
+      kind: "usage",
+      message: expect.stringMatching(says),
+    });
+    expect(() => ownToken(state)).toThrow(refused);
+    expect(() => namedToken({ tokenFile: state.token })).toThrow(refused);
   });
 
   it("of a file that holds none is an error that says what to do", () => {

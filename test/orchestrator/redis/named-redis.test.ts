@@ -123,6 +123,15 @@ describe("a Redis over TLS", () => {
       expect([code, message]).toEqual(["redis-certificate", expect.stringContaining(`${variable}: ENOENT`)]);
     },
   );
+
+  it.each(["REDIS_TLS_CA", "REDIS_TLS_CERT", "REDIS_TLS_KEY"])(
+    "%s is no device without end",
+    async (variable) => {
+      vi.stubEnv(variable, "/dev/zero");
+      const { code, message } = await refusal("rediss://localhost:1");
+      expect([code, message]).toEqual(["redis-certificate", expect.stringContaining("a device")]);
+    },
+  );
 });
 
 it.each([

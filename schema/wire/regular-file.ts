@@ -4,7 +4,7 @@
  */
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats, statfsSync } from "node:fs";
 import { type FileHandle, open, statfs } from "node:fs/promises";
-import { MusweepError } from "../../schema/wire/errors.ts";
+import { MusweepError } from "./errors.ts";
 import { pathError } from "./path-error.ts";
 
 /** Without waiting: for the writer of a pipe, the line of a modem. */
