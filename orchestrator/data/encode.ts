@@ -8,7 +8,14 @@ import { DATA_FILES } from "../../schema/wire/data.ts";
 import { type Encoder, encodeInOrder, openEncoder } from "./encode-pieces.ts";
 import { badData } from "./errors.ts";
 import { readJsonLines } from "./json-lines.ts";
-import { type Bytes, type Document, type ReadOptions, readBytes, readCorpus } from "./read-source.ts";
+import {
+  type Bytes,
+  type Document,
+  nothingExpanded,
+  type ReadOptions,
+  readBytes,
+  readCorpus,
+} from "./read-source.ts";
 import { readTokens } from "./read-tokens.ts";
 import {
   type DataSpec,
@@ -277,6 +284,7 @@ async function* readFiles(
   files: readonly string[],
   options: ReadOptions,
 ): AsyncGenerator<Document> {
+  const expanded = nothingExpanded();
   let before = 0;
   for (const file of files) {
     let read = 0;
@@ -284,7 +292,7 @@ async function* readFiles(
       read = bytes;
       options.onRead?.(before + bytes);
     };
-    const own = { ...options, onRead };
+    const own = { ...options, onRead, expanded };
     if (isJsonLines(file))
       yield* readJsonLines(file, { field, keepsBytes: tokenizer === "bytes", expansion }, own);
     else yield { chunks: readBytes(file, own, expansion), place: file };

@@ -31,11 +31,23 @@ export interface ReadOptions {
   stamps?: ReadonlyMap<string, string> | undefined;
   /** Asked of each file of a person's once it is open, before any of it is read. */
   checkOpened?: CheckOpened | undefined;
+  /** Of a source of several files: how far those that were read so far have expanded. */
+  expanded?: Expanded | undefined;
 }
+
+export interface Expanded {
+  files: number;
+  /** Of the compressed files as they lie on disk. */
+  packedBytes: number;
+  /** Of what came out of them. */
+  bytes: number;
+}
+
+export const nothingExpanded = (): Expanded => ({ files: 0, packedBytes: 0, bytes: 0 });
 
 /** Text that is at most so many times as long as its compressed file is read: logs come to 50, prose to 4. */
 const MAX_EXPANSION = 200;
-/** However small the compressed file is, it may become this. */
+/** However small the compressed files of a source are, together they may become this. */
 const ALWAYS_ALLOWED_BYTES = 64 * 2 ** 20;
 
 const CHUNK_BYTES = 1 << 20;
@@ -99,20 +111,20 @@ async function* gunzip(chunks: AsyncIterable<Buffer>): AsyncGenerator<Bytes> {
   }
 }
 
-/** Ends what grows far beyond its file, and would fill the disk. */
+/** Ends what grows far beyond its files, and would fill the disk. */
 async function* limited(
   chunks: AsyncIterable<Bytes>,
   file: string,
-  /** Known once the first chunk is there. */
-  fileBytes: () => number,
+  expanded: Expanded,
   expansion: number,
 ): AsyncGenerator<Bytes> {
-  let bytes = 0;
   for await (const chunk of chunks) {
-    bytes += chunk.length;
-    if (bytes > Math.max(ALWAYS_ALLOWED_BYTES, expansion * fileBytes()))
+    expanded.bytes += chunk.length;
+    if (expanded.bytes > Math.max(ALWAYS_ALLOWED_BYTES, expansion * expanded.packedBytes))
       throw badData(
-        `${file}: becomes more than ${expansion} times as long when it is decompressed`,
+        expanded.files === 1
+          ? `${file}: becomes more than ${expansion} times as long when it is decompressed`
+          : `${file}: with it, ${expanded.files} files become more than ${expansion} times as long when they are decompressed`,
         "If that is right, allow more: max_expansion in the sweep file's data section, or --max-expansion.",
       );
     yield chunk;
@@ -128,13 +140,17 @@ export async function* readBytes(
   options: ReadOptions = {},
   expansion = MAX_EXPANSION,
 ): AsyncGenerator<Bytes> {
-  let size = 0;
+  const expanded = options.expanded ?? nothingExpanded();
+  const isPacked = /\.(gz|zst)$/.test(file);
+  // Known before the first chunk is.
   const chunks = readChunks(file, options, (bytes) => {
-    size = bytes;
+    if (!isPacked) return;
+    expanded.files++;
+    expanded.packedBytes += bytes;
   });
   try {
-    if (file.endsWith(".gz")) yield* limited(gunzip(chunks), file, () => size, expansion);
-    else if (file.endsWith(".zst")) yield* limited(decompressZstd(chunks, file), file, () => size, expansion);
+    if (file.endsWith(".gz")) yield* limited(gunzip(chunks), file, expanded, expansion);
+    else if (file.endsWith(".zst")) yield* limited(decompressZstd(chunks, file), file, expanded, expansion);
     else yield* chunks;
   } catch (error) {
     options.signal?.throwIfAborted();

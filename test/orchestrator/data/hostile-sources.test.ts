@@ -124,6 +124,18 @@ describe("a compressed file that expands beyond measure", () => {
     expect((await prepareData(text(small), { cacheDirectory: cache })).text_bytes).toBe(300 * 131_072);
   });
 
+  it("is given up as well where it is many small ones, each of which would do", async () => {
+    const directory = await scratch();
+    const names = Array.from({ length: 3 }, (_, i) => path.join(directory, `${i}.txt.zst`));
+    // 2 kB for 30 MiB.
+    for (const name of names) await writeFile(name, zstdOfRepeats(240, 131_072));
+    const spec = { files: path.join(directory, "*.zst"), field: "text", validation_fraction: 0.1 };
+    const error = await failure({ ...spec, tokenizer: "bytes" });
+    expect(error.message).toBe(
+      `${names[2]}: with it, 3 files become more than 200 times as long when they are decompressed`,
+    );
+  });
+
   it("several frames, and frames without data, are read as one text; a window that is too large says what to do", async () => {
     const cache = await scratch();
     const skippable = Buffer.from([0x5a, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3]);
