@@ -8,6 +8,13 @@ import { bytesPerToken, type Dtype, type Tokens } from "./write-tokens.ts";
 const LOOKED_AT = 4096;
 const LEAST_LOOKED_AT = 32;
 
+/** Of the halves or quarters that are 0 in a larger id, so many are: a header or a mask is among them, at most. */
+const HIGH_ZEROS = 0.95;
+/** Of the others, at most so many: text that is mostly padding has zeros everywhere. */
+const LOW_ZEROS = 0.5;
+
+const shareOfZeros = (ids: readonly number[]): number => ids.filter((id) => id === 0).length / ids.length;
+
 /** The first number of llm.c's token files, and how long their header is. */
 const LLM_C = { magic: 20_240_520, header_bytes: 1024 };
 
@@ -22,7 +29,10 @@ export async function* readTokens(
   let header = spec.header_bytes ?? 0;
   let rest: Bytes = new Uint8Array(0);
   let position = 0;
+  let isFirst = true;
   for await (const read of readBytes(file, options)) {
+    if (isFirst) refuseNumpyHeader(file, read, header);
+    isFirst = false;
     const chunk = read.subarray(header);
     header -= read.length - chunk.length;
     const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
@@ -54,6 +64,18 @@ export async function* readTokens(
   }
 }
 
+/** "\x93NUMPY", a version of two bytes, and the length of what follows it: numpy.lib.format. */
+function refuseNumpyHeader(file: string, start: Bytes, passedOver: number): void {
+  const bytes = Buffer.from(start.buffer, start.byteOffset, start.length);
+  if (bytes.length < 12 || bytes.toString("latin1", 0, 6) !== "\x93NUMPY") return;
+  const length = bytes[6] === 1 ? 10 + bytes.readUInt16LE(8) : 12 + bytes.readUInt32LE(8);
+  if (passedOver === length) return;
+  throw badData(
+    `${file}: is a file of numpy.save, which begins with a header of ${length} bytes`,
+    `Pass it over with header_bytes: ${length} (--header-bytes ${length}).`,
+  );
+}
+
 /** @throws MusweepError where the first ids show another format than the settings say */
 function checkBeginning(
   file: string,
@@ -69,8 +91,17 @@ function checkBeginning(
     );
   if (count < LEAST_LOOKED_AT) return;
   const ids = Array.from({ length: count }, (_, i) => idAt(i));
+  // At any phase: what is passed over need be no multiple of the ids' true size.
   const isWider = (times: number): boolean =>
-    ids.every((id, i) => i % times === 0 || id === 0) && ids.some((id) => id !== 0);
+    Array.from({ length: times }, (_, phase) => phase).some((phase) => {
+      const [low, high] = [
+        ids.filter((_, i) => i % times === phase),
+        ids.filter((_, i) => i % times !== phase),
+      ];
+      const zeros = shareOfZeros(high);
+      if (phase === 0 && zeros === 1 && shareOfZeros(low) < 1) return true;
+      return zeros >= HIGH_ZEROS && shareOfZeros(low) <= LOW_ZEROS;
+    });
   const bytes = bytesPerToken(dtype);
   const times = isWider(8 / bytes) ? 8 / bytes : isWider(2) ? 2 : 1;
   if (times === 1) return;

@@ -323,6 +323,13 @@ describe("a file that changes while it is read", () => {
   });
 });
 
+/** A header of 128 bytes, as numpy.save writes it. */
+function npyOf(content: Buffer, descr: string): Buffer {
+  const text = `{'descr': '${descr}', 'fortran_order': False, 'shape': (2000,), }`.padEnd(117);
+  const start = Buffer.from("\x93NUMPY\x01\x00\x76\x00", "latin1");
+  return Buffer.concat([start, Buffer.from(`${text}\n`), content]);
+}
+
 describe("a token file that is not what the settings say", () => {
   const ids = Array.from({ length: 2000 }, (_, i) => (i * 7919) % 50_257);
   const as64 = Buffer.from(BigInt64Array.from(ids.map(BigInt)).buffer);
@@ -349,6 +356,20 @@ describe("a token file that is not what the settings say", () => {
       as64,
       "uint32",
       "every second id is 0, so these are ids of 64 bits, read as uint32",
+      "astype",
+    ],
+    [
+      "a file of numpy.save under another name",
+      npyOf(as16, "<u2"),
+      "uint16",
+      "is a file of numpy.save, which begins with a header of 128 bytes",
+      "header_bytes: 128 (--header-bytes 128)",
+    ],
+    [
+      "64 bits after a header of an odd length",
+      Buffer.concat([Buffer.from("a header of 46 bytes, which nobody knows of..."), as64]),
+      "uint16",
+      "three of four ids is 0, so these are ids of 64 bits, read as uint16",
       "astype",
     ],
   ])("%s", async (_, content, dtype, says, remedy) => {
