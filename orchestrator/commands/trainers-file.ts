@@ -7,10 +7,10 @@ import { dirname, join, resolve } from "node:path";
 import { z } from "zod";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { BUILT_IN_TRAINER, trainerNameSchema } from "../../schema/wire/plan.ts";
-import { holderOpenToOthers, openToOthers } from "../machine/open-to-others.ts";
 import { readRegularSync } from "../../schema/wire/regular-file.ts";
+import { holderOpenToOthers, openToOthers } from "../machine/open-to-others.ts";
 import { explainIssues } from "../sweep/explain-issues.ts";
-import { type Finding, inOrder, type Problem, problemLine } from "../sweep/problems.ts";
+import { type Finding, inOrder, MAX_TOLD, type Problem, problemLines } from "../sweep/problems.ts";
 import { readYaml } from "../sweep/read-yaml.ts";
 
 const command = z.union([z.string(), z.array(z.string()).min(1)], {
@@ -103,8 +103,8 @@ function parseTrainers(text: string, file: string): RegisteredTrainer[] {
   const findings = parsed.success
     ? trainers.flatMap(findingsOf)
     : explainIssues(fileSchema, value, parsed.error.issues);
-  const all = [...problems, ...findings.map(locate)];
-  if (all.length > 0) throw mistakes(file, all);
+  const told = [...problems, ...findings.slice(0, MAX_TOLD).map(locate)];
+  if (told.length > 0) throw mistakes(file, told, Math.max(0, findings.length - MAX_TOLD));
   return trainers;
 }
 
@@ -153,11 +153,11 @@ function findingsOf({ name, command, python, devices }: RegisteredTrainer): Find
       : []),
   ];
 }
-const mistakes = (file: string, problems: readonly Problem[]): MusweepError =>
-  new MusweepError(
-    "trainers-file",
-    inOrder(problems)
-      .map((problem) => problemLine(file, problem))
-      .join("\n"),
-    { kind: "usage", remedy: "Correct the file; docs/own-model.md shows one. Nothing was started." },
-  );
+
+/** @param untold mistakes that are not among them */
+function mistakes(file: string, problems: readonly Problem[], untold = 0): MusweepError {
+  return new MusweepError("trainers-file", problemLines(file, inOrder(problems), untold).join("\n"), {
+    kind: "usage",
+    remedy: "Correct the file; docs/own-model.md shows one. Nothing was started.",
+  });
+}

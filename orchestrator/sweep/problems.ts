@@ -36,22 +36,23 @@ export class SweepFileError extends MusweepError {
 
   /** @param all in their order; untold: mistakes that are not among them */
   constructor(file: string, all: readonly Problem[], untold = 0) {
-    const told = all.slice(0, MAX_TOLD);
-    const more = all.length - told.length + untold;
-    super(
-      "sweep-file",
-      [...told.map((problem) => problemLine(file, problem)), ...(more > 0 ? [moreMistakes(more)] : [])].join(
-        "\n",
-      ),
-      {
-        kind: "usage",
-        remedy: "Correct the file; docs/sweep-file.md lists every field. Nothing was queued.",
-      },
-    );
+    super("sweep-file", problemLines(file, all, untold).join("\n"), {
+      kind: "usage",
+      remedy: "Correct the file; docs/sweep-file.md lists every field. Nothing was queued.",
+    });
     this.file = file;
-    this.problems = told;
-    this.more = more;
+    this.problems = all.slice(0, MAX_TOLD);
+    this.more = all.length - this.problems.length + untold;
   }
+}
+
+/** A line for each; of very many the first, and how many more. @param untold mistakes that are not among them */
+export function problemLines(file: string, all: readonly Problem[], untold: number): string[] {
+  const more = Math.max(0, all.length - MAX_TOLD) + untold;
+  return [
+    ...all.slice(0, MAX_TOLD).map((problem) => problemLine(file, problem)),
+    ...(more > 0 ? [moreMistakes(more)] : []),
+  ];
 }
 
 /** As editors know to follow it: file:line:column, then what is wrong. */

@@ -296,6 +296,14 @@ describe("trainers.yaml", () => {
     });
   });
 
+  it("with very many mistakes is refused with the first hundred", async () => {
+    const trainers = write(Array.from({ length: 20_000 }, (_, i) => `Mine${i}: { comand: x }`).join("\n"));
+    const error = await resolveTrainers({ trainers }).catch((thrown: Error) => thrown);
+    const lines = (error as Error).message.split("\n");
+    expect(lines).toHaveLength(101);
+    expect(lines.at(-1)).toBe("and 19,900 more mistakes");
+  });
+
   it("that others can write is refused, for its programs run as this user", async () => {
     const trainers = write("mine: x");
     chmodSync(trainers, 0o666);
