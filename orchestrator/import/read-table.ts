@@ -5,6 +5,12 @@ import { MusweepError } from "../../schema/wire/errors.ts";
 /** More than this is no table of finished runs. */
 export const MAX_TABLE_BYTES = 256 * 2 ** 20;
 
+/** Wide exports of other tools have hundreds. */
+const MAX_COLUMNS = 4096;
+/** Of objects within each other. */
+const MAX_LEVELS = 20;
+const MAX_NAME_CHARACTERS = 1000;
+
 export type CellValue = string | number | boolean | null;
 
 export interface TableRow {
@@ -58,8 +64,12 @@ function readCsv(text: string, file: string): Table {
   }
   const [heading, ...body] = records;
   const columns = heading?.record ?? [];
-  const twice = columns.find((name, i) => columns.indexOf(name) !== i);
-  if (twice !== undefined) throw mistake(file, 1, `the column ${JSON.stringify(twice)} is there twice`);
+  const known = new Set<string>();
+  for (const name of columns) {
+    if (known.has(name)) throw mistake(file, 1, `the column ${JSON.stringify(name)} is there twice`);
+    known.add(name);
+    checkColumn(known, name, file, 1);
+  }
   return {
     // pandas writes its index under no name.
     columns: columns.filter((name) => name !== ""),
@@ -89,8 +99,8 @@ function readJsonLines(text: string, file: string): Table {
     }
     if (typeof value !== "object" || value === null || Array.isArray(value))
       throw mistake(file, i + 1, "expected a JSON object");
-    const cells = flat(value as Record<string, unknown>);
-    for (const name of Object.keys(cells)) columns.add(name);
+    const cells = flat(value as Record<string, unknown>, file, i + 1);
+    for (const name of Object.keys(cells)) checkColumn(columns.add(name), name, file, i + 1);
     return [{ line: i + 1, cells }];
   });
   return { columns: [...columns], rows };
@@ -107,15 +117,41 @@ function parseLine(line: string): unknown {
   }
 }
 
+/** @param columns all that are known, with this one */
+function checkColumn(columns: ReadonlySet<string>, name: string, file: string, line: number): void {
+  if (name.length > MAX_NAME_CHARACTERS) throw tooLong(file, line);
+  if (columns.size > MAX_COLUMNS) throw tooMany(file, line);
+}
+
+const tooLong = (file: string, line: number): MusweepError =>
+  mistake(file, line, `a column's name is longer than ${MAX_NAME_CHARACTERS} characters`);
+
+const tooMany = (file: string, line: number): MusweepError =>
+  mistake(
+    file,
+    line,
+    `there are more than ${MAX_COLUMNS} columns; leave out what is neither set nor measured`,
+  );
+
 /** {"config": {"lr": 0.1}} has the column config.lr. What is no plain value is left out. */
-function flat(value: Record<string, unknown>, prefix = ""): Record<string, CellValue> {
+function flat(value: Record<string, unknown>, file: string, line: number): Record<string, CellValue> {
   const cells: Record<string, CellValue> = {};
-  for (const [key, inner] of Object.entries(value)) {
-    const name = prefix + key;
-    if (inner === null || ["string", "number", "boolean"].includes(typeof inner))
+  let width = 0;
+  /** What is still to be gone through, the next at the end. */
+  const open: [name: string, value: unknown, level: number][] = [["", value, 0]];
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    const [name, inner, level] = next;
+    if (inner === null || ["string", "number", "boolean"].includes(typeof inner)) {
+      if (++width > MAX_COLUMNS) throw tooMany(file, line);
       cells[name] = inner as CellValue;
-    else if (typeof inner === "object" && !Array.isArray(inner))
-      Object.assign(cells, flat(inner as Record<string, unknown>, `${name}.`));
+    } else if (typeof inner === "object" && !Array.isArray(inner)) {
+      if (level === MAX_LEVELS)
+        throw mistake(file, line, `objects stand within each other more than ${MAX_LEVELS} levels deep`);
+      const prefix = level === 0 ? "" : `${name}.`;
+      if (prefix.length > MAX_NAME_CHARACTERS) throw tooLong(file, line);
+      const entries = Object.entries(inner as Record<string, unknown>);
+      for (const [key, own] of entries.reverse()) open.push([prefix + key, own, level + 1]);
+    }
   }
   return cells;
 }
