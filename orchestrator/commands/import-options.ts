@@ -8,6 +8,7 @@ import { readRegularSync } from "../../schema/wire/regular-file.ts";
 import type { ImportToStore } from "../database/store-import.ts";
 import { type Imported, MEASURES, type Measure, readResults } from "../import/read-results.ts";
 import { MAX_TABLE_BYTES, readTable } from "../import/read-table.ts";
+import { listed } from "../import/recognize-columns.ts";
 import { plural } from "../terminal/format.ts";
 
 export interface ImportOptions {
@@ -131,22 +132,18 @@ export function importNotes({ results, recognized, fixed, assumed, unfinished, t
     ...(recognized.other_losses.length === 0
       ? []
       : [
-          `The loss is ${recognized.columns.get("loss")}, and not ${recognized.other_losses.join(", ")} (--column loss=NAME).`,
+          `The loss is ${recognized.columns.get("loss")}, and not ${listed(recognized.other_losses)} (--column loss=NAME).`,
         ]),
     ...(turned === null ? [] : [`The loss is ${turned}.`]),
     ...(Object.keys(fixed).length === 0
       ? []
-      : [
-          `The same in all: ${Object.entries(fixed)
-            .map(([name, value]) => `${name} ${value}`)
-            .join(", ")}.`,
-        ]),
+      : [`The same in all: ${listed(Object.entries(fixed).map(([name, value]) => `${name} ${value}`))}.`]),
     ...(assumed.length === 0
       ? []
       : [`Not said by any column: ${assumed.map((name) => WORDS[name]).join(", ")}.`]),
     ...[...unfinished].map(
       ([state, n]) => `Left out: ${plural(n, "row")} that ${n === 1 ? "is" : "are"} ${state}.`,
     ),
-    ...(recognized.ignored.length === 0 ? [] : [`Not looked at: ${recognized.ignored.join(", ")}.`]),
+    ...(recognized.ignored.length === 0 ? [] : [`Not looked at: ${listed(recognized.ignored)}.`]),
   ];
 }

@@ -13,7 +13,7 @@ import { MusweepError } from "../../schema/wire/errors.ts";
 import { canonicalJson } from "../../schema/wire/plan.ts";
 import { complement } from "../parameterization/settings.ts";
 import type { CellValue, Table, TableRow } from "./read-table.ts";
-import { type Meaning, type Recognized, recognizeColumns } from "./recognize-columns.ts";
+import { listed, type Meaning, type Recognized, recognizeColumns } from "./recognize-columns.ts";
 
 /** What the numbers of the loss column are. */
 export const MEASURES = ["loss", "error", "score"] as const;
@@ -87,7 +87,7 @@ export function readResults(table: Table, options: ImportOptions): Imported {
     const name = recognized.columns.get(meaning);
     if (name === undefined)
       throw refuse(
-        `${file} has no column that is known to be the ${meaning.replace("_", " ")}; it has ${table.columns.join(", ")}`,
+        `${file} has no column that is known to be the ${meaning.replace("_", " ")}; it has ${listed(table.columns)}`,
         `Say which: --column ${meaning}=NAME${meaning === "loss" ? scoreRemedy(table.columns) : ""}`,
       );
     return name;

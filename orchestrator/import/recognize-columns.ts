@@ -63,6 +63,12 @@ const spellings = (name: string): string[] => {
   return [one, parts.toReversed().join("_")];
 };
 
+const NAMED = 20;
+
+/** Names in a sentence; of many the first. */
+export const listed = (names: readonly string[]): string =>
+  `${names.slice(0, NAMED).join(", ")}${names.length > NAMED ? ` and ${names.length - NAMED} more` : ""}`;
+
 const MEANINGS: readonly Meaning[] = ["loss", "state", ...HYPERPARAMETER_NAMES];
 /** Tables have what was measured under the same names as what was set: these are axes only when the user says so. */
 const ONLY_WHEN_SAID: ReadonlySet<Meaning> = new Set(["tokens"]);
@@ -77,20 +83,23 @@ export function recognizeColumns(
   mapped: ReadonlyMap<string, string>,
   ignored: readonly string[] = [],
 ): Recognized {
+  const known = new Set(columns);
+  const left = new Set(ignored);
   for (const column of [...mapped.values(), ...ignored])
-    if (!columns.includes(column))
+    if (!known.has(column))
       throw new MusweepError(
         "results-column",
-        `there is no column ${JSON.stringify(column)}${didYouMean(column, columns) || `; there are ${columns.join(", ")}`}`,
+        `there is no column ${JSON.stringify(column)}${didYouMean(column, columns) || `; there are ${listed(columns)}`}`,
         { kind: "usage", remedy: "Nothing was stored." },
       );
   const found = new Map([...mapped].map(([name, column]) => [meaningOf(name), column]));
   const taken = new Set(found.values());
+  const spelled = columns.map((column): Spelled => ({ column, spellings: spellings(column) }));
   for (const meaning of MEANINGS) {
     if (found.has(meaning) || ONLY_WHEN_SAID.has(meaning)) continue;
     const column = bestColumn(
       meaning,
-      columns.filter((name) => !taken.has(name) && !ignored.includes(name)),
+      spelled.filter(({ column: name }) => !taken.has(name) && !left.has(name)),
     );
     if (column === undefined) continue;
     found.set(meaning, column);
@@ -101,7 +110,7 @@ export function recognizeColumns(
   return {
     columns: found,
     ignored: rest,
-    other_losses: mapped.has("loss") ? [] : rest.filter((name) => !ignored.includes(name) && isLoss(name)),
+    other_losses: mapped.has("loss") ? [] : rest.filter((name) => !left.has(name) && isLoss(name)),
   };
 }
 
@@ -111,15 +120,25 @@ function meaningOf(name: string): Meaning {
   return name.startsWith("settings.") ? (name as Meaning) : `settings.${name}`;
 }
 
-function bestColumn(meaning: Meaning, columns: readonly string[]): string | undefined {
+interface Spelled {
+  column: string;
+  /** As it stands, and backwards. */
+  spellings: readonly string[];
+}
+
+function bestColumn(meaning: Meaning, columns: readonly Spelled[]): string | undefined {
   for (const alias of meaning === "loss" ? ALIASES.loss! : [meaning, ...(ALIASES[meaning] ?? [])]) {
-    const fitting = columns.filter((column) =>
-      meaning === "loss" ? spellings(column).includes(alias) : plain(column) === alias,
-    );
+    const fitting = columns
+      .filter(({ spellings: [plainly, backwards] }) =>
+        meaning === "loss" ? plainly === alias || backwards === alias : plainly === alias,
+      )
+      .map(({ column }) => column);
     if (fitting.length > 1)
       throw new MusweepError(
         "results-column",
-        `${fitting.map((name) => JSON.stringify(name)).join(" and ")} could both be the ${meaning}`,
+        fitting.length === 2
+          ? `${fitting.map((name) => JSON.stringify(name)).join(" and ")} could both be the ${meaning}`
+          : `${listed(fitting.map((name) => JSON.stringify(name)))} could all be the ${meaning}`,
         { kind: "usage", remedy: `Say which: --column ${meaning}=${fitting[0]}` },
       );
     if (fitting[0] !== undefined) return fitting[0];

@@ -272,3 +272,41 @@ describe("what is large or odd", () => {
     expect(results.map(({ coordinates }) => coordinates.seed)).toEqual([1, 2, 1, 3]);
   });
 });
+
+describe("a table beyond measure", () => {
+  const deep = (levels: number): string => `${'{"a":'.repeat(levels)}1${"}".repeat(levels)}`;
+  const many = (n: number): string[] => Array.from({ length: n }, (_, i) => `c${i}`);
+
+  it.each([
+    ["objects within each other", `{"lr":1}\n${deep(30_000)}`, /^r\.jsonl:2: .*more than 20 levels deep/],
+    [
+      "an object of many columns",
+      `{"lr":1}\n${JSON.stringify(Object.fromEntries(many(60_000).map((name) => [name, 1])))}`,
+      /^r\.jsonl:2: there are more than 4096 columns/,
+    ],
+    [
+      "other columns on every line",
+      many(5000)
+        .map((name) => `{"${name}":1}`)
+        .join("\n"),
+      /^r\.jsonl:4097: there are more than 4096 columns/,
+    ],
+    ["a name without end", `{"${"x".repeat(5000)}":{"y":1}}`, /^r\.jsonl:1: a column's name is longer/],
+  ])("%s is refused at its line", (_, text, says) => {
+    expect(refusal(() => read(text, {}, "r.jsonl")).message).toMatch(says);
+  });
+
+  it("a heading of many columns is refused, and one of fewer is told with the first of them", () => {
+    const table = (n: number): string => `${many(n).join(",")}\n${many(n).fill("1").join(",")}\n`;
+    expect(refusal(() => read(table(60_000))).message).toMatch(/^r\.csv:1: there are more than 4096 columns/);
+    const { message } = refusal(() => read(table(4000)));
+    expect(message).toMatch(/it has c0, .*, c19 and 3980 more$/);
+    const unknown = { columns: new Map([["loss", "what"]]) };
+    expect(refusal(() => read(table(4000), unknown)).message).toMatch(/there are c0, .*, c19 and 3980 more$/);
+  });
+
+  it("columns at several levels keep their order", () => {
+    const { columns } = readTable('{"a":1,"b":{"c":2,"d":{"e":3}},"f":[1],"g":null}', "r.jsonl");
+    expect(columns).toEqual(["a", "b.c", "b.d.e", "g"]);
+  });
+});
