@@ -24,7 +24,6 @@ const requestSchema = z.strictObject({
 });
 keepDebuggerClosed();
 const request = requestSchema.parse(JSON.parse(await firstLine(process.stdin)));
-process.stdin.resume().on("end", () => process.exit(1));
 
 interface Finding {
   /** fault: a worker could not work with it; remark: it could, but something is given away. */
@@ -38,15 +37,35 @@ const say = (finding: Finding): void => void process.stdout.write(`${JSON.string
 
 const { command, env } = commandLineOf(request.trainer, request.trainer.devices[0]!);
 let running: TrainerProcess | undefined;
+/** Nobody waits for the check any more. */
+const givenUp = new AbortController();
+let starting: Promise<unknown> = Promise.resolve();
 
 /** A warm one, where the last run has left one. */
 async function take(): Promise<TrainerProcess> {
-  running ??= await TrainerProcess.start(command, {
+  // None is started any more: the process is about to end.
+  if (givenUp.signal.aborted) return new Promise(() => undefined);
+  if (running !== undefined) return running;
+  const start = TrainerProcess.start(command, {
     env: { ...trainerEnvironment(request.threads), ...env },
     silenceMs: request.silence_seconds * 1000,
+    signal: givenUp.signal,
   });
+  starting = start.catch(() => undefined);
+  running = await start;
   return running;
 }
+
+/** A trainer has a process group of its own, which would outlive this process. */
+async function giveUp(): Promise<void> {
+  if (givenUp.signal.aborted) return;
+  const trainer = running;
+  givenUp.abort();
+  await Promise.all([starting, trainer?.end(0)]);
+  process.exit(1);
+}
+process.stdin.resume().on("end", giveUp);
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, giveUp);
 
 async function drop(): Promise<void> {
   await running?.end();

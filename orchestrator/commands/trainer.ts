@@ -15,6 +15,8 @@ import { type CommonOptions, common, print, say } from "./common.ts";
 import { type WorkerOptions, workerOptions } from "./worker-options.ts";
 import { resolveTrainers } from "./worker-trainer.ts";
 
+const SIGNALS = ["SIGINT", "SIGTERM"] as const;
+
 interface Finding {
   verdict: "passed" | "fault" | "remark";
   what: string;
@@ -68,22 +70,31 @@ async function check(file: string, options: CommonOptions & WorkerOptions): Prom
       },
     );
   const directory = mkdtempSync(join(tmpdir(), "musweep-check-"));
+  const interrupted = new AbortController();
+  const interrupt = (): void => interrupted.abort();
+  for (const signal of SIGNALS) process.on(signal, interrupt);
   say(`Trains ${titleOf(cell.coordinates)} about four times.`);
   try {
-    const findings = await play({
+    const request = {
       trainer,
       plan: cell.plan,
       data_directory: state.data,
       directory,
       threads: options.threads,
       silence_seconds: options.silenceSeconds,
-    });
+    };
+    const findings = await play(request, interrupted.signal);
+    if (findings === null) {
+      process.exitCode = EXIT_CODES.interrupted;
+      return;
+    }
     const faults = findings.filter(({ verdict }) => verdict === "fault").length;
     print(options, findings, () =>
       [...findings.map(findingText), "", conclusion(findings, faults)].join("\n"),
     );
     process.exitCode = faults > 0 ? EXIT_CODES.incomplete : EXIT_CODES.ok;
   } finally {
+    for (const signal of SIGNALS) process.off(signal, interrupt);
     rmSync(directory, { recursive: true, force: true });
   }
 }
@@ -102,11 +113,17 @@ const conclusion = (findings: readonly Finding[], faults: number): string =>
       ? "A worker can work with it; what is remarked costs something."
       : "It keeps its part of the contract.";
 
-/** @throws MusweepError where the check itself comes to no end */
-function play(request: unknown): Promise<Finding[]> {
+/**
+ * @returns null when it was interrupted; the trainer has ended then
+ * @throws MusweepError where the check itself comes to no end
+ */
+function play(request: unknown, signal: AbortSignal): Promise<Finding[] | null> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, workerProgram("check"), { stdio: ["pipe", "pipe", "pipe"] });
     child.stdin.on("error", () => undefined).write(`${JSON.stringify(request)}\n`);
+    // It ends the trainer, and then itself.
+    signal.addEventListener("abort", () => child.stdin.end());
+    if (signal.aborted) child.stdin.end();
     let out = "";
     let errors = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
@@ -118,6 +135,7 @@ function play(request: unknown): Promise<Finding[]> {
     child.on("error", reject);
     child.on("close", (code) => {
       const lines = out.split("\n").filter((line) => line !== "");
+      if (signal.aborted) return resolve(null);
       if (code === 0) return resolve(lines.map((line) => JSON.parse(line) as Finding));
       reject(
         new MusweepError("trainer-check", `the check came to no end: ${errors.trim()}`, {

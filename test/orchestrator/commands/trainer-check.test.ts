@@ -1,9 +1,9 @@
 /** `musweep trainer check`: the trainer that ships passes; a script that lacks something is told what, and how to mend it. */
-import { writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
-import { misbehavingTrainer, musweep, succeed, writeSweep } from "../../support/musweep.ts";
-import { scratch } from "../../support/scratch.ts";
+import { Musweep, misbehavingTrainer, musweep, succeed, writeSweep } from "../../support/musweep.ts";
+import { scratch, until } from "../../support/scratch.ts";
 
 const place = scratch(afterAll);
 const write = (name: string, text: string): void => writeFileSync(join(place.directory, name), text);
@@ -92,6 +92,23 @@ it("a fault ends it with exit code 1, with what the trainer said", async () => {
   expect(code).toBe(1);
   expect(stdout).toContain("is not JSON");
 }, 300_000);
+
+it.each(["SIGINT", "SIGTERM", "SIGKILL"] as const)(
+  "%s to it ends the trainer as well",
+  async (signal) => {
+    const temporary = mkdtempSync(join(place.directory, "temporary-"));
+    write("endless.py", script("").replace("time.sleep(0.05)", "time.sleep(1)").replace("LOSS", "2.5"));
+    const args = ["trainer", "check", "own.yaml", "--trainer", "mine=python3 endless.py"];
+    const check = new Musweep(place, args, { TMPDIR: temporary });
+    await until(() => expect(place.processes().join("\n")).toMatch(/^\d+ \S*python3 endless\.py/m));
+    const { code } = await check.signal(signal);
+    await place.expectNoProcess();
+    if (signal === "SIGKILL") return;
+    expect(code).toBe(130);
+    expect(readdirSync(temporary)).toEqual([]);
+  },
+  120_000,
+);
 
 it("a trainer that the command line does not name is asked for", async () => {
   const { code, stderr } = await musweep(place, "trainer", "check", "own.yaml");
