@@ -2,17 +2,16 @@
  * What `musweep doctor` finds out: one row per thing that musweep needs from this machine, found, needed, and what to do
  * where they differ. Every check looks only; nothing is installed or changed.
  */
-import { execFile } from "node:child_process";
 import { access, constants, mkdtemp, rm, statfs } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import path from "node:path";
-import { promisify } from "node:util";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { nativeLibrary } from "../../schema/wire/native-library.ts";
 import { packageRoot } from "../../schema/wire/package.ts";
 import { openDatabase, sqliteVersion } from "../database/open.ts";
 import { findTorch, installCommand } from "../machine/find-python.ts";
 import { findServer, isAtLeast, MINIMUM_VERSION } from "../machine/find-server.ts";
+import { runBriefly } from "../machine/run-briefly.ts";
 import { usableMemory } from "../machine/slot-memory.ts";
 import type { StateDirectory } from "../machine/state-directory.ts";
 import { checkRedis, findRedis } from "../redis/open-redis.ts";
@@ -31,7 +30,6 @@ export interface DoctorRow {
 const GIB = 2 ** 30;
 const MINIMUM_NODE = "20.20.0";
 
-const run = promisify(execFile);
 const gib = (bytes: number): string => `${(bytes / GIB).toFixed(1)} GiB`;
 const reasonOf = (error: unknown): string =>
   (error instanceof Error ? error.message : String(error)).split("\n")[0]!;
@@ -79,7 +77,7 @@ async function checkCompiledCode(): Promise<DoctorRow> {
   try {
     const library = nativeLibrary(sayCompiling);
     const program = `console.log(require("koffi").load(${JSON.stringify(library)}).func("int processor()")())`;
-    const { stdout } = await run(process.execPath, ["-e", program], { cwd: packageRoot() });
+    const stdout = await runBriefly(process.execPath, ["-e", program], { cwd: packageRoot() });
     return ok(row.name, `kernels for ${PROCESSORS[Number(stdout)]}`, row.needed);
   } catch (error) {
     const stderr = (error as { stderr?: string }).stderr ?? "";

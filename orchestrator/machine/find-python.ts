@@ -1,13 +1,12 @@
 /** Finding a Python that has what the trainer in PyTorch needs, and what it can train on. */
-import { execFile } from "node:child_process";
 import { lstatSync, statSync } from "node:fs";
 import path from "node:path";
-import { promisify } from "node:util";
 import { z } from "zod";
 import { torchPackages } from "../../schema/wire/package.ts";
 import { deviceSchema } from "../../schema/wire/worker.ts";
 import { findProgram } from "./find-server.ts";
 import { holderOpenToOthers, openToOthers } from "./open-to-others.ts";
+import { runBriefly } from "./run-briefly.ts";
 
 /** What `python -m musweep_torch --probe` prints (workers/trainers/torch/musweep_torch/probe.py). */
 const probeSchema = z.object({
@@ -46,8 +45,6 @@ const PROBE_MS = 120_000;
 const HERE = [".venv", path.join(".venv", "bin"), path.join(".venv", "bin", "python")] as const;
 
 const OTHER = "Name a Python that has torch 2.6 or newer.";
-
-const run = promisify(execFile);
 
 /** What to type to give a Python what is missing. */
 export const installCommand = (python: string): string => `${python} -m pip install torch numpy`;
@@ -94,7 +91,7 @@ async function probe(program: string): Promise<TorchPython | UnusablePython> {
   const env = { ...process.env, PYTHONPATH: torchPackages(), PYTHONDONTWRITEBYTECODE: "1" };
   let stdout: string;
   try {
-    ({ stdout } = await run(program, ["-m", "musweep_torch", "--probe"], { env, timeout: PROBE_MS }));
+    stdout = await runBriefly(program, ["-m", "musweep_torch", "--probe"], { env, timeout: PROBE_MS });
   } catch (error) {
     return { path: program, problem: problemOf(error as ExecError), remedy: OTHER };
   }

@@ -1,8 +1,7 @@
 /** Finding a Redis server program on this machine, and its version. */
-import { execFile } from "node:child_process";
 import { access, constants } from "node:fs/promises";
 import path from "node:path";
-import { promisify } from "node:util";
+import { runBriefly } from "./run-briefly.ts";
 
 export interface ServerProgram {
   path: string;
@@ -21,7 +20,7 @@ const MORE_DIRECTORIES = [
   "/home/linuxbrew/.linuxbrew/bin",
 ];
 
-const run = promisify(execFile);
+const VERSION_MS = 10_000;
 
 /** @returns whether version a (major.minor.patch) is at least version b */
 export function isAtLeast(a: string, b: string): boolean {
@@ -54,8 +53,8 @@ export async function findServer(): Promise<{ server?: ServerProgram; tooOld?: S
     const file = await findProgram(name);
     if (file === undefined) continue;
     // "Redis server v=7.0.15 sha=…", "Valkey server v=8.1.1 sha=…"
-    const { stdout } = await run(file, ["--version"]).catch(() => ({ stdout: "" }));
-    const version = /\bv=(\d+\.\d+\.\d+)/.exec(stdout)?.[1];
+    const said = await runBriefly(file, ["--version"], { timeout: VERSION_MS }).catch(() => "");
+    const version = /\bv=(\d+\.\d+\.\d+)/.exec(said)?.[1];
     if (version === undefined) continue;
     if (isAtLeast(version, MINIMUM_VERSION)) return { server: { path: file, version } };
     tooOld ??= { path: file, version };
