@@ -29,6 +29,7 @@ import random
 import re
 import shutil
 import signal
+import stat
 import sys
 import tempfile
 import threading
@@ -263,8 +264,17 @@ _obey_worker()
 # Who listens: nobody (ranks other than the first), a worker, or a person at a terminal
 
 
+# What a terminal would obey: control characters but for tabs and line ends, those that turn the direction of writing,
+# line and paragraph separators, halves of characters.
+_COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def _printable(text: str) -> str:
+    return _COMMANDS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def _say(text: str) -> None:
-    print(f"musweep: {text}", file=sys.stderr, flush=True)
+    print(f"musweep: {_printable(text)}", file=sys.stderr, flush=True)
 
 
 class _Channel:
@@ -338,7 +348,7 @@ class _Worker(_Channel):
     def _obey(self, line: bytes) -> None:
         try:
             command = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             return self._refuse(None, "invalid-command", "A command is not JSON.")
         kind, run = (command.get("type"), command.get("run")) if isinstance(command, dict) else (None, None)
         if kind not in ("run", "stop", "cancel") or not isinstance(run, str):
@@ -357,6 +367,18 @@ class _Worker(_Channel):
         return None
 
 
+def _read_regular(path: str) -> str:
+    """A plan. A pipe would be waited for without end, and a device has none."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError("it is no regular file")
+        if status.st_size > MAX_LINE_BYTES:
+            raise OSError(f"it is larger than {MAX_LINE_BYTES} bytes")
+        return file.read(status.st_size).decode("utf-8")
+
+
 class _Terminal(_Channel):
     """A plan file without a worker: events as lines that a person reads. Nothing is stored."""
 
@@ -364,9 +386,11 @@ class _Terminal(_Channel):
 
     def __init__(self, path: str):
         try:
-            plan = json.loads(Path(path).read_text(encoding="utf-8"))
+            plan = json.loads(_read_regular(path))
+        except RecursionError:
+            raise PlanError(f"cannot read the plan {_printable(path)}: it is too deep") from None
         except (OSError, ValueError) as error:
-            raise PlanError(f"cannot read the plan {path}: {error}") from None
+            raise PlanError(f"cannot read the plan {_printable(path)}: {_printable(str(error))}") from None
         every = max(1, (plan.get("steps") or 100) // 20) if isinstance(plan, dict) else 1
         self._command = {"run": "alone", "plan": plan, "report_every_steps": every}
 

@@ -1,10 +1,32 @@
 /** A script that imports musweep.py, as a worker sees it: a process on the other side of two pipes, whatever it prints. No PyTorch. */
+import { execFileSync, spawnSync } from "node:child_process";
+import { symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { makePlan, temporaryDirectory } from "../trainers/support.ts";
 import { scriptPlan } from "./script-plan.ts";
-import { runCommand, ScriptProcess, scriptPath } from "./script-process.ts";
+import { runCommand, ScriptProcess, scriptEnvironment, scriptPath } from "./script-process.ts";
 
 const MINUTES = 300_000;
+
+describe("a plan for a script alone", () => {
+  test.each<[what: string, make: (at: string) => void, says: string]>([
+    ["a pipe", (at) => void execFileSync("mkfifo", [at]), "it is no regular file"],
+    ["a device without end", (at) => symlinkSync("/dev/zero", at), "it is no regular file"],
+    ["too deep", (at) => writeFileSync(at, "[".repeat(100_000)), "it is too deep"],
+    ["too large", (at) => writeFileSync(at, " ".repeat(2 << 20)), "it is larger than 1048576 bytes"],
+  ])("that is %s is refused", async (_, make, says) => {
+    const plan = join(temporaryDirectory(), "plan\u001b[31m.json");
+    make(plan);
+    const { status, stderr } = spawnSync("python3", [scriptPath("warm.py"), "--musweep-plan", plan], {
+      env: scriptEnvironment({ MUSWEEP_THREADS: "" }),
+      encoding: "utf8",
+    });
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/PlanError: cannot read the plan .*plan\\u001b\[31m\.json: /);
+    expect(stderr).toContain(says);
+  });
+});
 
 describe("a script as a trainer", () => {
   test("prints, warnings, programs and questions do not break the conversation", async () => {
@@ -116,11 +138,14 @@ describe("a script as a trainer", () => {
         ["[1, 2]\n", "unknown"],
         ['{"type": "train", "run": "r1"}\n', "r1"],
         ['{"type": "run"}\n', "unknown"],
+        [`${"[".repeat(100_000)}${"]".repeat(100_000)}\n`, "unknown"],
       ] as const) {
         script.write(line);
         expect(await script.end()).toMatchObject({ code: "invalid-command", run: name, retryable: false });
       }
       script.send({ type: "stop", run: "r1" });
+      // What it says is for a log that a terminal may show.
+      script.send({ type: "stop", run: "\u001b]0;mine\u0007\u009b2J" });
 
       // One at a time; stop and cancel name the run that they mean.
       const checkpoint = { directory, every_seconds: 3600 };
@@ -155,6 +180,7 @@ describe("a script as a trainer", () => {
       await script.next("step");
       script.child.stdin.end();
       expect(await script.exit()).toBe(0);
+      expect(script.stderr).toContain("no run \\u001b]0;mine\\u0007\\u009b2J to stop");
     },
     MINUTES,
   );

@@ -1,7 +1,7 @@
 /** Plans from a file, events into a file: what is trained where no queue can be reached. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, onTestFinished, test } from "vitest";
@@ -229,6 +229,29 @@ describe.skipIf(python === undefined)("jobs from a file", PATIENT, () => {
     expect(await refused(JSON.stringify(unsteady))).toContain(
       "plan.groups[1].learning_rate: expected a number above 0",
     );
+    const deep = `${one.slice(0, -1)},"more":${"[".repeat(100_000)}${"]".repeat(100_000)}}`;
+    expect(await refused(deep)).toContain(":1: lists or objects within each other, too deep to be read");
+    const escaping = await refused(JSON.stringify({ ...JSON.parse(one), "\u001b]0;mine\u0007\u009b2J": 1 }));
+    expect(escaping).toContain("\\u001b]0;mine\\u0007\\u009b2J: there is no such field");
+    expect(escaping).not.toMatch(/[\u001b\u009b]/);
+  });
+
+  test.each<[what: string, make: (at: string) => void]>([
+    ["a pipe", (at) => void execFileSync("mkfifo", [at])],
+    ["a device without end", (at) => symlinkSync("/dev/zero", at)],
+  ])("or events that are %s are refused", async (_, make) => {
+    const away = prepareAway({});
+    make(away.events);
+    expect(await away.start().ended).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("events.jsonl cannot be read: it is no regular file"),
+    });
+    rmSync(join(away.directory, "jobs.jsonl"));
+    make(join(away.directory, "jobs.jsonl"));
+    expect(await away.start().ended).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("jobs.jsonl cannot be read: it is no regular file"),
+    });
   });
 
   test("that fail are said to have failed, and not tried again by themselves", async () => {

@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from . import probe
+from .saying import say
 
 EXIT_USAGE = 2
 EXIT_UNAVAILABLE = 3
@@ -49,14 +50,14 @@ def main():
         return probe.main()
     problem = probe.examine()["problem"]
     if problem is not None:
-        print(f"{problem} Install it with: {sys.executable} -m pip install torch numpy", file=sys.stderr)
+        say(f"{problem} Install it with: {sys.executable} -m pip install torch numpy")
         return EXIT_UNAVAILABLE
     from . import jobs, process, protocol
 
     try:
         programs = process.prepare(options)
     except process.Unusable as error:
-        print(error, file=sys.stderr)
+        say(error)
         return EXIT_USAGE
     return jobs.work(options, programs) if options.jobs is not None else protocol.serve(programs)
 

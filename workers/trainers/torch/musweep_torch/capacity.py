@@ -8,7 +8,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import sys
 import time
 import uuid
 from pathlib import Path
@@ -19,6 +18,7 @@ from . import ENGINE_VERSION, memory
 from .cohort import estimate
 from .plan import shape_of
 from .runs import described
+from .saying import say
 
 # More gain nothing beyond, and each takes its row in every reply.
 MOST = 16
@@ -45,7 +45,7 @@ class Capacity:
             return self.of(plan, most, limit_bytes)
         except Exception as error:
             self.programs.forget()
-            print(f"How many runs to train at once could not be found out: {error}", file=sys.stderr)
+            say(f"How many runs to train at once could not be found out: {error}")
             return 1
 
     def of(self, plan, most, limit_bytes):
@@ -110,7 +110,7 @@ class Capacity:
         fastest = max(speeds.values())
         best = min(n for n, speed in speeds.items() if speed >= NEARLY * fastest) if fastest >= PAYS * speeds[1] else 1
         measured = ", ".join(f"{n}: {speed:.3g}" for n, speed in speeds.items())
-        print(f"{best} runs of this shape are trained at once (steps/s of all by how many: {measured})", file=sys.stderr)
+        say(f"{best} runs of this shape are trained at once (steps/s of all by how many: {measured})")
         # A number that was not tried, for memory or because it is no power of 2, is not asked for again.
         return {"runs": best, "tried": max(fits, *speeds)}
 
@@ -166,4 +166,4 @@ def _write(key, known):
         other.write_text(json.dumps(known), "utf-8")
         other.replace(path)
     except OSError as error:
-        print(f"What was measured cannot be kept: {error}", file=sys.stderr)
+        say(f"What was measured cannot be kept: {error}")

@@ -6,12 +6,19 @@ import re
 import sys
 
 
+# Of a field's name in a message.
+SHOWN_NAME = 200
+
+
 class Invalid(Exception):
     """A value that has not the shape it must have; the message says where."""
 
 
 def _refuse(path, expected, value):
-    shown = json.dumps(value)
+    try:
+        shown = json.dumps(value)
+    except RecursionError:
+        shown = "what stands within itself too deep"
     raise Invalid(f"{path or 'value'}: expected {expected}, not {shown if len(shown) <= 60 else shown[:60] + '…'}")
 
 
@@ -94,7 +101,7 @@ def record(fields, optional=None):
         at = lambda name: f"{path}.{name}" if path else name
         for name in value:
             if name not in fields and name not in optional:
-                raise Invalid(f"{at(name)}: there is no such field")
+                raise Invalid(f"{at(name)[:SHOWN_NAME]}: there is no such field")
         for name in fields:
             if name not in value:
                 raise Invalid(f"{at(name)}: it is missing")
@@ -109,5 +116,8 @@ def _no_constant(name):
 
 
 def parse_json(line):
-    """JSON as it is defined, without NaN and infinities. ValueError."""
-    return json.loads(line, parse_constant=_no_constant)
+    """JSON as it is defined, without NaN and infinities. ValueError, also for what is too deep to be read."""
+    try:
+        return json.loads(line, parse_constant=_no_constant)
+    except RecursionError:
+        raise ValueError("lists or objects within each other, too deep to be read") from None

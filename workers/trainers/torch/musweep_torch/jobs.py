@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 import uuid
@@ -22,7 +21,9 @@ from .capacity import Capacity
 from .data import DataSource
 from .failure import Failure
 from .plan import check_plan, check_run_id, shape_of
+from .regular_file import read_regular
 from .runs import described, follow, train
+from .saying import say
 from .seat import Request
 from .stop_signals import STOP_SIGNALS
 
@@ -38,6 +39,10 @@ POINTS_GATHERED_SECONDS = 1.0
 
 # A wrapper may pass a signal on that all processes of a job get too: that is no second one.
 TOGETHER_SECONDS = 1.0
+# A job has some kilobytes, and its events some hundred.
+MAX_JOBS_BYTES = 1 << 30
+MAX_EVENTS_BYTES = 8 << 30
+
 # The worker events that end an attempt.
 ENDS = ("finished", "diverged", "failed")
 # Failures that the next runs would meet too: a device or a disk that does not work.
@@ -78,7 +83,8 @@ def read_jobs(path):
 
 def _lines(path):
     try:
-        return [line for line in path.read_text("utf-8").splitlines() if line.strip()]
+        # Not splitlines: JSON may have separators of lines and paragraphs inside its texts.
+        return [line for line in read_regular(path, MAX_JOBS_BYTES).decode("utf-8").split("\n") if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise Unusable(f"{path} cannot be read: {error}.") from error
 
@@ -91,9 +97,12 @@ class EventsFile:
         self.last, self.ended = {}, {}
         whole = 0
         if path.exists():
-            for number, line in enumerate(path.read_bytes().splitlines(keepends=True), start=1):
-                if not line.endswith(b"\n"):
-                    break
+            try:
+                content = read_regular(path, MAX_EVENTS_BYTES)
+            except OSError as error:
+                raise Unusable(f"{path} cannot be read: {error}. Name another file with --events.") from error
+            *lines, _cut_off = content.split(b"\n")
+            for number, line in enumerate(lines, start=1):
                 try:
                     event = checks.parse_json(line)
                     key = (event["run"], event["attempt"], event["token"])
@@ -101,7 +110,7 @@ class EventsFile:
                     self._note_end(key, event["body"])
                 except (ValueError, KeyError, TypeError) as error:
                     raise Unusable(f"{path}:{number}: not an event. Name another file with --events.") from error
-                whole += len(line)
+                whole += len(line) + 1
         path.parent.mkdir(parents=True, exist_ok=True)
         self.file = path.open("ab")
         self.file.truncate(whole)
@@ -249,7 +258,7 @@ def train_alike(jobs, options, capacity, train_some, stop):
         if shortage is not None:
             most = size // 2
             capacity.lower(plan, most)
-            print(f"Out of memory with {size} runs at once, on with {most}: {shortage.reason}", file=sys.stderr)
+            say(f"Out of memory with {size} runs at once, on with {most}: {shortage.reason}")
 
 
 def work(options, programs):
@@ -268,9 +277,7 @@ def work(options, programs):
             DataSource(plan, options.data)
     except Failure as failure:
         return _refuse(programs, failure, EXIT_UNAVAILABLE)
-    print(
-        f"{len(waiting)} of {len(jobs)} runs to train on {described(programs.options, programs.peers)}", file=sys.stderr
-    )
+    say(f"{len(waiting)} of {len(jobs)} runs to train on {described(programs.options, programs.peers)}")
     capacity = Capacity(programs)
     for jobs_alike in by_shape(waiting):
         train_alike(jobs_alike, options, capacity, lambda some: _train(some, programs, events, stop), stop)
@@ -281,7 +288,7 @@ def work(options, programs):
 
 def _refuse(programs, error, code):
     programs.peers.share(None)
-    print(error, file=sys.stderr)
+    say(error)
     return code
 
 
@@ -301,9 +308,9 @@ def _train(cohort, programs, events, stop):
             reports[event["run"]].take(event)
         if event["type"] in ENDS:
             said = {name: event[name] for name in ("step", "validation_loss", "reason", "message") if name in event}
-            print(f"{event['run']} {event['type']}: {json.dumps(said, ensure_ascii=False)}", file=sys.stderr)
+            say(f"{event['run']} {event['type']}: {json.dumps(said, ensure_ascii=False)}")
         if is_mendable(event):
-            print(f"{event['run']} has not ended: the same command tries it again.", file=sys.stderr)
+            say(f"{event['run']} has not ended: the same command tries it again.")
             if event["code"] in OF_THIS_HOST or not programs.usable:
                 stop.failure = event["code"]
 
@@ -314,10 +321,10 @@ def _train(cohort, programs, events, stop):
 def _summary(jobs, events, stop):
     ends = [events.ended[job.key] for job in jobs if job.key in events.ended]
     counts = ", ".join(f"{ends.count(end)} {end}" for end in ENDS)
-    print(f"{len(ends)} of {len(jobs)} runs have ended ({counts}), in {events.file.name}", file=sys.stderr)
+    say(f"{len(ends)} of {len(jobs)} runs have ended ({counts}), in {events.file.name}")
     if stop.asked is not None and len(ends) < len(jobs):
-        print(f"Stopped by {stop.asked}. The same command goes on.", file=sys.stderr)
+        say(f"Stopped by {stop.asked}. The same command goes on.")
         return EXIT_INTERRUPTED
     if stop.failure is not None:
-        print(f"Left at {stop.failure}, which the next runs would meet too. The same command goes on.", file=sys.stderr)
+        say(f"Left at {stop.failure}, which the next runs would meet too. The same command goes on.")
     return EXIT_DONE if len(ends) == len(jobs) and "failed" not in ends else EXIT_INCOMPLETE

@@ -8,6 +8,7 @@ import torch
 from . import compiling, distributed
 from .cohort import Programs
 from .program import Options
+from .saying import say
 
 # Tensor cores want dimensions of whole blocks.
 PAD_ON_GPUS = 64
@@ -55,7 +56,7 @@ def prepare(arguments):
     wanted = arguments.compile == "auto" and on_gpu
     note = compiling.note() if wanted else None
     if note is not None:
-        print(note, file=sys.stderr)
+        say(note)
     compiled = arguments.compile == "on" or (wanted and note is None)
     if arguments.graphs and not on_gpu:
         raise Unusable("--graphs: CUDA graphs need a CUDA device.")

@@ -14,6 +14,7 @@ from . import ENGINE, ENGINE_VERSION, checks, stop_signals
 from .capacity import MOST, Capacity
 from .plan import check_plan, shape_of
 from .runs import ENDED, described, follow, train
+from .saying import say
 from .seat import Request
 
 PROTOCOL_VERSION = 2
@@ -143,7 +144,7 @@ class Conversation:
     def _handle(self, line):
         try:
             value = checks.parse_json(line)
-        except (ValueError, RecursionError):
+        except ValueError:
             return self._refuse("unknown", "A command is not JSON.")
         try:
             command = check_command(value)
@@ -157,7 +158,7 @@ class Conversation:
             self.asked[run] = asked
         else:
             # A run may end while a stop for it is under way; its own last event is the answer.
-            print(f"No run {run} to {asked}.", file=sys.stderr)
+            say(f"No run {run} to {asked}.")
 
     def _take(self, command):
         requests = command if isinstance(command, list) else []
@@ -237,7 +238,7 @@ def _train(requests, programs, conversation, capacity):
         return
     half = len(requests) // 2
     capacity.lower(requests[0].plan, half)
-    print(f"Out of memory with {len(requests)} runs at once, on with {half}: {shortage.reason}", file=sys.stderr)
+    say(f"Out of memory with {len(requests)} runs at once, on with {half}: {shortage.reason}")
     for request in shortage.left:
         if request.run in begun:
             # Its events so far are those of another start.

@@ -10,6 +10,7 @@ import torch
 from .cohort import Cohort
 from .failure import Failure, of_disk
 from .memory import OutOfMemory, is_out_of_memory
+from .saying import say
 
 ENDED = ("finished", "diverged", "stopped", "failed")
 
@@ -56,7 +57,7 @@ def failure_of(error, options):
             f"{where} is out of memory, with as few sequences a pass as there can be: {str(error).splitlines()[0]}"
         )
         return "memory", f"{message} Give the run a larger device, or set a smaller micro_batch_size.", False
-    traceback.print_exception(error, file=sys.stderr)
+    say("".join(traceback.format_exception(error)).rstrip())
     message = str(error).splitlines()[0] if str(error) else type(error).__name__
     if device_is_lost(error):
         return "device-lost", f"The device {options.device} does not answer any more: {message}", True
