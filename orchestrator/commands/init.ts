@@ -3,9 +3,10 @@ import { join } from "node:path";
 import { type Command, Option } from "commander";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { packageRoot } from "../../schema/wire/package.ts";
+import { inOneLine } from "../../schema/wire/printable.ts";
 import { writeNewFile } from "../machine/new-path.ts";
 import { SWEEP_TEMPLATE } from "../sweep/template.ts";
-import { type CommonOptions, common, print } from "./common.ts";
+import { type CommonOptions, commandLine, common, print } from "./common.ts";
 
 /** What is written: a sweep file, a training script beside it where one belongs to it, and how it is run. */
 interface Start {
@@ -13,7 +14,7 @@ interface Start {
   text: string;
   script?: { file: string; text: string };
   /** Options of `musweep run`. */
-  options?: string;
+  options?: readonly string[];
 }
 
 const shipped = (...names: string[]): string =>
@@ -21,7 +22,8 @@ const shipped = (...names: string[]): string =>
     // Editors would look for the schema where the file lay.
     .replace(/^# yaml-language-server.*\n#\n/, "");
 
-const STARTS: Record<string, () => Start> = {
+/** @param path where the file is written, if that is said: what is in it may name itself */
+const STARTS: Record<string, (path?: string) => Start> = {
   template: () => ({ file: "sweep.yaml", text: SWEEP_TEMPLATE }),
   quickstart: () => ({ file: "quickstart.yaml", text: shipped("sweeps", "quickstart.yaml") }),
   "own-text": () => ({
@@ -29,20 +31,19 @@ const STARTS: Record<string, () => Start> = {
     text: SWEEP_TEMPLATE.replace("name: my-sweep", "name: my-text").replace(
       /data:\n(?: .*\n)+/,
       `data:
-  file: my-text.txt # yours: .txt or .jsonl, also .gz or .zst; a path is relative to this file
+  file: my-text.txt # yours: .txt, .jsonl, .ndjson or .json, each also .gz or .zst; a path is relative to this file
   tokenizer: bytes # or gpt2
   validation_fraction: 0.05 # the text's end, which is never trained on
 `,
     ),
   }),
-  "own-model": () => {
-    const options = '--trainer mlp="python3 train.py"';
-    const text = shipped("examples", "mlp", "sweep.yaml").replace(
-      /musweep run .*/,
-      `musweep run sweep.yaml ${options}`,
+  "own-model": (path = "sweep.yaml") => {
+    const options = ["--trainer", "mlp=python3 train.py"];
+    const text = shipped("examples", "mlp", "sweep.yaml").replace(/musweep run .*/, () =>
+      inOneLine(commandLine(["run", path, ...options])),
     );
     const script = { file: "train.py", text: shipped("examples", "mlp", "train.py") };
-    return { file: "sweep.yaml", text, script, options: ` ${options}` };
+    return { file: path, text, script, options };
   },
   paper: () => ({ file: "lr-vs-sparsity.yaml", text: shipped("sweeps", "lr-vs-sparsity.yaml") }),
 };
@@ -62,7 +63,7 @@ export function addInit(program: Command): void {
       ),
     ["musweep init", "musweep init mine.yaml", "musweep init --from own-text"],
   ).action((file: string | undefined, options: CommonOptions & { from: string }) => {
-    const start = STARTS[options.from]!();
+    const start = STARTS[options.from]!(file);
     const path = file ?? start.file;
     writeNewFile(path, start.text, "Name another file: musweep init FILE.");
     if (start.script !== undefined) writeBeside(path, start.script);
@@ -71,7 +72,7 @@ export function addInit(program: Command): void {
       [
         `Wrote ${path}${script === null ? "" : ` and ${script}`}.`,
         ...(options.from === "own-text" ? [`Name your text in ${path} first, under data.`] : []),
-        `Next: musweep plan ${path}${start.options ?? ""}, then musweep run ${path}${start.options ?? ""}`,
+        `Next: ${["plan", "run"].map((command) => commandLine([command, path, ...(start.options ?? [])])).join(", then ")}`,
       ].join("\n"),
     );
   });

@@ -6,7 +6,7 @@ import { readAnswer } from "../report/answer.ts";
 import { answerText } from "../report/answer-text.ts";
 import { curvesQuery } from "../sql/examples.ts";
 import { readSweepFile } from "../submission/load-sweep.ts";
-import { common, parseCount, printAnswer, withRedis } from "./common.ts";
+import { commandLine, common, parseCount, printAnswer, withRedis } from "./common.ts";
 import { type TrainOptions, trainHere } from "./train-here.ts";
 import { workerOptions } from "./worker-options.ts";
 
@@ -47,17 +47,18 @@ function finish(service: Service, sweep: string, options: TrainOptions, seconds:
   const { failed, cancelled } = answer.progress.by_state;
   const tuned = [...new Set(answer.rows.map((row) => row.tuned))];
   printAnswer(options, { ...answer, seconds }, () => {
-    const dir = options.dir === ".musweep" ? "" : ` --dir ${options.dir}`;
+    const dir = options.dir === ".musweep" ? [] : ["--dir", options.dir];
+    const line = (words: string[], why = ""): string => `  ${commandLine([...words, ...dir])}${why}`;
     const next = [
       "Next:",
-      `  musweep serve${dir}   # shows it in a browser: the link that it prints`,
+      line(["serve"], "   # shows it in a browser: the link that it prints"),
       ...(answer.verdicts.some(({ verdict }) => verdict.verdict === "inconclusive")
-        ? [`  musweep suggest ${sweep}${dir}   # runs that would decide more`]
+        ? [line(["suggest", sweep], "   # runs that would decide more")]
         : []),
-      `  musweep report ${sweep}${dir}`,
-      `  musweep sql "${curvesQuery(sweep, tuned)}"${dir}`,
+      line(["report", sweep]),
+      line(["sql", curvesQuery(sweep, tuned)]),
       ...(failed + cancelled > 0
-        ? [`  musweep requeue ${sweep} --missing${dir}   # then run the same file again`]
+        ? [line(["requeue", sweep, "--missing"], "   # then run the same file again")]
         : []),
     ];
     return `${answerText(answer, { seconds })}\n\n${next.join("\n")}`;
