@@ -13,7 +13,7 @@ export function addArchive(program: Command): void {
       .option("--undo", "bring it back"),
     ["musweep archive last-years", "musweep archive last-years --undo"],
   ).action(async (sweep: string, options: CommonOptions & { undo?: boolean }) => {
-    await withDatabase(options, { readonly: false }, (db) => {
+    await withDatabase(options, { readonly: false, mustExist: true }, (db) => {
       archiveSweep(db, progressOf(db, sweep), options.undo ? null : Date.now());
       print(options, { sweep, archived: !options.undo }, () =>
         options.undo

@@ -12,7 +12,7 @@ export function addCancel(program: Command): void {
       .description("train nothing more for a sweep; results stay, and runs that another sweep wants go on"),
     ["musweep cancel quickstart"],
   ).action(async (sweep: string, options: CommonOptions) => {
-    await withDatabase(options, { readonly: false }, (db) => {
+    await withDatabase(options, { readonly: false, mustExist: true }, (db) => {
       progressOf(db, sweep);
       const away = awayRuns(db, sweep).length;
       const cancelled = cancelSweep(db, sweep);

@@ -13,7 +13,7 @@ export function addCollect(program: Command): void {
       ),
     ["musweep collect events.jsonl", "musweep collect node1.jsonl node2.jsonl"],
   ).action(async (files: string[], options: CommonOptions) => {
-    await withDatabase(options, { readonly: false }, async (db) => {
+    await withDatabase(options, { readonly: false, mustExist: true }, async (db) => {
       const all: Collected[] = [];
       for (const file of files) all.push(await collectFile(db, file));
       const foreign = all.find(({ events, unknown }) => events > 0 && unknown === events);

@@ -4,7 +4,7 @@ import type { WriteStream } from "node:tty";
 import { type Command, Option } from "commander";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { printable } from "../../schema/wire/printable.ts";
-import { type Database, openDatabase } from "../database/open.ts";
+import { type Database, openDatabase, requireDatabase } from "../database/open.ts";
 import { lockHolder, lockState } from "../database/state-lock.ts";
 import { openState } from "../machine/open-state.ts";
 import { type StateDirectory, stateDirectory } from "../machine/state-directory.ts";
@@ -76,9 +76,14 @@ export const printData = (
 
 /** This command as it was typed, to be typed again: words that a shell would read otherwise are in quotes. */
 export const commandLine = (words: readonly string[] = process.argv.slice(2)): string =>
-  ["musweep", ...words]
-    .map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`))
-    .join(" ");
+  ["musweep", ...words].map(shellWord).join(" ");
+
+function shellWord(word: string): string {
+  if (/^[\w@%+=:,./-]+$/.test(word)) return word;
+  // What a shell would not read inside double quotes either is easier to read in them than with '\''.
+  if (word.includes("'") && !/["$`\\!]/.test(word)) return `"${word}"`;
+  return `'${word.replaceAll("'", "'\\''")}'`;
+}
 
 /** Notes for the person at the terminal: standard error, so that standard output stays data. */
 export const say = (text: string): void => void process.stderr.write(printable(`${text}\n`));
@@ -107,12 +112,16 @@ export function parsePositive(name: string): (text: string) => number {
   };
 }
 
-/** Runs `use` with the directory's database, brought up to date if it is an older version's, and closes it whatever happens. */
+/**
+ * Runs `use` with the directory's database, brought up to date if it is an older version's, and closes it whatever happens.
+ * @param mode mustExist: for what changes sweeps that are there; where none are, nothing is made
+ */
 export async function withDatabase<T>(
   options: CommonOptions,
-  mode: { readonly: boolean },
+  mode: { readonly: boolean; mustExist?: boolean },
   use: (db: Database, state: StateDirectory) => T | Promise<T>,
 ): Promise<T> {
+  if (mode.mustExist) requireDatabase(stateDirectory(options).database);
   const state = mode.readonly ? stateDirectory(options) : openState(options);
   const db = mode.readonly ? openToRead(state) : openToWrite(state);
   try {

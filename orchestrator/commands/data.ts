@@ -1,11 +1,13 @@
-import { statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import type { Command } from "commander";
 import { escapePath, isDynamicPattern } from "tinyglobby";
 import { dataSchema } from "../../schema/sweep/sweep.ts";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { prepareData } from "../data/prepare.ts";
-import { isJsonLines } from "../data/spec.ts";
+import { requireSource } from "../data/source-identity.ts";
+import { isJsonLines, resolvePaths } from "../data/spec.ts";
 import { openState } from "../machine/open-state.ts";
+import { stateDirectory } from "../machine/state-directory.ts";
 import { explainIssues } from "../sweep/explain-issues.ts";
 import { quantity } from "../terminal/format.ts";
 import { progressLine } from "../terminal/progress.ts";
@@ -29,7 +31,7 @@ export function addData(program: Command): void {
     data
       .command("prepare <source...>")
       .description(
-        "tokenize a text once into the cache: a shipped corpus (state-of-the-union, moby-dick), .txt, .jsonl, each also .gz or .zst, a folder or a quoted pattern of such files, or nanoGPT-style .bin",
+        "tokenize a text once into the cache: a shipped corpus (state-of-the-union, moby-dick), .txt, .jsonl, .ndjson or .json (an object a line), each also .gz or .zst, a folder or a quoted pattern of such files, or nanoGPT-style .bin",
       )
       .option("--tokenizer <name>", "bytes or gpt2 (default: bytes)")
       .option("--field <name>", ".jsonl: the field that holds the text")
@@ -58,8 +60,11 @@ export function addData(program: Command): void {
       const [mistake] = explainIssues(dataSchema, described, spec.error.issues);
       throw badOption(`${optionOf(mistake!.path.at(-1)) ?? source}: ${mistake!.message}`);
     }
+    // What was prepared in it before is known without its file; where nothing was, nothing is made for a file that is not there.
+    if (!existsSync(stateDirectory(options).data))
+      await requireSource(resolvePaths(spec.data, process.cwd()));
     const line = progressLine();
-    const meta = await prepareData(spec.data, {
+    const prepared = await prepareData(spec.data, {
       cacheDirectory: openState(options).data,
       onGone: sayGone,
       verify: true,
@@ -69,6 +74,8 @@ export function addData(program: Command): void {
           `tokenizing ${source}: ${quantity(read_bytes)}B`,
         ),
     }).finally(() => line.end());
+    // What was prepared earlier under another name is this source too.
+    const meta = { ...prepared, source };
     print(
       options,
       meta,

@@ -38,7 +38,7 @@ export function addJobs(program: Command): void {
     const { out, limit } = options;
     if ((out === undefined) === !options.takeBack || (options.takeBack && limit !== undefined))
       throw new MusweepError("bad-option", "say --out FILE, or --take-back alone", { kind: "usage" });
-    await withDatabase(options, { readonly: false }, (db, state) => {
+    await withDatabase(options, { readonly: false, mustExist: true }, (db, state) => {
       progressOf(db, sweep);
       if (out === undefined) {
         const back = takeBack(db, sweep);

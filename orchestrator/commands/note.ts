@@ -21,7 +21,7 @@ export function addNote(program: Command): void {
     if (text !== undefined && options.clear)
       throw new MusweepError("bad-option", "a text and --clear are both given", { kind: "usage" });
     const changes = text !== undefined || options.clear === true;
-    await withDatabase(options, { readonly: !changes }, (db) => {
+    await withDatabase(options, { readonly: !changes, mustExist: true }, (db) => {
       progressOf(db, sweep);
       if (changes) noteSweep(db, sweep, noteOf(text));
       const { note } = progressOf(db, sweep);

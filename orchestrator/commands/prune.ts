@@ -36,7 +36,7 @@ export function addPrune(program: Command): void {
       before: Date.now() - options.olderThan * DAY_MS,
       shared: options.shared !== undefined,
     };
-    await withDatabase(options, { readonly: options.dryRun ?? false }, async (db, state) => {
+    await withDatabase(options, { readonly: options.dryRun ?? false, mustExist: true }, async (db, state) => {
       const found = findLeftovers(db, state, which);
       const isDry = options.dryRun ?? false;
       if (!isDry && found.length > 0)

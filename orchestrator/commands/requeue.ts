@@ -37,7 +37,7 @@ export function addRequeue(program: Command): void {
     ],
   ).action(async (sweep: string, options: RequeueOptions) => {
     const which = chosen(options);
-    await withDatabase(options, { readonly: false }, (db) => {
+    await withDatabase(options, { readonly: false, mustExist: true }, (db) => {
       progressOf(db, sweep);
       const requeued = requeueRuns(db, sweep, which);
       print(options, { sweep, requeued }, () =>

@@ -16,7 +16,7 @@ export function addRm(program: Command): void {
       .option("--yes", "do not ask"),
     ["musweep rm old-sweep", "musweep backup before.db && musweep rm old-sweep --yes"],
   ).action(async (sweep: string, options: CommonOptions & { yes?: boolean }) => {
-    await withDatabase(options, { readonly: false }, async (db, state) => {
+    await withDatabase(options, { readonly: false, mustExist: true }, async (db, state) => {
       const { runs, points, by_state } = progressOf(db, sweep);
       const results = by_state.finished + by_state.diverged;
       await confirm(

@@ -18,7 +18,7 @@ export function addTag(program: Command): void {
     ],
   ).action(async (sweep: string, words: string[], options: CommonOptions & { remove?: boolean }) => {
     const given = readTags(words.join(" "));
-    await withDatabase(options, { readonly: given.length === 0 }, (db) => {
+    await withDatabase(options, { readonly: given.length === 0, mustExist: true }, (db) => {
       const { id, tags } = progressOf(db, sweep);
       if (given.length > 0)
         setTags(

@@ -19,7 +19,7 @@ export function addVerify(program: Command): void {
   ).action(async (options: CommonOptions & { repair?: boolean }) => {
     const repair = options.repair ?? false;
     const shared = options.shared !== undefined;
-    await withDatabase(options, { readonly: !repair }, async (db, state) => {
+    await withDatabase(options, { readonly: !repair, mustExist: true }, async (db, state) => {
       const { findings } = await verifyState(db, state, { repair, shared });
       const left = findings.filter(({ repaired }) => !repaired);
       print(options, { findings, ok: left.length === 0 }, () => {

@@ -5,6 +5,7 @@ import { onStopSignal } from "../../schema/wire/stop-signals.ts";
 import { EXIT_WITHOUT_REDIS, slotsOf } from "../../schema/wire/worker.ts";
 import { startLocalWorker } from "../machine/local-worker.ts";
 import { openState } from "../machine/open-state.ts";
+import { stateDirectory } from "../machine/state-directory.ts";
 import { type NamedToken, namedToken } from "../machine/token.ts";
 import { workerDisk } from "../machine/worker-disk.ts";
 import { findRedis } from "../redis/open-redis.ts";
@@ -50,7 +51,7 @@ export function addWorker(program: Command): void {
       "fetch data sets that this host lacks from a `musweep serve`: no shared file system is needed",
     ),
   ).action(async (options: Options) => {
-    const state = openState(options);
+    const state = stateDirectory(options);
     const offer = await resolveTrainers(options);
     const redisUrl = options.redis ?? (await findRedis(state.redis))?.url;
     if (redisUrl === undefined) {
@@ -60,6 +61,7 @@ export function addWorker(program: Command): void {
       });
     }
     await checkRedis(redisUrl);
+    openState(options);
     const worker = startLocalWorker(
       workerConfig(state, redisUrl, options, offer, {
         givesBack: true,

@@ -143,8 +143,20 @@ const noneMatches = (spec: FilesSource): MusweepError =>
   new MusweepError("data-missing", `no file matches ${placeOf(spec)}`, {
     kind: "unavailable",
     remedy:
-      "Check the pattern; a relative one in a sweep file is relative to that file. Of a folder, .txt, .jsonl and .ndjson are read.",
+      "Check the pattern; a relative one in a sweep file is relative to that file. Of a folder, .txt, .jsonl, .ndjson and .json.gz are read.",
   });
+
+/** @throws MusweepError when a file of it is not there, or none that can be read; nothing is remembered */
+export async function requireSource(spec: DataSpec): Promise<void> {
+  if ("files" in spec && (await matchFiles(spec)).length === 0) throw noneMatches(spec);
+  for (const file of pathsOf(spec))
+    await openRegular(path.resolve(file)).then(
+      (handle) => handle.close(),
+      (error: unknown) => {
+        throw readError(file, error);
+      },
+    );
+}
 
 /**
  * @param memory directory for remembered hashes

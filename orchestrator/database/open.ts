@@ -70,12 +70,17 @@ const olderError = (path: string): MusweepError =>
     remedy: "Any command that writes brings it up to date, such as `musweep run` or `musweep serve`.",
   });
 
+/** @throws MusweepError no-sweeps where there is no such file */
+export function requireDatabase(path: string): void {
+  if (existsSync(path)) return;
+  throw new MusweepError("no-sweeps", `no sweeps here yet: there is no ${path}`, {
+    kind: "unavailable",
+    remedy: "`musweep run FILE` or `musweep import FILE` makes one; or point --dir at the state directory.",
+  });
+}
+
 function openFile(Binding: typeof Sqlite, path: string, readonly: boolean): Sqlite.Database {
-  if (readonly && !existsSync(path))
-    throw new MusweepError("no-sweeps", `no sweeps here yet: there is no ${path}`, {
-      kind: "unavailable",
-      remedy: "`musweep run FILE` or `musweep import FILE` makes one; or point --dir at the state directory.",
-    });
+  if (readonly) requireDatabase(path);
   try {
     return new Binding(path, { readonly, fileMustExist: readonly });
   } catch (cause) {
