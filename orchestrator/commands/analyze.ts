@@ -12,7 +12,7 @@ export function addAnalyze(program: Command): void {
       program
         .command("analyze <file>")
         .description(
-          "the answer from results that exist (CSV or JSON lines; - is standard input); stores nothing",
+          "the answer from results that exist (CSV, JSON or Parquet; - is standard input); stores nothing",
         ),
       [
         "musweep analyze results.csv",

@@ -4,10 +4,11 @@ import type { Command } from "commander";
 import { Option } from "commander";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { inOneLine } from "../../schema/wire/printable.ts";
-import { readRegularSync } from "../../schema/wire/regular-file.ts";
+import { readRegularBytesSync } from "../../schema/wire/regular-file.ts";
 import type { ImportToStore } from "../database/store-import.ts";
 import { type Imported, MEASURES, type Measure, readResults } from "../import/read-results.ts";
-import { MAX_TABLE_BYTES, readTable } from "../import/read-table.ts";
+import { MAX_TABLE_BYTES } from "../import/read-table.ts";
+import { readTableFile } from "../import/read-table-file.ts";
 import { listed } from "../import/recognize-columns.ts";
 import { plural } from "../terminal/format.ts";
 
@@ -83,8 +84,8 @@ export async function readImport(path: string, name: string, options: ImportOpti
       },
     );
   const measure = options.maximize ? "score" : (options.lossIs ?? "loss");
-  const text = path === "-" ? await standardInput() : readRegularSync(path, MAX_TABLE_BYTES);
-  const read = readResults(readTable(text, file), {
+  const bytes = path === "-" ? await standardInput() : readFile(path);
+  const read = readResults(await readTableFile(bytes, file), {
     file,
     columns: options.column,
     ignored: options.ignore,
@@ -101,7 +102,20 @@ export async function readImport(path: string, name: string, options: ImportOpti
   return { sweep: { name, text: comment.join(""), imported, results: read.results }, read };
 }
 
-async function standardInput(): Promise<string> {
+function readFile(path: string): Buffer {
+  try {
+    return readRegularBytesSync(path, MAX_TABLE_BYTES);
+  } catch (cause) {
+    if (!(cause instanceof MusweepError)) throw cause;
+    throw new MusweepError("results-file", `cannot read ${inOneLine(path)}: ${cause.message}`, {
+      kind: "usage",
+      remedy: "Name the file with the results, or - for standard input.",
+      cause,
+    });
+  }
+}
+
+async function standardInput(): Promise<Buffer> {
   const parts: Buffer[] = [];
   let length = 0;
   for await (const part of process.stdin as AsyncIterable<Buffer>) {
@@ -112,7 +126,7 @@ async function standardInput(): Promise<string> {
       });
     parts.push(part);
   }
-  return Buffer.concat(parts).toString("utf8");
+  return Buffer.concat(parts);
 }
 
 /** How the table was read, in sentences: what was taken for what is never a secret. */

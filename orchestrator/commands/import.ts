@@ -19,7 +19,7 @@ export function addImport(program: Command): void {
       program
         .command("import <file>")
         .description(
-          "results that exist (CSV or JSON lines; - is standard input) become a sweep: report, dashboard, SQL, suggest",
+          "results that exist (CSV, JSON or Parquet; - is standard input) become a sweep: report, dashboard, SQL, suggest",
         )
         .requiredOption(
           "--name <sweep>",

@@ -1,4 +1,4 @@
-/** A table of results as other tools write it: CSV with a heading, or one JSON object a line; every cell as text or a plain value. */
+/** A table of results as other tools write it: CSV with a heading, JSON objects; every cell as text or a plain value. */
 import { CsvError, parse } from "csv-parse/sync";
 import { MusweepError } from "../../schema/wire/errors.ts";
 
@@ -14,7 +14,7 @@ const MAX_NAME_CHARACTERS = 1000;
 export type CellValue = string | number | boolean | null;
 
 export interface TableRow {
-  /** In the text, from 1, for messages. */
+  /** In the text, from 1, for messages; of what has no lines, such as a JSON array, which of its rows. */
   line: number;
   /** By column; absent where the row does not have it. */
   cells: Record<string, CellValue>;
@@ -25,10 +25,11 @@ export interface Table {
   rows: TableRow[];
 }
 
-const mistake = (file: string, line: number, message: string): MusweepError =>
+export const mistake = (file: string, line: number, message: string): MusweepError =>
   new MusweepError("results-file", `${file}:${line}: ${message}`, {
     kind: "usage",
-    remedy: "Expected CSV with a heading, or one JSON object a line (.jsonl). Nothing was stored.",
+    remedy:
+      "Expected CSV with a heading, JSON objects (one a line, or a list of them), each also as .gz or .zst, or Parquet. Nothing was stored.",
   });
 
 /**
@@ -39,8 +40,9 @@ export function readTable(text: string, file: string): Table {
   if (Buffer.byteLength(text) > MAX_TABLE_BYTES)
     throw mistake(file, 1, `larger than ${MAX_TABLE_BYTES / 2 ** 20} MiB; expected one line a finished run`);
   const plain = text.replace(/^\uFEFF/, "");
-  const table =
-    /\.(jsonl|ndjson)$/i.test(file) || plain.trimStart().startsWith("{")
+  const table = plain.trimStart().startsWith("[")
+    ? readJsonList(plain, file)
+    : /\.(jsonl|ndjson)(\.(gz|zst))?$/i.test(file) || plain.trimStart().startsWith("{")
       ? readJsonLines(plain, file)
       : readCsv(plain, file);
   if (table.rows.length === 0) throw mistake(file, 1, "there are no rows");
@@ -87,6 +89,35 @@ function delimiterOf(text: string): string {
   return [",", ";", "\t"].toSorted((a, b) => count(b) - count(a))[0]!;
 }
 
+/** As pandas' to_json(orient="records") writes it. */
+function readJsonList(text: string, file: string): Table {
+  let value: unknown;
+  try {
+    value = parseLine(text);
+  } catch (error) {
+    throw mistake(file, 1, `not valid JSON: ${(error as Error).message}`);
+  }
+  return tableOf(value as unknown[], file);
+}
+
+/** @param records a row each */
+export function tableOf(records: readonly unknown[], file: string): Table {
+  const columns = new Set<string>();
+  const rows = records.map((record, i): TableRow => {
+    const cells = cellsOf(record, file, i + 1);
+    for (const name of Object.keys(cells)) checkColumn(columns.add(name), name, file, i + 1);
+    return { line: i + 1, cells };
+  });
+  if (rows.length === 0) throw mistake(file, 1, "there are no rows");
+  return { columns: [...columns], rows };
+}
+
+function cellsOf(value: unknown, file: string, line: number): Record<string, CellValue> {
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw mistake(file, line, "expected a JSON object");
+  return flat(value as Record<string, unknown>, file, line);
+}
+
 function readJsonLines(text: string, file: string): Table {
   const columns = new Set<string>();
   const rows = text.split("\n").flatMap((line, i): TableRow[] => {
@@ -97,9 +128,7 @@ function readJsonLines(text: string, file: string): Table {
     } catch (error) {
       throw mistake(file, i + 1, `not valid JSON: ${(error as Error).message}`);
     }
-    if (typeof value !== "object" || value === null || Array.isArray(value))
-      throw mistake(file, i + 1, "expected a JSON object");
-    const cells = flat(value as Record<string, unknown>, file, i + 1);
+    const cells = cellsOf(value, file, i + 1);
     for (const name of Object.keys(cells)) checkColumn(columns.add(name), name, file, i + 1);
     return [{ line: i + 1, cells }];
   });

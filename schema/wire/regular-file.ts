@@ -46,12 +46,16 @@ export async function openRegular(path: string, check?: CheckOpened): Promise<Fi
   }
 }
 
+/** A small text file, whole. */
+export const readRegularSync = (path: string, most: number, check?: (stats: Stats) => void): string =>
+  readRegularBytesSync(path, most, check).toString("utf8");
+
 /**
- * A small text file, whole.
+ * A small file, whole.
  * @param check throws where what was opened must not be read
  * @throws MusweepError: as above, or larger than `most` bytes
  */
-export function readRegularSync(path: string, most: number, check?: (stats: Stats) => void): string {
+export function readRegularBytesSync(path: string, most: number, check?: (stats: Stats) => void): Buffer {
   let fd: number | undefined;
   try {
     fd = openSync(path, FLAGS);
@@ -66,7 +70,7 @@ export function readRegularSync(path: string, most: number, check?: (stats: Stat
       read = readSync(fd, buffer, length, buffer.length - length, null);
     if (length > most)
       throw new MusweepError("file-too-large", `${path} is larger than ${most} bytes`, { kind: "usage" });
-    return buffer.toString("utf8", 0, length);
+    return buffer.subarray(0, length);
   } catch (error) {
     throw pathError(error, path) ?? error;
   } finally {
