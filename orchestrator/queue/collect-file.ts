@@ -8,6 +8,7 @@ import { applyEvents } from "../database/apply-events.ts";
 import type { Database } from "../database/open.ts";
 import { fitAhead } from "../database/optima.ts";
 import { openRegular } from "../../schema/wire/regular-file.ts";
+import { pathError } from "../../schema/wire/path-error.ts";
 import { splitLines } from "../machine/split-lines.ts";
 import { inTurns } from "../machine/turns.ts";
 import { advancePhases } from "../phases/advance.ts";
@@ -102,11 +103,15 @@ function parse(line: string): WorkerEvent | undefined {
 
 function unreadable(file: string, cause: unknown): MusweepError {
   if (cause instanceof MusweepError) return cause;
-  return new MusweepError("events-file", `cannot read ${inOneLine(file)}: ${(cause as Error).message}`, {
-    kind: "usage",
-    remedy: "It is what `python -m musweep_torch --events FILE` has written.",
-    cause,
-  });
+  return new MusweepError(
+    "events-file",
+    `cannot read ${inOneLine(file)}: ${(pathError(cause, file) ?? (cause as Error)).message}`,
+    {
+      kind: "usage",
+      remedy: "It is what `python -m musweep_torch --events FILE` has written.",
+      cause,
+    },
+  );
 }
 
 const changed = (file: string): MusweepError =>

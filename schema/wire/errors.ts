@@ -6,9 +6,9 @@ export const EXIT_CODES = {
   ok: 0,
   /** The sweep ended, but some of its runs failed or are missing. */
   incomplete: 1,
-  /** Bad input: a sweep file, an argument, an unknown name. Nothing was changed. */
+  /** Bad input: an argument, what is wrong with the file that it names or that there is none, an unknown name. Nothing was changed. */
   usage: 2,
-  /** Something needed is not there: Redis, a trainer, a data file, a server. */
+  /** Something that the input needs is not there: Redis, a trainer's program, a data file, a server, a state directory. */
   unavailable: 3,
   /** Another musweep process holds the state directory, or the state is newer than this program. */
   conflict: 4,

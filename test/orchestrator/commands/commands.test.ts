@@ -187,6 +187,45 @@ describe("exit codes and messages", () => {
     expect(ended.stderr).toMatch(message);
   });
 
+  it.concurrent.each<[string, number, RegExp]>([
+    ...[
+      "cancel tiny",
+      "requeue tiny --all",
+      "archive tiny",
+      "rm tiny --yes",
+      "jobs tiny --out jobs.jsonl",
+      "collect events.jsonl",
+      "note tiny text",
+      "tag tiny word",
+      "prune --yes",
+      "verify --repair",
+    ].map((command): [string, number, RegExp] => [command, 3, /^no sweeps here yet: /]),
+    ["worker --until-empty", 3, /^no Redis is running/],
+    ["data prepare none.txt", 3, /^Data file not found: .*none\.txt/],
+    ["data prepare nowhere/*.txt", 3, /^no file matches /],
+  ])("%s in an empty directory makes no state directory", async (command, code, message) => {
+    const dir = `empty-${command.replaceAll(/\W/g, "-")}`;
+    const ended = await musweep(place, ...command.split(" "), "--dir", dir);
+    expect(ended).toMatchObject({ code, stdout: "", stderr: expect.stringMatching(message) });
+    expect(existsSync(join(place.directory, dir))).toBe(false);
+  });
+
+  it.concurrent.each<[string, RegExp]>([
+    ["validate none.yaml", /^cannot read none\.yaml: none\.yaml is not there\n.*musweep init/],
+    ["plan none.yaml", /^cannot read none\.yaml: none\.yaml is not there\n.*musweep init/],
+    ["run none.yaml", /^cannot read none\.yaml: none\.yaml is not there\n.*musweep init/],
+    ["submit none.yaml", /^cannot read none\.yaml: none\.yaml is not there\n.*musweep init/],
+    ["analyze none.csv", /^cannot read none\.csv: none\.csv is not there\n.+/],
+    ["import none.csv --name none", /^cannot read none\.csv: none\.csv is not there\n.+/],
+    ["collect none.jsonl", /^cannot read none\.jsonl: none\.jsonl is not there\n.+/],
+  ])("%s: 2, and what to do", async (command, message) => {
+    expect(await musweep(place, ...command.split(" "))).toMatchObject({
+      code: 2,
+      stdout: "",
+      stderr: expect.stringMatching(message),
+    });
+  });
+
   it("a port that is taken: 3, and nothing is left running", async () => {
     const own = scratch();
     const port = String(await freePort());
@@ -285,6 +324,22 @@ describe("init", () => {
     }
     expect(readFileSync(join(own.directory, "text.yaml"), "utf8")).toContain("  file: my-text.txt");
     expect(readFileSync(join(own.directory, "train.py"), "utf8")).toContain("musweep.main(train)");
+  });
+});
+
+describe("what is said to be done next", () => {
+  it("can be pasted: paths with spaces are in quotes", async () => {
+    const own = scratch();
+    const { stdout } = await succeed(own, "init", "my mlp.yaml", "--from", "own-model");
+    const options = "'my mlp.yaml' --trainer 'mlp=python3 train.py'";
+    expect(stdout).toContain(`Next: musweep plan ${options}, then musweep run ${options}\n`);
+    expect(readFileSync(join(own.directory, "my mlp.yaml"), "utf8")).toContain(
+      `#   musweep run ${options}\n`,
+    );
+    const ran = await succeed(place, "run", "tiny.yaml", "--dir", "another directory");
+    const next = ran.stdout.slice(ran.stdout.indexOf("Next:")).trimEnd().split("\n").slice(1);
+    expect(next.length).toBeGreaterThan(2);
+    for (const line of next) expect(line).toMatch(/^ {2}musweep .* --dir 'another directory'( {3}# .*)?$/);
   });
 });
 
