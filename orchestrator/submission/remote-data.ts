@@ -30,7 +30,8 @@ export async function prepareRemoteData(
     {
       kind: "usage",
       remedy:
-        "Start `musweep serve` with --data-root DIR to allow those in DIR; or, on the server itself, prepare it with " +
+        `${placesOf(root)} ` +
+        `${root === undefined ? "Start `musweep serve` with --data-root DIR to allow those in DIR" : "Put the file in there (--data-root DIR of `musweep serve`)"}; or, on the server itself, prepare it with ` +
         "`musweep data prepare`, or submit the sweep with `musweep submit`.",
     },
   );
@@ -39,7 +40,15 @@ export async function prepareRemoteData(
     const checkOpened: CheckOpened = async (opened, path) => {
       if (!(await liesBelow(start, opened, path))) throw refused;
     };
-    return prepareData(named, { ...options, checkOpened });
+    return prepareData(named, { ...options, checkOpened }).catch((error: unknown) => {
+      if (!(error instanceof MusweepError && error.code === "data-missing")) throw error;
+      const { code, message, kind } = error;
+      throw new MusweepError(code, message, {
+        kind,
+        remedy: `${placesOf(root)} Put the data there, or correct the path.`,
+        cause: error,
+      });
+    });
   }
   if (!(await every(writtenPaths(named), isFile))) throw refused;
   try {
@@ -50,6 +59,12 @@ export async function prepareRemoteData(
     throw refused;
   }
 }
+
+/** A path in a sweep file that is submitted here means another place there. */
+const placesOf = (root: string | undefined): string =>
+  root === undefined
+    ? "Paths are those of the server's machine, which has no --data-root: it looks up no relative path, neither beside your file nor in its own directory."
+    : `Paths are those of the server's machine: relative paths are looked up in the server's --data-root (${root}), not beside your file.`;
 
 /** Many files are looked at together, because each waits for the disk; and by no means all, because they may be millions. */
 const AT_ONCE = 64;

@@ -65,6 +65,11 @@ describe("without --data-root", () => {
     expect(asked.logged).toEqual([]);
   });
 
+  it("a relative path is said to be looked up nowhere", async () => {
+    const { remedy } = await submit(files().app(), file("open.txt"));
+    expect(remedy).toMatch(/has no --data-root: it looks up no relative path, neither beside your file nor /);
+  });
+
   it("a file may that was prepared on the server, and as it was then", async () => {
     const { secret, app } = files();
     const asked = app();
@@ -94,6 +99,9 @@ describe("with --data-root", () => {
       ]);
     const missing = await submit(asked, file("folder/missing.txt"));
     expect(missing).toMatchObject({ status: 503, code: "data-missing" });
+    expect(missing.remedy).toContain(
+      `relative paths are looked up in the server's --data-root (${root}), not beside your file`,
+    );
   });
 
   it("no path leads out of it, by dots or by links, and none says what exists outside", async () => {
