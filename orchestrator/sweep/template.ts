@@ -5,7 +5,7 @@ name: my-sweep
 
 data:
   corpus: state-of-the-union # or moby-dick; comes with musweep
-  # file: my-text.txt        # instead: your own .txt or .jsonl, also .gz or .zst
+  # file: my-text.txt        # instead: your own .txt, .jsonl, .ndjson or .json, each also .gz or .zst
   # tokens: train.bin        # instead: token ids, with vocab_size
   tokenizer: bytes # or gpt2
   validation_fraction: 0.05
@@ -15,7 +15,10 @@ model:
   d_head: 32 # divides every width
   ffn: { ratio: 4 } # or { width: 512 }; the default ratio is 8/3
   sequence_length: 128
-  # norm: rmsnorm, positions: alibi, tied_embeddings: true, mask: exact
+  # norm: layernorm          # default: rmsnorm
+  # positions: none          # default: alibi
+  # tied_embeddings: false   # default: true
+  # mask: bernoulli          # default: exact, density × size weights in every matrix
 
 training:
   steps: 300 # or tokens: 614400
@@ -52,18 +55,20 @@ axes:
   # together:
   #   - { width: 128, sparsity: 0 }
   #   - { width: 256, sparsity: 0.75 }
-  # Drawn at random, crossed with the rest (then without those names above):
+  # Drawn at random, crossed with the rest (init_std too, then without base.overrides above):
   # random:
   #   n: 20
   #   seed: 1
   #   distributions:
-  #     init_std: { log_uniform: { from: 0.02, to: 0.2 } }
   #     alpha_input: { log_uniform: { from: 1, to: 16 } }
+  #     beta2: { uniform: { from: 0.9, to: 0.99 } }
 
 # When an optimum lies at the edge of its grid, up to three rates are added beyond it.
 extend: { max: 3 }
 # Where noise or a diverging rate leaves something open: more seeds and rates, up to so many points in all.
 # refine: { budget: 120 }
+# Instead of the whole grid, the runs of it that decide, and others between its rates (then without extend and refine):
+# search: { until: decided, budget: 50% }
 # Instead of "axes": several grids, of which a later one may take what an earlier one found.
 # phases:
 #   - name: proxy
