@@ -13,8 +13,10 @@ const MAX_FILES = 2_000_000;
  */
 const MAX_OPEN_STARS = 4;
 const MAX_CHOICES = 1000;
-/** Of a folder. */
-const TEXTS = "**/*.{txt,jsonl,ndjson}{,.gz,.zst}";
+/** Of a folder; a plain .json in one mostly describes what else is there. */
+const TEXTS = "**/*.{{txt,jsonl,ndjson}{,.gz,.zst},json.gz,json.zst}";
+/** What is no text, nor lines of it. */
+const IS_TABLE = /\.(parquet|csv|tsv|arrow|feather)(\.(gz|zst))?$/i;
 
 /**
  * Every file once, by its path, byte by byte: the same on every machine. Links are not followed.
@@ -33,6 +35,12 @@ export async function matchFiles({ files }: FilesSource): Promise<string[]> {
     expandDirectories: false,
     followSymbolicLinks: false,
   });
+  const table = found.find((file) => IS_TABLE.test(file));
+  if (table !== undefined)
+    throw badData(
+      `${table}: a table, not a text`,
+      "Write it as lines first, such as pandas.read_parquet(FILE).to_json(OUT, orient='records', lines=True), and name those.",
+    );
   if (found.length > MAX_FILES)
     throw badData(
       `${named.join(", ")}: ${found.length.toLocaleString("en-US")} files match; at most ${MAX_FILES.toLocaleString("en-US")} are read`,

@@ -52,6 +52,24 @@ it("each file is a document, in the order of the paths' bytes; of .jsonl each li
   });
 });
 
+it("a folder's .json.gz is lines too, and a table that a pattern matches is refused", async () => {
+  const place = await scratch();
+  const lines = ["a", "b", "c", "d", "e"].map((text) => `${JSON.stringify({ text: text.repeat(20) })}\n`).join("");
+  await write(place, {
+    "texts/a.json.gz": gzipSync(lines),
+    "texts/settings.json": "{}",
+    "lines/a.jsonl": lines,
+    "tables/a.txt": "a text",
+    "tables/b.parquet": "PAR1",
+  });
+  const options = { cacheDirectory: path.join(place, "cache"), baseDirectory: place };
+  const { hash } = await prepareData({ files: "lines", ...settings }, options);
+  expect((await prepareData({ files: "texts", ...settings }, options)).hash).toBe(hash);
+  await expect(prepareData({ files: "tables/*", ...settings }, options)).rejects.toThrow(
+    /b\.parquet: a table, not a text/,
+  );
+});
+
 it("limit_tokens takes the beginning of the source, to the token", async () => {
   const place = await scratch();
   await write(place, Object.fromEntries([1, 2, 3, 4].map((i) => [`${i}.txt`, `${i}`.repeat(99)])));
