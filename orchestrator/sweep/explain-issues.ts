@@ -3,7 +3,7 @@
  * and the nearest valid name.
  */
 import { z } from "zod";
-import { insteadOf, meantBy } from "./habits.ts";
+import { foreignValue, meantBy } from "./habits.ts";
 import { didYouMean, excerpt, type Finding, type Path, quoted } from "./problems.ts";
 
 type Issue = z.core.$ZodIssue;
@@ -23,15 +23,27 @@ function explain(root: Schema, value: unknown, issue: Issue, prefix: Path): Expl
   const path = [...prefix, ...(issue.path as (string | number)[])];
   const input = valueAt(value, issue.path as Path);
   const here = (message: string): Explained[] => [{ path, message, remove: path }];
-  const instead = path.includes("axes") ? insteadOf(input) : "";
-  const got = `got ${show(input)}${instead}`;
+  const foreign = foreignValue(value, prefix, issue.path as Path);
+  if (foreign !== null) {
+    const way = (issue.path as Path).slice(0, foreign.depth);
+    const isHere = way.length === issue.path.length && issue.code === "invalid_union" && hasOwnMessage(issue);
+    const expected = isHere ? issue.message : shapesOf(schemaAt(root, way));
+    const at = [...prefix, ...way];
+    const message = `expected ${expected}; got ${show(valueAt(value, way))}${foreign.hint}`;
+    return [{ path: at, message, remove: at }];
+  }
+  const got = `got ${show(input)}`;
   switch (issue.code) {
     case "unrecognized_keys": {
       const schema = schemaAt(root, issue.path as Path);
       const options = schema instanceof z.ZodUnion ? (schema.options as readonly Schema[]) : [schema];
-      const valid = options
+      const keys = options
         .map(unwrap)
-        .flatMap((option) => (option instanceof z.ZodObject ? Object.keys(option.shape) : []));
+        .flatMap((option) => (option instanceof z.ZodObject ? [Object.keys(option.shape)] : []));
+      // Of a union, those of the options that have the other keys.
+      const others = Object.keys(input as object).filter((key) => !issue.keys.includes(key));
+      const fitting = keys.filter((names) => others.every((key) => names.includes(key)));
+      const valid = (fitting.length > 0 ? fitting : keys).flat().filter((key) => !issue.keys.includes(key));
       return issue.keys.map((key) => ({
         path: [...path, key],
         atKey: true,
@@ -43,9 +55,9 @@ function explain(root: Schema, value: unknown, issue: Issue, prefix: Path): Expl
       const schema = schemaAt(root, issue.path as Path);
       if (!(schema instanceof z.ZodUnion)) return here(issue.message);
       const options = schema.options as readonly Schema[];
-      const closest = instead === "" ? closestOption(issue.errors, input) : null;
+      const closest = closestOption(issue.errors, input);
       if (closest === null) {
-        const expected = hasOwnMessage(issue) ? issue.message : options.map(shapeOf).join(", or ");
+        const expected = hasOwnMessage(issue) ? issue.message : shapesOf(schema);
         return input === undefined ? missing(path, expected) : here(`expected ${expected}; ${got}`);
       }
       return (issue.errors[closest] ?? []).flatMap((inner) =>
@@ -93,7 +105,16 @@ const hasOwnMessage = (issue: Issue): boolean => !issue.message.startsWith("Inva
  * Null when none has the right outer shape.
  */
 function closestOption(errors: readonly (readonly Issue[])[], input: unknown): number | null {
+  const keys = typeof input === "object" && input !== null ? Object.keys(input).length : 0;
+  const unknownKeys = (issues: readonly Issue[]): number =>
+    issues.reduce(
+      (sum, issue) =>
+        sum + (issue.path.length === 0 && issue.code === "unrecognized_keys" ? issue.keys.length : 0),
+      0,
+    );
   const cost = (issues: readonly Issue[]): number =>
+    // One that has some of the keys is meant, however much is wrong behind them.
+    (keys > 0 && unknownKeys(issues) === keys ? 1e6 : 0) +
     issues.reduce((sum, issue) => {
       if (issue.path.length === 0 && issue.code !== "unrecognized_keys" && issue.code !== "too_small")
         return Number.POSITIVE_INFINITY;
@@ -149,6 +170,11 @@ function valueAt(value: unknown, path: Path): unknown {
     value,
   );
 }
+
+const shapesOf = (schema: Schema): string =>
+  schema instanceof z.ZodUnion
+    ? (schema.options as readonly Schema[]).map(shapeOf).join(", or ")
+    : shapeOf(schema);
 
 function shapeOf(schema: Schema): string {
   const inner = unwrap(schema);

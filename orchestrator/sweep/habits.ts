@@ -1,7 +1,18 @@
 /** What people write who come from another tool, and how it is written here: added to the message that refuses it. */
-import { type HyperparameterName, TABLE } from "../../schema/sweep/hyperparameters.ts";
+import { rangeSchema } from "../../schema/sweep/axes.ts";
+import {
+  type AxisName,
+  HYPERPARAMETER_NAMES,
+  HYPERPARAMETERS,
+  type HyperparameterName,
+  homeOf,
+  isSettingName,
+  TABLE,
+} from "../../schema/sweep/hyperparameters.ts";
 import { OTHER_NAMES } from "../../schema/sweep/other-names.ts";
-import { excerpt, type Path } from "./problems.ts";
+import { type Grid, meaningOf, octaves } from "./foreign-values.ts";
+import { excerpt, type Path, quoted } from "./problems.ts";
+import { rangeValues } from "./values.ts";
 
 const HEADS = ["n_head", "n_heads", "num_heads", "num_attention_heads", "heads"];
 
@@ -23,40 +34,164 @@ export function meantBy(key: string, valid: readonly string[], at: Path): string
   return `; did you mean ${section === null ? "" : `${section}.${there} or `}axes.${name}?`;
 }
 
-const isMap = (value: unknown): value is Record<string, unknown> =>
-  value !== null && typeof value === "object" && !Array.isArray(value);
+/** Where a value stands that another tool would write so. */
+interface Place {
+  /** axis: a value of a grid; draw: of a random search; section: where one value is for all runs. */
+  kind: "axis" | "draw" | "section";
+  name: AxisName;
+}
 
-/** A few values as a list is written. */
-const listed = (values: readonly unknown[]): string =>
-  `[${excerpt(values.slice(0, 4).map(String).join(", "))}${values.length > 4 ? ", …" : ""}]`;
+/** Axes of a coordinate check; all else in it has one value. */
+const CHECKED = ["parameterization", "width", "sparsity", "density", "layers"];
+
+/** @returns null where nobody would write a range or a list */
+function placeOf(path: Path): Place | null {
+  const inPhase = path[0] === "phases" ? path.slice(2) : path;
+  if (inPhase[0] === "coordinate_check" && !CHECKED.includes(String(inPhase[1]))) return null;
+  if (inPhase[0] === "axes" || inPhase[0] === "coordinate_check") {
+    // Of a list of grids, which.
+    const rest = inPhase.slice(typeof inPhase[1] === "number" ? 2 : 1);
+    const isDraw = rest[0] === "random" && rest[1] === "distributions";
+    const [first, second, ...others] = isDraw ? rest.slice(2) : rest;
+    if (first === "settings" && second !== undefined && others.length === 0)
+      return { kind: "axis", name: `settings.${second}` };
+    return isName(first) && second === undefined ? { kind: isDraw ? "draw" : "axis", name: first } : null;
+  }
+  const name = HYPERPARAMETER_NAMES.find((of) => homeOf(of)?.join(".") === inPhase.join("."));
+  return name === undefined ? null : { kind: "section", name };
+}
+
+const isName = (name: unknown): name is HyperparameterName => Object.hasOwn(TABLE, String(name));
 
 /**
- * How the value of an axis is written that another tool writes so: Weights & Biases ({values}, {value}, {min, max, distribution}),
- * Hydra and Optuna's plugin for it ("a,b", choice(a, b), range(…), interval(…)).
+ * The outermost value on the way to a mistake that is written as another tool writes it: what is wrong inside follows from that.
+ * @param at where `value` stands in the file
+ */
+export function foreignValue(value: unknown, at: Path, way: Path): { depth: number; hint: string } | null {
+  let inner = value;
+  for (let depth = 0; ; depth++) {
+    const hint = insteadOf(inner, [...at, ...way.slice(0, depth)]);
+    if (hint !== "") return { depth, hint };
+    const part = way[depth];
+    if (part === undefined || inner === null || typeof inner !== "object") return null;
+    inner = (inner as Record<string | number, unknown>)[part];
+  }
+}
+
+/**
+ * How the value is written here that another tool writes so (foreign-values.ts). Whatever is suggested is valid in its place.
  * @returns empty for what is no tool's habit
  */
-export function insteadOf(value: unknown): string {
-  if (isMap(value)) {
-    if (Array.isArray(value.values)) return `; write the list itself: ${listed(value.values)}`;
-    if ("value" in value) return "; write the value itself";
-    if ("min" in value && "max" in value) return ofBounds(value);
-    return "";
+function insteadOf(value: unknown, path: Path): string {
+  const place = placeOf(path);
+  if (place === null || (place.kind === "draw" && isDistribution(value))) return "";
+  const { kind, name } = place;
+  if (kind === "section" && Array.isArray(value)) return underAxes(name, listed(value));
+  const meant = meaningOf(value);
+  if (meant === null) return "";
+  switch (meant.kind) {
+    case "list":
+      if (kind === "draw") return `; write the list under choice: {choice: ${listed(meant.values)}}`;
+      if (kind === "section") return underAxes(name, listed(meant.values));
+      return typeof value === "string"
+        ? `; several values are a list: ${listed(meant.values)}`
+        : `; write the list itself: ${listed(meant.values)}`;
+    case "value":
+      if (kind === "draw") return `; write the value under choice: {choice: ${listed([meant.value])}}`;
+      if (kind === "axis" && name === "seed") return `; write a list: ${listed([meant.value])}`;
+      return `; write the value itself: ${inYaml(meant.value)}`;
+    case "grid": {
+      const grid = takes(name, meant.grid) ? inYaml(meant.grid) : null;
+      if (grid === null) return `; ${RANGES}`;
+      if (kind === "draw") return `; a grid stands under axes, outside random: ${name}: ${grid}`;
+      return kind === "section" ? underAxes(name, grid) : `; a grid is ${grid}`;
+    }
+    case "between": {
+      const grid = gridBetween(name, meant);
+      const drawn = drawnBetween(name, meant, grid);
+      if (kind === "draw") return drawn === null ? "" : `; write ${inYaml(drawn)}`;
+      const said = [
+        ...(grid === null ? [] : [`a grid is ${inYaml(grid)}`]),
+        // A check has no random part.
+        ...(drawn === null || path.includes("coordinate_check")
+          ? []
+          : [`random draws are ${inYaml(drawn)} under random.distributions`]),
+      ];
+      if (said.length === 0) return `; ${RANGES}`;
+      return kind === "section"
+        ? `; several values stand under axes: ${said.join("; ")}`
+        : `; ${said.join("; ")}`;
+    }
+    case "range":
+      return kind === "section" ? `; several values stand under axes, as ${name}` : `; ${RANGES}`;
   }
-  if (typeof value !== "string") return "";
-  const choice = /^choice\((.*)\)$/.exec(value)?.[1] ?? (value.includes(",") ? value : undefined);
-  if (/^(tag\(.*)?(interval|range|uniform|log_uniform)\(/.test(value)) return `; ${RANGES}`;
-  if (choice === undefined) return "";
-  return `; several values are a list: ${listed(choice.split(",").map((part) => part.trim()))}`;
 }
+
+/** As it is written here. */
+const isDistribution = (value: unknown): boolean =>
+  value !== null &&
+  typeof value === "object" &&
+  Object.entries(value).some(
+    ([key, inner]) =>
+      (key === "choice" && Array.isArray(inner)) ||
+      (/^(log_)?uniform$/.test(key) &&
+        inner !== null &&
+        typeof inner === "object" &&
+        ("from" in inner || "to" in inner)),
+  );
+
+const underAxes = (name: AxisName, values: string): string =>
+  `; several values stand under axes: ${name}: ${values}`;
 
 const RANGES =
   "a grid is {log2: {from: -9, to: -5}}, {log10: {from: -4, to: -2}} or {linear: {from: 0, to: 1, step: 0.25}}; random draws stand under random";
 
-function ofBounds({ min, max, distribution }: Record<string, unknown>): string {
-  if (typeof min !== "number" || typeof max !== "number" || !(min < max)) return `; ${RANGES}`;
-  const isLog = typeof distribution === "string" && distribution.includes("log");
-  const drawn = `random draws are {${isLog ? "log_uniform" : "uniform"}: {from: ${min}, to: ${max}}} under random.distributions`;
-  if (min <= 0) return `; ${drawn}`;
-  const [from, to] = [Math.floor(Math.log2(min)), Math.ceil(Math.log2(max))];
-  return `; a grid is {log2: {from: ${from}, to: ${to}}}; ${drawn}`;
+/** Of another tool's bounds as exponents: the octaves around them, else five even steps. */
+function gridBetween(name: AxisName, { from, to }: { from: number; to: number }): Grid | null {
+  const step = Number(((to - from) / 4).toPrecision(6));
+  const grids: Grid[] = [
+    ...(from > 0 ? [{ log2: octaves(from, to) }] : []),
+    { linear: { from, to, step } },
+    { linear: { from: Math.ceil(from), to: Math.floor(to), step: Math.max(1, Math.round(step)) } },
+  ];
+  return grids.find((grid) => takes(name, grid)) ?? null;
+}
+
+function drawnBetween(
+  name: AxisName,
+  { from, to, isLog }: { from: number; to: number; isLog: boolean },
+  grid: Grid | null,
+): Grid | null {
+  if (isSettingName(name)) return null;
+  if (TABLE[name].drawn === "list") {
+    const values = grid === null ? [] : rangeValues(rangeSchema.parse(grid));
+    return Array.isArray(values) && values.length > 0 && values.length <= 8 ? { choice: values } : null;
+  }
+  const isTaken = [from, to].every((value) => HYPERPARAMETERS[name].safeParse(value).success);
+  return isTaken ? { [isLog ? "log_uniform" : "uniform"]: { from, to } } : null;
+}
+
+/** Whether a grid is one for this hyperparameter, down to each of its values. */
+function takes(name: AxisName, grid: Grid): boolean {
+  const range = rangeSchema.safeParse(grid);
+  if (!range.success || (!isSettingName(name) && !["numbers", "tuned"].includes(TABLE[name].axis)))
+    return false;
+  const values = rangeValues(range.data);
+  if (typeof values === "string") return false;
+  return isSettingName(name) || values.every((value) => HYPERPARAMETERS[name].safeParse(value).success);
+}
+
+/** A few values as a list is written. */
+const listed = (values: readonly unknown[]): string =>
+  `[${excerpt(values.slice(0, 4).map(inYaml).join(", "))}${values.length > 4 ? ", …" : ""}]`;
+
+/** In one line, with no more quotes than YAML wants. */
+function inYaml(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(inYaml).join(", ")}]`;
+  if (value !== null && typeof value === "object")
+    return `{${Object.entries(value)
+      .map(([key, inner]) => `${key}: ${inYaml(inner)}`)
+      .join(", ")}}`;
+  const text = String(value);
+  return typeof value !== "string" || /^[A-Za-z0-9_.+-]+$/.test(text) ? text : quoted(text);
 }

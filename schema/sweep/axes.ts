@@ -71,7 +71,7 @@ const seedCount = z
   })
   .describe("Consecutive seeds: {count: 3} is 1, 2, 3.");
 
-const rangeSchema = z.union([logRange, decades, multiples, linearRange]);
+export const rangeSchema = z.union([logRange, decades, multiples, linearRange]);
 export type Range = z.output<typeof rangeSchema> | z.output<typeof seedCount>;
 
 const list = <T extends z.ZodType>(value: T) => z.array(value).min(1).max(MAX_AXIS_POINTS);

@@ -13,6 +13,8 @@ const problemsOf = (text: string): string[] => {
   }
   return [];
 };
+/** What is said where another tool's range does not say enough. */
+const RANGES = /a grid is \{log2: \{from: -9, to: -5\}\}, .* under random$/;
 const ofAxes = (axes: string) =>
   problemsOf(sweepText({ axes: `axes: {parameterization: sp, ${axes}}` })).join("\n");
 
@@ -70,6 +72,107 @@ describe("another tool's", () => {
     ["width: 'range(64, 256, 64)'", "{linear:"],
   ])("%s", (axes, hint) => {
     expect(ofAxes(axes)).toContain(hint);
+  });
+
+  it.each([
+    ["learning_rate: {log2: {min: -9, max: -2}}", "a grid is {log2: {from: -9, to: -2}}"],
+    [
+      "learning_rate: {multiples_of: 3, log10: {from: -3, to: -1}}",
+      "{multiples_of: 3, log2: {from: -10, to: -3}}",
+    ],
+    ["learning_rate: {log10: {start: -4, stop: -2, num: 5}}", "{log10: {from: -4, to: -2, step: 0.5}}"],
+    ["beta2: {linear: {from: 0.9, to: 0.99, num: 4}}", "{linear: {from: 0.9, to: 0.99, step: 0.03}}"],
+    ["learning_rate: {low: 0.001, high: 0.1, log: true}", "{log_uniform: {from: 0.001, to: 0.1}}"],
+    ["learning_rate: {choices: [0.1, 0.2]}", "write the list itself: [0.1, 0.2]"],
+    ["learning_rate: {grid_search: [0.1, 0.2]}", "write the list itself: [0.1, 0.2]"],
+    ["learning_rate: {loguniform: [0.001, 0.1]}", "{log_uniform: {from: 0.001, to: 0.1}}"],
+    ["learning_rate: {distribution: normal, mu: 0.1, sigma: 0.01}", "{uniform: {from: 0.08, to: 0.12}}"],
+    ["learning_rate: {distribution: normal, mu: 0, sigma: 1}", "random draws stand under random"],
+    [
+      "learning_rate: {min: -9, max: -2, distribution: log_uniform}",
+      "{log_uniform: {from: 0.00012341, to: 0.135335}}",
+    ],
+    ["learning_rate: 'tune.loguniform(1e-4, 1e-1)'", "{log_uniform: {from: 0.0001, to: 0.1}}"],
+    [
+      "learning_rate: 'trial.suggest_float(\"lr\", 1e-4, 1e-1, log=True)'",
+      "{log_uniform: {from: 0.0001, to: 0.1}}",
+    ],
+    ["learning_rate: 'loguniform(1e-4, 1e-1)'", "{log_uniform: {from: 0.0001, to: 0.1}}"],
+    ["learning_rate: 'np.logspace(-4, -1, 4)'", "{log10: {from: -4, to: -1, step: 1}}"],
+    ["learning_rate: 'logspace(1e-4, 1e-1)'", "a grid is {log2: {from: -14, to: -3}}"],
+    ["width: 'range(64, 256, 64)'", "{linear: {from: 64, to: 192, step: 64}}"],
+    ["width: {min: 64, max: 256}", "random draws are {choice: [64, 128, 256]}"],
+    ["beta2: {min: 0.9, max: 0.99}", "a grid is {linear: {from: 0.9, to: 0.99, step: 0.0225}}"],
+    ["schedule: {values: [linear, cosine]}", "[linear, cosine]"],
+    ["seed: {value: 3}", "write a list: [3]"],
+    ["settings: {dropout: {values: [0, 0.1]}}", "[0, 0.1]"],
+    [
+      "random: {n: 2, distributions: {learning_rate: {values: [0.1, 0.2]}}}",
+      "write the list under choice: {choice: [0.1, 0.2]}",
+    ],
+    [
+      "random: {n: 2, distributions: {learning_rate: {min: 0.1, max: 0.2}}}",
+      "write {uniform: {from: 0.1, to: 0.2}}",
+    ],
+    [
+      "random: {n: 2, distributions: {learning_rate: 'loguniform(0.1, 0.2)'}}",
+      "write {log_uniform: {from: 0.1, to: 0.2}}",
+    ],
+  ])("%s: what is suggested is valid in its place", (axes, hint) => {
+    const problem = ofAxes(axes);
+    expect(problem).toContain(hint);
+    // One mistake is told as one.
+    expect(problem.split("\n").filter((line) => line.includes("expected a map"))).toEqual([]);
+    const key = axes.startsWith("random")
+      ? "learning_rate"
+      : axes.startsWith("settings")
+        ? "dropout"
+        : axes.split(":")[0];
+    const [, said = ""] =
+      /; ((?:write|a grid is|several values are|random draws are) .*)/.exec(problem) ?? [];
+    let tried = 0;
+    for (const part of said.replace(RANGES, "").split("; ")) {
+      const [, suggested, under] =
+        /^[^[{]*?((?:\[|\{).*?)(?: (under random\.distributions))?$/.exec(part) ?? [];
+      if (suggested === undefined) continue;
+      tried++;
+      const isDraw = under !== undefined || axes.startsWith("random");
+      const pasted = isDraw
+        ? `random: {n: 2, distributions: {${key}: ${suggested}}}`
+        : axes.startsWith("settings")
+          ? `settings: {${key}: ${suggested}}`
+          : `${key}: ${suggested}`;
+      expect([
+        pasted,
+        ofAxes(pasted)
+          .split("\n")
+          .filter((line) => line.includes(`.${key}`)),
+      ]).toEqual([pasted, []]);
+    }
+    expect(tried > 0).toBe(!hint.endsWith("under random"));
+  });
+
+  it.each([
+    ["model", "width: [32, 64]", "several values stand under axes: width: [32, 64]"],
+    ["model", "width: {values: [32, 64]}", "several values stand under axes: width: [32, 64]"],
+    ["training", "steps: {value: 5}", "write the value itself: 5"],
+    [
+      "training",
+      "steps: {min: 64, max: 256}",
+      "several values stand under axes: a grid is {log2: {from: 6, to: 8}}",
+    ],
+    ["base", "learning_rate: [0.1, 0.2]", "several values stand under axes: learning_rate: [0.1, 0.2]"],
+  ])("values in the section %s: %s", (section, theirs, hint) => {
+    const text = sweepText({}).replace(new RegExp(`\n${section}: {[^\n]*`), `\n${section}: { ${theirs} }`);
+    expect(problemsOf(text).join("\n")).toContain(hint);
+  });
+
+  it("values in a coordinate check", () => {
+    const text = `${sweepText({})}\ncoordinate_check: {width: {values: [32, 64]}}\n`;
+    expect(problemsOf(text).join("\n")).toContain(
+      "coordinate_check.width: expected a whole number, or a list of such values",
+    );
+    expect(problemsOf(text).join("\n")).toContain("write the list itself: [32, 64]");
   });
 
   it("is not seen where a text is only wrong", () => {

@@ -1,0 +1,171 @@
+/**
+ * What a value means that is written as another tool writes it: Weights & Biases, Optuna, Ray Tune, Hydra, NumPy; and ranges of
+ * our own with another tool's keys. Nothing here knows for which hyperparameter it stands.
+ */
+
+export type Meant =
+  | { kind: "list"; values: unknown[] }
+  | { kind: "value"; value: unknown }
+  /** Anything between two numbers, both included. */
+  | { kind: "between"; from: number; to: number; isLog: boolean }
+  /** A grid as it is written here. */
+  | { kind: "grid"; grid: Grid }
+  /** A range or a distribution, of which not all that is needed is said. */
+  | { kind: "range" };
+
+export type Grid = Record<string, unknown>;
+
+const isMap = (value: unknown): value is Record<string, unknown> =>
+  value !== null && typeof value === "object" && !Array.isArray(value);
+const number = (value: unknown): number | undefined =>
+  typeof value === "number" && Number.isFinite(value) ? value : undefined;
+
+/** Enough digits to say the number, without those that arithmetic adds. */
+const rounded = (value: number): number => Number(value.toPrecision(6));
+
+/** Where one begins and another ends, by whatever keys. */
+const ENDS = [
+  ["from", "to"],
+  ["min", "max"],
+  ["low", "high"],
+  ["lower", "upper"],
+  ["start", "stop"],
+  ["start", "end"],
+] as const;
+const LISTS = ["values", "choices", "choice", "grid_search", "categorical", "options"];
+const DISTRIBUTIONS = /^q?(log_?)?(uniform|normal|randn)$/;
+const RANGES = ["log2", "log10", "linear"];
+
+/** @returns null for what is no tool's way to write values, and for what is as it should be here */
+export function meaningOf(value: unknown): Meant | null {
+  if (typeof value === "string") return ofText(value);
+  if (!isMap(value)) return null;
+  for (const key of LISTS) if (Array.isArray(value[key])) return { kind: "list", values: value[key] };
+  if ("value" in value) return { kind: "value", value: value.value };
+  for (const key of RANGES) if (key in value) return ofRange(value, key);
+  const [key, inner] = Object.entries(value)[0] ?? [];
+  if (key !== undefined && DISTRIBUTIONS.test(key)) return between(endsOf(inner), key.includes("log"));
+  // From an earlier phase, where it names one.
+  if (typeof value.from === "string") return null;
+  return "distribution" in value || endsOf(value) !== undefined ? ofBounds(value) : null;
+}
+
+function endsOf(value: unknown): [number, number] | undefined {
+  const pairs: unknown[][] = Array.isArray(value)
+    ? [value]
+    : isMap(value)
+      ? ENDS.map(([from, to]) => [value[from], value[to]])
+      : [];
+  for (const [from, to] of pairs) {
+    const ends = [number(from), number(to)];
+    if (ends[0] !== undefined && ends[1] !== undefined) return [ends[0], ends[1]];
+  }
+  return undefined;
+}
+
+const between = (ends: readonly [number, number] | undefined, isLog: boolean): Meant =>
+  ends === undefined || ends[0] >= ends[1] || (isLog && ends[0] <= 0)
+    ? { kind: "range" }
+    : { kind: "between", from: ends[0], to: ends[1], isLog };
+
+function ofBounds(value: Record<string, unknown>): Meant {
+  const { distribution, mu, sigma } = value;
+  const isLog = value.log === true || (typeof distribution === "string" && distribution.includes("log"));
+  const [middle, deviation] = [number(mu), number(sigma)];
+  const ends =
+    endsOf(value) ??
+    (middle !== undefined && deviation !== undefined
+      ? ([rounded(middle - 2 * deviation), rounded(middle + 2 * deviation)] as const)
+      : undefined);
+  // Weights & Biases has exponents of e there, unless the distribution's name ends in _values.
+  const isExponent = isLog && ends !== undefined && (ends[0] <= 0 || endsOf(value) === undefined);
+  return between(isExponent ? [rounded(Math.exp(ends[0])), rounded(Math.exp(ends[1]))] : ends, isLog);
+}
+
+/** {log2: {min, max}}, {log10: {start, stop, num}}, {multiples_of: 3, log10: {…}} */
+function ofRange(value: Record<string, unknown>, key: string): Meant | null {
+  const inner = value[key];
+  if ("multiples_of" in value && key !== "log2") {
+    const [from, to] = endsOf(inner) ?? [-3, 3];
+    const log2 = key === "log10" ? octaves(10 ** from, 10 ** to) : { from: -3, to: 3 };
+    return { kind: "grid", grid: { multiples_of: value.multiples_of, log2 } };
+  }
+  const ends = endsOf(inner);
+  if (isMap(inner) && ("from" in inner || "to" in inner) && (ends === undefined || !("num" in inner)))
+    return null;
+  if (ends === undefined) return { kind: "range" };
+  const [from, to] = ends;
+  const { step, num } = isMap(inner) ? inner : {};
+  const { multiples_of } = value;
+  const grid = { [key]: stepped(from, to, key === "linear", number(step), number(num)) };
+  return { kind: "grid", grid: multiples_of === undefined ? grid : { multiples_of, ...grid } };
+}
+
+/** Whole exponents of two that enclose two numbers. */
+export const octaves = (from: number, to: number): { from: number; to: number } => ({
+  from: Math.floor(Math.log2(from)),
+  to: Math.ceil(Math.log2(to)),
+});
+
+function stepped(from: number, to: number, needsStep: boolean, step?: number, count?: number): Grid {
+  const distance =
+    step ?? (count !== undefined && count > 1 ? rounded((to - from) / (count - 1)) : undefined);
+  if (distance === undefined && !needsStep) return { from, to };
+  return { from, to, step: distance ?? rounded((to - from) / 4) };
+}
+
+const CALL = /^(?:(?:tune|trial|optuna|ray|np|numpy|hp|torch)\.)*([a-z_]+)\((.*)\)$/s;
+
+/** "a,b", choice(a, b), tune.loguniform(1e-4, 1e-1), np.logspace(-4, -1, 4) */
+function ofText(text: string): Meant | null {
+  const plain = text.trim();
+  const [, name, inside] = CALL.exec(plain) ?? [];
+  if (name === undefined || inside === undefined)
+    return plain.includes(",") && !/[(){}]/.test(plain) ? listOf(plain) : null;
+  if (name === "tag") {
+    const [first = "", ...rest] = inside.split(/,(.*)/s);
+    const meant = ofText(rest.join(""));
+    return meant?.kind === "between" && first.trim() === "log"
+      ? between([meant.from, meant.to], true)
+      : meant;
+  }
+  if (/^(choice|grid_search|suggest_categorical|categorical|sample)$/.test(name)) return listOf(inside);
+  const isLog = /log|geom/.test(name) || /log\s*=\s*true/i.test(inside);
+  const numbers = inside
+    .split(",")
+    .map((part) => part.replace(/^.*=/s, "").trim())
+    .flatMap((part) => (part !== "" && Number.isFinite(Number(part)) ? [Number(part)] : []));
+  const [from, to, third] = numbers;
+  if (!/uniform|suggest_|interval|range|space|normal|randn|randint/.test(name)) return null;
+  if (from === undefined) return { kind: "range" };
+  if (/^(a?range)$/.test(name)) return ofPythonRange(numbers);
+  if (to === undefined || !(from < to) || /normal|randn/.test(name)) return { kind: "range" };
+  if (name === "logspace") return ofLogspace(from, to, third);
+  if (name === "linspace")
+    return { kind: "grid", grid: { linear: stepped(from, to, true, undefined, third) } };
+  return between([from, to], isLog);
+}
+
+/** Without the end, as Python's and Hydra's. */
+function ofPythonRange(numbers: readonly number[]): Meant {
+  const [from, to, step = 1] = numbers.length === 1 ? [0, numbers[0]!] : (numbers as [number, number]);
+  if (!(from < to && step > 0)) return { kind: "range" };
+  const last = from + (Math.ceil((to - from) / step) - 1) * step;
+  return { kind: "grid", grid: { linear: { from, to: rounded(last), step } } };
+}
+
+/** NumPy's has exponents of ten; who writes numbers between 0 and 1 means these. */
+function ofLogspace(from: number, to: number, count: number | undefined): Meant {
+  if (from > 0 && to <= 1) return between([from, to], true);
+  return { kind: "grid", grid: { log10: stepped(from, to, false, undefined, count) } };
+}
+
+const listOf = (text: string): Meant => ({
+  kind: "list",
+  values: text
+    .replaceAll(/[[\]'"]/g, "")
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => part !== "" && !/^[a-z_]+=/.test(part))
+    .map((part) => (Number.isFinite(Number(part)) ? Number(part) : part)),
+});
