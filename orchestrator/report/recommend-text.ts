@@ -62,26 +62,30 @@ function takenLines({ taken, sweep }: Recommendation): string[] {
   if (taken.length === 0) return [];
   const one = ({ name, value, option }: Recommendation["taken"][number]): string =>
     `${name} ${shown(value)}${option === null ? "" : ` (${option})`}`;
-  return [
-    `As in sweep ${sweep}, where no option says otherwise: ${taken
-      .filter(({ option }) => option !== null)
-      .map(one)
-      .join(", ")}; and ${taken
-      .filter(({ option }) => option === null)
-      .map(one)
-      .join(", ")}.`,
-    "",
+  const lists = [
+    taken.filter(({ option }) => option !== null),
+    taken.filter(({ option }) => option === null),
   ];
+  const said = lists.filter((list) => list.length > 0).map((list) => list.map(one).join(", "));
+  return [`As in sweep ${sweep}, where no option says otherwise: ${said.join("; and ")}.`, ""];
 }
 
 function validationLines(r: Recommendation): string[] {
   // Imported results need not say how many there were.
   const layers = r.target.layers === 0 ? "" : `layers: [${r.target.layers}], `;
+  const { vocab_size, ...axes } = r.asked;
+  const notes = [
+    ...(r.base_ffn_width === null ? [] : [`, with ffn_width: ${r.base_ffn_width} under base`]),
+    ...(vocab_size === undefined ? [] : [`, on data with a vocabulary of ${vocab_size}`]),
+  ];
+  const asked = Object.entries(axes)
+    .map(([name, value]) => `${name}: [${value}], `)
+    .join("");
   const each = r.flops === null ? "" : `, ${quantity(r.flops)}FLOPs each`;
   return [
     `Before you rely on it, ${r.validation.length} runs at the target's size${each}: base learning rates ${r.validation.map(number).join(", ")}.`,
     "The middle one lowest: the rate has transferred. An outer one lowest: go on to its side.",
-    `In a sweep file: axes: { parameterization: [${r.parameterization}], width: [${r.target.width}], sparsity: [${r.target.sparsity}], ${layers}learning_rate: [${r.validation.map(number).join(", ")}] }`,
+    `In a sweep file: axes: { parameterization: [${r.parameterization}], width: [${r.target.width}], sparsity: [${r.target.sparsity}], ${layers}${asked}learning_rate: [${r.validation.map(number).join(", ")}] }${notes.join("")}`,
   ];
 }
 

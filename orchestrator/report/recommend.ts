@@ -37,6 +37,9 @@ const OWN = {
   batch_size: "--batch",
 } as const;
 
+/** Layers stand in the target. */
+const ASKED = ["d_head", "ffn_width", "vocab_size", "steps", "batch_size"] as const;
+
 /** Something of the target that the sweep says, because nobody said otherwise. */
 interface Taken {
   name: string;
@@ -71,6 +74,10 @@ export interface Recommendation {
   /** Initial weights and multipliers are of those of the source's model: imported results do not say them. */
   relative: boolean;
   resolved: ResolvedPlan;
+  /** What was said of the target beside its width, sparsity and layers, by the names of a sweep file. */
+  asked: Record<string, number>;
+  /** The proxy's, which a sweep file has to say where it says the target's; null: it follows from the proxy's width. */
+  base_ffn_width: number | null;
   /** What the target has of the sweep's; a script's own model has its own. */
   taken: Taken[];
   /** Runs at the target's size that show whether the rate has transferred: base learning rates. */
@@ -131,6 +138,7 @@ export function recommend(db: Database, sweepName: string, target: Target): Reco
       other: Object.fromEntries(Object.entries(row.other).filter(([, value]) => value !== null)),
     },
     target: { width: target.width, sparsity: target.sparsity, layers },
+    base_ffn_width: target.ffn_width === undefined ? null : (own.base.ffn_width ?? null),
     learning_rate,
     learning_rate_low: 2 ** optimum.log2_tuned_low!,
     learning_rate_high: 2 ** optimum.log2_tuned_high!,
@@ -140,6 +148,9 @@ export function recommend(db: Database, sweepName: string, target: Target): Reco
     plan,
     relative: imported !== undefined,
     resolved: describePlan(plan, learning_rate),
+    asked: Object.fromEntries(
+      ASKED.flatMap((name) => (target[name] === undefined ? [] : [[name, target[name]]])),
+    ),
     taken: isScriptPlan(plan) ? [] : takenBy(plan, target),
     validation: [0.5, 1, 2].map((multiple) => multiple * learning_rate),
     flops: isScriptPlan(plan) ? null : trainingFlops(plan),

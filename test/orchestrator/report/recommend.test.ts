@@ -201,7 +201,23 @@ it("has a target's own shape and length, and says what it takes from the sweep",
     "steps --steps",
     "batch_size --batch",
   ]);
-  expect(recommendationText(r)).toContain("3 runs at the target's size");
+  const text = recommendationText(r);
+  expect(text).toContain("3 runs at the target's size");
+  expect(text).toMatch(/As in sweep proxy, where no option says otherwise: sequence_length 32, /);
+  // The runs to do are of the target that was asked for.
+  const said =
+    /In a sweep file: (axes: \{.*\}), with (ffn_width: \d+) under base, on data with a vocabulary of 1000$/m;
+  const [, axes, base] = said.exec(text)!;
+  const db = freshDatabase();
+  submitText(db, SWEEP.replace("base: {", `base: { ${base},`).replace(/axes:[\s\S]*/, `${axes}\n`));
+  const plans = sqliteOf(db).prepare<[], { plan: string }>("SELECT plan FROM plans").all();
+  expect(plans.length).toBe(3);
+  for (const { plan } of plans)
+    expect(JSON.parse(plan)).toMatchObject({
+      shape: { layers: 3, d_head: 32, d_ffn: 160 },
+      steps: 50,
+      batch_size: 2,
+    });
   expect(r.validation[1]).toBe(r.learning_rate);
 });
 
