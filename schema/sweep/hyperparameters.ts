@@ -61,10 +61,10 @@ interface Row {
   carried?: true;
 }
 
-/** As a power of two, with two digits where it is none: 2^-8, 2^-5.95. */
+/** As a power of two where two digits of its exponent give it back: 2^-8, 2^-5.5; else as it is, so that no two are written alike. */
 function power(value: number): string {
-  const log2 = Math.log2(value);
-  return `2^${Number.isInteger(log2) ? log2 : log2.toFixed(2)}`;
+  const log2 = Number(Math.log2(value).toFixed(2));
+  return Math.abs(2 ** log2 / value - 1) < 1e-12 ? `2^${log2}` : String(value);
 }
 
 const tunedWords = (name: string, long = name): Words => ({

@@ -56,10 +56,10 @@ describe("workers", () => {
     await until(async () => {
       await expect
         .poll(() => text("#workers"), { timeout: 20_000 })
-        .toContain("SμPar d32 L1 s0 lr 2^-6.64 seed 1");
+        .toContain("SμPar d32 L1 s0 lr 0.01 seed 1");
       expect(await text("#workers")).toMatch(/1 worker, \d of 2 slots busy, [\d,]+ tokens\/s/);
     });
-    await page.getByRole("link", { name: "SμPar d32 L1 s0 lr 2^-6.64 seed 1" }).click();
+    await page.getByRole("link", { name: "SμPar d32 L1 s0 lr 0.01 seed 1" }).click();
     await page.waitForURL(`${url}/runs/${endless}`);
   });
 });

@@ -335,6 +335,14 @@ describe("titles", () => {
     expect(new Set(titles).size).toBe(64);
   });
 
+  it("tell rates apart that are near to each other", () => {
+    const rates = [0.01, 0.010001, 0.010023, 2 ** -6.64, 2 ** -6.5, 0.0078125];
+    const titles = cellsOf({ axes: `axes: {parameterization: sp, learning_rate: [${rates}]}` }).map((cell) =>
+      titleOf(cell.coordinates).replace(/^.* lr (.*) seed 1$/, "$1"),
+    );
+    expect(titles).toEqual(["0.01", "0.010001", "0.010023", "2^-6.64", "2^-6.5", "2^-7"]);
+  });
+
   it("read as people say them", () => {
     const title = (axes: string) => titleOf(only({ axes: `axes: {${axes}}` }).coordinates);
     expect(
@@ -344,9 +352,9 @@ describe("titles", () => {
     ).toBe("SμPar d128 L2 s0.9375 lr 2^-8 seed 1");
     expect(
       title("parameterization: supar-init-only, learning_rate: 1.62e-2, clip_norm: null, seed: [4]"),
-    ).toBe("SμPar (init only) d64 L2 s0 clip_norm null lr 2^-5.95 seed 4");
+    ).toBe("SμPar (init only) d64 L2 s0 clip_norm null lr 0.0162 seed 4");
     expect(titleOf(only({ axes: "axes: {parameterization: mup, layers: 12}" }).coordinates)).toBe(
-      "μP d64 L12 s0 lr 2^-6.64 seed 1",
+      "μP d64 L12 s0 lr 0.01 seed 1",
     );
   });
 });
