@@ -9,6 +9,8 @@ export interface Column<Row> {
   title: string;
   value: (row: Row) => string;
   align?: "left" | "right";
+  /** Left out of a table that is too wide, where it is 0 or empty in every row. */
+  ifAny?: true;
 }
 
 /** A column of text is not made narrower than this. */
@@ -19,14 +21,23 @@ const INDENT = 4;
 const terminalWidth = (): number =>
   process.stdout.isTTY ? process.stdout.columns : Number.POSITIVE_INFINITY;
 
-/** One line per row under a heading, as long as they fit; two spaces between columns, or one. */
+/**
+ * One line per row under a heading, as long as they fit; two spaces between columns, or one. In a narrower terminal texts and
+ * headings are wrapped, then a last text goes below its row, then columns go of which nothing is said; and where none of that is
+ * enough, each row is a list of names and values.
+ */
 export function textTable<Row>(columns: Column<Row>[], rows: Row[], width = terminalWidth()): string {
+  const said = columns.filter(({ ifAny, value }) => !ifAny || rows.some((row) => !/^0?$/.test(value(row))));
+  return layOut(columns, rows, width) ?? layOut(said, rows, width) ?? listRows(columns, rows, width);
+}
+
+/** @returns null where it does not fit */
+function layOut<Row>(columns: Column<Row>[], rows: Row[], width: number): string | null {
   const texts = rows.map((row) => columns.map((column) => inOneLine(column.value(row))));
   const titles = columns.map((column) => inOneLine(column.title));
-  const natural = titles.map((title, i) =>
-    texts.reduce((most, t) => Math.max(most, t[i]!.length), title.length),
-  );
   const isText = (i: number): boolean => columns[i]!.align !== "right";
+  const widthsWith = (headings: number[]): number[] =>
+    headings.map((heading, i) => texts.reduce((most, t) => Math.max(most, t[i]!.length), heading));
   const sum = (widths: number[], gap: number): number =>
     widths.reduce((a, b) => a + b, 0) + gap * (widths.length - 1);
   const shrink = (widths: number[], gap: number): number[] => {
@@ -41,18 +52,43 @@ export function textTable<Row>(columns: Column<Row>[], rows: Row[], width = term
     }
     return fitted;
   };
-  const gap = sum(natural, 2) <= width ? 2 : 1;
-  const narrow = shrink(natural, gap);
+  const wide = widthsWith(titles.map((title) => title.length));
+  const wordWide = widthsWith(
+    titles.map((title) => Math.max(...title.split(" ").map((word) => word.length))),
+  );
   const last = columns.length - 1;
-  if (sum(narrow, gap) <= width || last < 1 || !isText(last))
-    return [titles, ...texts].flatMap((line) => wrapped(line, narrow, gap, isText)).join("\n");
-  const before = shrink(natural.slice(0, -1), gap);
   const below = (text: string): string[] =>
     text === "" ? [] : wrap(text, Math.max(NARROWEST, width - INDENT)).map((t) => " ".repeat(INDENT) + t);
-  return [
-    ...wrapped(titles.slice(0, -1), before, gap, isText),
-    ...texts.flatMap((line) => [...wrapped(line.slice(0, -1), before, gap, isText), ...below(line[last]!)]),
-  ].join("\n");
+  for (const natural of [wide, wordWide]) {
+    const gap = sum(natural, 2) <= width ? 2 : 1;
+    const narrow = shrink(natural, gap);
+    if (sum(narrow, gap) <= width)
+      return [titles, ...texts].flatMap((line) => wrapped(line, narrow, gap, isText)).join("\n");
+    const before = shrink(natural.slice(0, -1), gap);
+    if (last < 1 || !isText(last) || sum(before, gap) > width) continue;
+    return [
+      ...wrapped(titles.slice(0, -1), before, gap, isText),
+      ...texts.flatMap((line) => [...wrapped(line.slice(0, -1), before, gap, isText), ...below(line[last]!)]),
+    ].join("\n");
+  }
+  return null;
+}
+
+/** As psql's \x: a line for each value, and an empty one between two rows. */
+function listRows<Row>(columns: Column<Row>[], rows: Row[], width: number): string {
+  const titles = columns.map(({ title }) => inOneLine(title));
+  if (rows.length === 0) return wrap(titles.join(" "), width).join("\n");
+  const longest = Math.min(Math.max(...titles.map(({ length }) => length)), Math.floor(width / 2));
+  const pair = (title: string, value: string): string[] => {
+    const names = wrap(title, longest);
+    const values = wrap(value, width - longest - 2);
+    return Array.from({ length: Math.max(names.length, values.length) }, (_, i) =>
+      `${(names[i] ?? "").padEnd(longest)}  ${values[i] ?? ""}`.trimEnd(),
+    );
+  };
+  return rows
+    .map((row) => columns.flatMap(({ value }, i) => pair(titles[i]!, inOneLine(value(row)))).join("\n"))
+    .join("\n\n");
 }
 
 /** The lines that a row takes. */
@@ -62,7 +98,7 @@ function wrapped(
   gap: number,
   isText: (column: number) => boolean,
 ): string[] {
-  const cells = values.map((value, i) => (isText(i) ? wrap(value, widths[i]!) : [value]));
+  const cells = values.map((value, i) => wrap(value, widths[i]!));
   const height = Math.max(...cells.map((lines) => lines.length));
   return Array.from({ length: height }, (_, line) =>
     cells

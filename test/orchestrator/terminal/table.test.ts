@@ -42,3 +42,55 @@ test("or stands below its row", () => {
     "    minimum: add seeds",
   ]);
 });
+
+const wide = (width: number, failed = "0"): string[] =>
+  textTable<string>(
+    [
+      { title: "sweep", value: (r) => r },
+      { title: "runs to train", align: "right", value: () => "12" },
+      { title: "failed", align: "right", ifAny: true, value: () => failed },
+      { title: "tokens a run", align: "right", value: () => "512" },
+    ],
+    ["first", "second"],
+    width,
+  ).split("\n");
+
+test("headings are wrapped before anything is left out", () => {
+  expect(wide(30)).toEqual([
+    "sweep    runs  failed  tokens",
+    "           to           a run",
+    "        train",
+    "first      12       0     512",
+    "second     12       0     512",
+  ]);
+});
+
+test("what is 0 in every row is left out where there is no room, and only there", () => {
+  expect(wide(22).at(-1)).toBe("second     12     512");
+  expect(wide(60).at(-1)).toBe("second             12       0           512");
+  expect(wide(26, "1").at(-1)).toBe("second    12      1    512");
+});
+
+test("where nothing else fits, a line for each value", () => {
+  expect(wide(16).slice(0, 9)).toEqual([
+    "sweep     first",
+    "runs to   12",
+    "train",
+    "failed    0",
+    "tokens a  512",
+    "run",
+    "",
+    "sweep     second",
+    "runs to   12",
+  ]);
+});
+
+test("never wider than the terminal, whatever is in it", () => {
+  const columns = Array.from({ length: 30 }, (_, i) => ({
+    title: `column ${i}`,
+    value: (r: string) => `${r} ${"x".repeat(i * 4)}`,
+  }));
+  for (const width of [20, 40, 80])
+    for (const line of textTable(columns, ["a", "b"], width).split("\n"))
+      expect(line.length).toBeLessThanOrEqual(width);
+});
