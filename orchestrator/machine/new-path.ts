@@ -3,7 +3,7 @@ import { closeSync, existsSync, mkdirSync, openSync, rmSync, writeFileSync } fro
 import { dirname, resolve } from "node:path";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { inOneLine } from "../../schema/wire/printable.ts";
-import { pathError } from "./path-error.ts";
+import { pathError } from "../../schema/wire/path-error.ts";
 
 /**
  * A file that is not there yet. Of one that could not be written whole, nothing is left.
