@@ -20,7 +20,7 @@ const COLUMNS: Column<ResolvedRow>[] = [
   number("peak LR", (r) => short(r.learning_rate)),
   number("log2", (r) => r.log2_learning_rate.toFixed(2)),
   number("LR ×", (r) => short(r.multiplier)),
-  number("decay/step", (r) => short(r.decay_per_step)),
+  { ...number("decay/step", (r) => short(r.decay_per_step)), ifAny: true },
   number("ε", (r) => short(r.eps)),
 ];
 
