@@ -3,10 +3,10 @@
 import { Command, CommanderError } from "commander";
 import { EXIT_CODES, MusweepError } from "../schema/wire/errors.ts";
 import { packageVersion } from "../schema/wire/package.ts";
+import { pathError } from "../schema/wire/path-error.ts";
 import { printable } from "../schema/wire/printable.ts";
 import { keepDebuggerClosed } from "../schema/wire/stop-signals.ts";
 import { diskError } from "./database/disk-error.ts";
-import { pathError } from "../schema/wire/path-error.ts";
 import { redisError } from "./redis/health.ts";
 
 keepDebuggerClosed();

@@ -1,7 +1,6 @@
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type Command, Option } from "commander";
-import { MusweepError } from "../../schema/wire/errors.ts";
 import { packageRoot } from "../../schema/wire/package.ts";
 import { inOneLine } from "../../schema/wire/printable.ts";
 import { writeNewFile } from "../machine/new-path.ts";

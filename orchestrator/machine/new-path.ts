@@ -2,8 +2,8 @@
 import { closeSync, existsSync, mkdirSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { MusweepError } from "../../schema/wire/errors.ts";
-import { inOneLine } from "../../schema/wire/printable.ts";
 import { pathError } from "../../schema/wire/path-error.ts";
+import { inOneLine } from "../../schema/wire/printable.ts";
 
 /**
  * A file that is not there yet. Of one that could not be written whole, nothing is left.

@@ -6,8 +6,8 @@
 import { chmodSync, lstatSync, readdirSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import { MusweepError } from "../../schema/wire/errors.ts";
-import { makeDirectory } from "./new-path.ts";
 import { pathError } from "../../schema/wire/path-error.ts";
+import { makeDirectory } from "./new-path.ts";
 import { type StateDirectory, stateDirectory } from "./state-directory.ts";
 
 const OTHERS = 0o077;

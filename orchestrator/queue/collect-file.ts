@@ -2,13 +2,13 @@
 import type { FileHandle } from "node:fs/promises";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { MAX_EVENT_BYTES, type WorkerEvent, workerEventSchema } from "../../schema/wire/events.ts";
+import { pathError } from "../../schema/wire/path-error.ts";
 import { inOneLine } from "../../schema/wire/printable.ts";
+import { openRegular } from "../../schema/wire/regular-file.ts";
 import { type Applied, ENDS, foresee } from "../database/apply-event.ts";
 import { applyEvents } from "../database/apply-events.ts";
 import type { Database } from "../database/open.ts";
 import { fitAhead } from "../database/optima.ts";
-import { openRegular } from "../../schema/wire/regular-file.ts";
-import { pathError } from "../../schema/wire/path-error.ts";
 import { splitLines } from "../machine/split-lines.ts";
 import { inTurns } from "../machine/turns.ts";
 import { advancePhases } from "../phases/advance.ts";

@@ -8,10 +8,10 @@ import { type FileHandle, lstat, readlink, realpath, stat } from "node:fs/promis
 import { basename, dirname, join, resolve, sep } from "node:path";
 import type { DataMeta } from "../../schema/wire/data.ts";
 import { MusweepError } from "../../schema/wire/errors.ts";
+import type { CheckOpened } from "../../schema/wire/regular-file.ts";
 import { matchFiles } from "../data/match-files.ts";
 import { type PrepareOptions, prepareData } from "../data/prepare.ts";
 import { type DataSpec, pathsOf, placeOf, resolvePaths } from "../data/spec.ts";
-import type { CheckOpened } from "../../schema/wire/regular-file.ts";
 
 /**
  * @param root the directory, to which relative paths are relative; undefined: none

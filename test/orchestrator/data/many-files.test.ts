@@ -54,7 +54,9 @@ it("each file is a document, in the order of the paths' bytes; of .jsonl each li
 
 it("a folder's .json.gz is lines too, and a table that a pattern matches is refused", async () => {
   const place = await scratch();
-  const lines = ["a", "b", "c", "d", "e"].map((text) => `${JSON.stringify({ text: text.repeat(20) })}\n`).join("");
+  const lines = ["a", "b", "c", "d", "e"]
+    .map((text) => `${JSON.stringify({ text: text.repeat(20) })}\n`)
+    .join("");
   await write(place, {
     "texts/a.json.gz": gzipSync(lines),
     "texts/settings.json": "{}",

@@ -233,7 +233,7 @@ describe.skipIf(python === undefined)("jobs from a file", PATIENT, () => {
     expect(await refused(deep)).toContain(":1: lists or objects within each other, too deep to be read");
     const escaping = await refused(JSON.stringify({ ...JSON.parse(one), "\u001b]0;mine\u0007\u009b2J": 1 }));
     expect(escaping).toContain("\\u001b]0;mine\\u0007\\u009b2J: there is no such field");
-    expect(escaping).not.toMatch(/[\u001b\u009b]/);
+    for (const control of ["\u001b", "\u009b"]) expect(escaping).not.toContain(control);
   });
 
   test.each<[what: string, make: (at: string) => void]>([
