@@ -21,7 +21,12 @@ const rooms = {
     "orchestrator/parameterization",
     "orchestrator/sweep",
   ],
-  "orchestrator/import": ["schema", "orchestrator/parameterization", "orchestrator/sweep"],
+  "orchestrator/import": [
+    "schema",
+    "orchestrator/data",
+    "orchestrator/parameterization",
+    "orchestrator/sweep",
+  ],
   "orchestrator/sql": ["schema/wire", "orchestrator/database", "orchestrator/machine"],
   "orchestrator/phases": [
     "schema",
