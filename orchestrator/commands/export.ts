@@ -8,10 +8,13 @@ import { readResultsTable } from "../database/results-table.ts";
 import { csv } from "../report/figures/csv.ts";
 import { parquet } from "../report/parquet.ts";
 import { plural } from "../terminal/format.ts";
-import { type CommonOptions, common, printData, say, withDatabase } from "./common.ts";
+import { type CommonOptions, common, print, printData, say, withDatabase } from "./common.ts";
+
+const FORMATS = ["csv", "jsonl", "parquet"] as const;
+type Format = (typeof FORMATS)[number];
 
 interface Options extends CommonOptions {
-  to: "csv" | "jsonl" | "parquet";
+  to?: Format;
   output?: string;
   curves?: true;
 }
@@ -24,9 +27,10 @@ export function addExport(program: Command): void {
         "every run of a sweep as a table, a row per grid point, with all its axes; for pandas and others",
       )
       .addOption(
-        new Option("--to <format>", "csv; jsonl: one JSON object a line; parquet, with --output")
-          .choices(["csv", "jsonl", "parquet"])
-          .default("csv"),
+        new Option(
+          "--to <format>",
+          "csv; jsonl: one JSON object a line; parquet, with --output (default: as the file is called, else csv)",
+        ).choices(FORMATS),
       )
       .option("--curves", "the training curves instead: a row per run and step, with a script's own numbers")
       .option("--output <file>", "write it there (default: standard output)"),
@@ -47,17 +51,22 @@ export function addExport(program: Command): void {
       progressOf(db, sweep);
       return options.curves ? readCurvesTable(db, sweep) : readResultsTable(db, sweep);
     });
-    const isLines = options.to === "jsonl" || options.json === true;
-    const content =
-      options.to === "parquet"
-        ? parquet(rows)
-        : isLines
-          ? rows.map((row) => `${JSON.stringify(row)}\n`).join("")
-          : csv(rows);
-    if (options.output === undefined) printData(content.toString());
-    else {
-      writeFileSync(options.output, content);
-      say(`wrote ${plural(rows.length, options.curves ? "point" : "run")} to ${options.output}`);
+    const { output: file } = options;
+    if (file === undefined) {
+      printData(written(rows, options.json ? "jsonl" : (options.to ?? "csv")).toString());
+      return;
     }
+    const format = options.to ?? formatOf(file);
+    writeFileSync(file, written(rows, format));
+    if (options.json) print(options, { file, format, rows: rows.length }, () => "");
+    else say(`wrote ${plural(rows.length, options.curves ? "point" : "run")} to ${file}`);
   });
 }
+
+const formatOf = (file: string): Format =>
+  file.endsWith(".parquet") ? "parquet" : /\.(jsonl|ndjson)$/.test(file) ? "jsonl" : "csv";
+
+const written = (rows: Parameters<typeof csv>[0], format: Format): string | Buffer => {
+  if (format === "parquet") return parquet(rows);
+  return format === "jsonl" ? rows.map((row) => `${JSON.stringify(row)}\n`).join("") : csv(rows);
+};

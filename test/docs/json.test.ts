@@ -17,6 +17,8 @@ const FIELDS = new Map(
       [...section.matchAll(/^\| `([^`]+)` \|/gm)].map((m) => m[1]!),
     ]),
 );
+/** They train, or go on for ever: other tests look at what they print. */
+const LONG = ["coord-check", "serve", "worker", "trainer check", "chaos"];
 
 /** Whether a path such as rows[].optimum.flag leads to a value, null included; of a list every entry has to have it. */
 function has(value: unknown, path: readonly string[]): boolean {
@@ -81,25 +83,71 @@ describe("docs/json.md", () => {
     writeFileSync(join(place.directory, "phases.yaml"), PHASES);
     await keep("validate", 0, "validate", "twins.yaml");
     await keep("plan", 0, "plan", "phases.yaml", "--no-measure");
+    await keep("plan --resolved", 0, "plan", "twins.yaml", "--resolved");
+    await keep("plan --simulate", 0, "plan", "phases.yaml", "--simulate", "--draws", "1");
+    await keep("init", 0, "init", "made.yaml");
+    writeFileSync(join(place.directory, "tiny-text.txt"), "a text of its own\n".repeat(99));
+    await keep("data prepare", 0, "data", "prepare", "./tiny-text.txt");
+    await keep("submit", 0, "submit", "tiny.yaml");
+    await keep("jobs", 0, "jobs", "tiny", "--out", "jobs.jsonl");
+    writeFileSync(join(place.directory, "events.jsonl"), "");
+    await keep("collect", 0, "collect", "events.jsonl");
+    await keep("cancel", 0, "cancel", "tiny");
+    await keep("requeue", 0, "requeue", "tiny", "--missing");
+    await keep("note", 0, "note", "tiny", "a note");
+    await keep("tag", 0, "tag", "tiny", "word");
+    await keep("rm", 0, "rm", "tiny", "--yes");
+    await keep("prune", 0, "prune", "--dry-run");
+    await keep("verify", 0, "verify");
+    await keep("backup", 0, "backup", "backup.db");
     await keep("import", 0, "import", "table.csv", "--name", "table", "--set", "width=256");
-    await keep("report", 0, "report", "table");
+    await keep("report, run, analyze", 0, "report", "table");
+    await keep("export", 0, "export", "table", "--output", "runs.jsonl");
     await keep("status", 0, "status");
     await keep("suggest", 0, "suggest", "table");
     await keep("recommend", 0, "recommend", "table", "--width", "512", "--sparsity", "0");
     const doctor = await musweep(place, "doctor", "--json");
     printed.set("doctor", JSON.parse(doctor.stdout));
     await keep("sql", 0, "sql", "SELECT sweep, log2_lr FROM optima");
-  }, 120_000);
+    await keep("archive", 0, "archive", "table");
+  }, 480_000);
 
-  it("has a section for each of them", () => {
-    expect([...FIELDS.keys()].toSorted()).toEqual([...printed.keys()].toSorted());
+  it("has a section for each command", async () => {
+    const commandsOf = async (...parents: string[]): Promise<string[]> => {
+      const { stdout } = await musweep(place, ...parents, "--help");
+      const section = stdout.slice(stdout.indexOf("Commands:")).split("\n\n")[0]!;
+      return [...section.matchAll(/^ {2}([a-z-]+) /gm)].map((match) => match[1]!).filter((n) => n !== "help");
+    };
+    const groups = ["data", "trainer"];
+    const names = (await commandsOf()).filter((name) => !groups.includes(name));
+    for (const group of groups) for (const name of await commandsOf(group)) names.push(`${group} ${name}`);
+    expect(names.length).toBeGreaterThan(25);
+    const sections = [...FIELDS.keys()].flatMap((heading) => heading.split(", "));
+    expect(names.filter((name) => !sections.includes(name))).toEqual([]);
+    expect([...FIELDS.keys()].toSorted()).toEqual([...printed.keys(), ...LONG].toSorted());
   });
 
-  it.each([...FIELDS.keys()])("%s: every field is printed", (heading) => {
-    const fields = FIELDS.get(heading)!;
-    if (heading !== "sql") expect(fields.length).toBeGreaterThan(0);
-    expect(fields.filter((field) => !has(printed.get(heading), partsOf(field)))).toEqual([]);
+  it("data prepare: the source that was asked for, also where its content was prepared under another name", async () => {
+    writeFileSync(join(place.directory, "another.txt"), "a text of its own\n".repeat(99));
+    const { stdout } = await musweep(place, "data", "prepare", "./another.txt", "--json");
+    const { hash } = printed.get("data prepare") as { hash: string };
+    expect(JSON.parse(stdout)).toMatchObject({ source: "./another.txt", hash });
   });
+
+  it("export: what was written is in the file alone, as the file is called", async () => {
+    expect(printed.get("export")).toEqual({ file: "runs.jsonl", format: "jsonl", rows: 21 });
+    const lines = readFileSync(join(place.directory, "runs.jsonl"), "utf8").trimEnd().split("\n");
+    expect(lines.map((line) => JSON.parse(line) as object)).toHaveLength(21);
+  });
+
+  it.each([...FIELDS.keys()].filter((heading) => !LONG.includes(heading)))(
+    "%s: every field is printed",
+    (heading) => {
+      const fields = FIELDS.get(heading)!;
+      if (heading !== "sql") expect(fields.length).toBeGreaterThan(0);
+      expect(fields.filter((field) => !has(printed.get(heading), partsOf(field)))).toEqual([]);
+    },
+  );
 
   it("sql: rows by column", () => {
     expect(Object.keys((printed.get("sql") as object[])[0]!)).toEqual(["sweep", "log2_lr"]);
