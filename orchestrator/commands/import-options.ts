@@ -5,12 +5,15 @@ import { Option } from "commander";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { inOneLine } from "../../schema/wire/printable.ts";
 import { readRegularBytesSync } from "../../schema/wire/regular-file.ts";
-import type { ImportToStore } from "../database/store-import.ts";
+import type { Database } from "../database/open.ts";
+import { type ImportToStore, storeImport } from "../database/store-import.ts";
 import { type Imported, MEASURES, type Measure, readResults } from "../import/read-results.ts";
 import { MAX_TABLE_BYTES } from "../import/read-table.ts";
 import { readTableFile } from "../import/read-table-file.ts";
 import { listed } from "../import/recognize-columns.ts";
+import { type Coordinates, curveOf } from "../sweep/expand-sweep.ts";
 import { plural } from "../terminal/format.ts";
+import { progressLine } from "../terminal/progress.ts";
 
 export interface ImportOptions {
   column: Map<string, string>;
@@ -93,6 +96,7 @@ export async function readImport(path: string, name: string, options: ImportOpti
     measure,
     repeatsAreSeeds: options.repeatsAreSeeds ?? false,
   });
+  refuseTooMany(read, file);
   const from = path === "-" ? "stdin" : basename(path);
   const imported = { from, fixed: read.fixed, loss: read.turned ?? measure };
   const notes = importNotes(read);
@@ -113,6 +117,49 @@ function readFile(path: string): Buffer {
       cause,
     });
   }
+}
+
+/** Each is fitted, which takes some hundredths of a second; nobody reads the answers of more. */
+const MAX_CURVES = 5000;
+const MAX_RUNS = 200_000;
+
+function refuseTooMany({ results }: Imported, file: string): void {
+  const tooMany = (what: string, remedy: string): MusweepError =>
+    new MusweepError("results-size", `${file}: ${what}`, {
+      kind: "usage",
+      remedy: `${remedy} Nothing was stored.`,
+    });
+  if (results.length > MAX_RUNS)
+    throw tooMany(
+      `${results.length} runs; at most ${MAX_RUNS} are read at a time`,
+      "Split the table, for instance by width.",
+    );
+  const curves = new Set(results.map(({ coordinates }) => curveOf(coordinates as unknown as Coordinates)))
+    .size;
+  if (curves <= MAX_CURVES) return;
+  const names = Object.keys(results[0]!.coordinates).filter(
+    (name) => !["learning_rate", "seed"].includes(name),
+  );
+  const values = (name: string): number => new Set(results.map(({ coordinates }) => coordinates[name])).size;
+  const most = names.map((name) => ({ name, n: values(name) })).sort((a, b) => b.n - a.n)[0]!;
+  throw tooMany(
+    `the rows make ${curves} curves of the loss over the learning rate; at most ${MAX_CURVES} are fitted (${most.name} has ${plural(most.n, "value")})`,
+    "Leave out a column that is no setting (--ignore COLUMN), or split the table.",
+  );
+}
+
+const QUIET_MS = 1000;
+/** Of the time that fits and verdicts take together. */
+const FITS_SHARE = 0.6;
+
+/** Stores it, and says how far it is where that takes long. */
+export function storeTold(db: Database, sweep: ImportToStore): void {
+  const line = progressLine(process.stderr, QUIET_MS);
+  storeImport(db, sweep, (what, done, of) => {
+    const fraction = what === "fits" ? FITS_SHARE * (done / of) : FITS_SHARE + (1 - FITS_SHARE) * (done / of);
+    line.update(fraction, what === "fits" ? `${done} of ${of} curves fitted` : `${done} of ${of} verdicts`);
+  });
+  line.end();
 }
 
 async function standardInput(): Promise<Buffer> {

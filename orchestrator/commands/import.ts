@@ -2,12 +2,11 @@
 import type { Command } from "commander";
 import { sweepNameSchema } from "../../schema/sweep/sweep.ts";
 import { MusweepError } from "../../schema/wire/errors.ts";
-import { storeImport } from "../database/store-import.ts";
 import { advancePhases } from "../phases/advance.ts";
 import { readAnswer } from "../report/answer.ts";
 import { answerText } from "../report/answer-text.ts";
 import { type CommonOptions, common, print, say, withDatabase } from "./common.ts";
-import { type ImportOptions, importNotes, importOptions, readImport } from "./import-options.ts";
+import { type ImportOptions, importNotes, importOptions, readImport, storeTold } from "./import-options.ts";
 
 interface Options extends CommonOptions, ImportOptions {
   name: string;
@@ -36,7 +35,7 @@ export function addImport(program: Command): void {
     const { sweep, read } = await readImport(file, options.name, options);
     const notes = importNotes(read);
     await withDatabase(options, { readonly: false }, (db) => {
-      storeImport(db, sweep);
+      storeTold(db, sweep);
       advancePhases(db);
       const answer = readAnswer(db, options.name);
       if (!options.json) for (const note of notes) say(note);

@@ -1,9 +1,8 @@
 /** A table of results as a sweep of a database that is gone afterwards. */
 import { type Database, openDatabase } from "../database/open.ts";
-import { storeImport } from "../database/store-import.ts";
 import type { Imported } from "../import/read-results.ts";
 import { advancePhases } from "../phases/advance.ts";
-import { type ImportOptions, readImport } from "./import-options.ts";
+import { type ImportOptions, readImport, storeTold } from "./import-options.ts";
 
 const NAME = "results";
 
@@ -15,7 +14,7 @@ export async function withTable<T>(
   const { sweep, read } = await readImport(path, NAME, options);
   const db = openDatabase(":memory:");
   try {
-    storeImport(db, sweep);
+    storeTold(db, sweep);
     advancePhases(db);
     return use(db, NAME, read);
   } finally {

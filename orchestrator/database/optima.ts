@@ -30,6 +30,7 @@ import { readSetting, writeSetting } from "./settings.ts";
 import {
   isAskedOtherwise,
   judgeAhead,
+  type OnMade,
   type PooledNoise,
   refreshTransfer,
   type Verdicts,
@@ -43,10 +44,10 @@ export interface Ahead {
 
 const NOTHING: Ahead = { optima: new Map(), verdicts: new Map() };
 
-/** Fits again what has changed in a phase, and drops what is no longer in it. */
-export function refreshPhase(db: Database, phase: number): void {
+/** Fits again what has changed in a phase, and drops what is no longer in it. @param onMade told of each fit and verdict */
+export function refreshPhase(db: Database, phase: number, onMade: OnMade = () => undefined): void {
   if (isCoordinateCheck(db, phase)) return;
-  refresh(db, phase, readCurves(db, phase), true, NOTHING);
+  refresh(db, phase, readCurves(db, phase), true, NOTHING, onMade);
 }
 
 /**
@@ -118,13 +119,24 @@ interface Fitting {
  * @param read curves as they are now
  * @param whole they are all of the phase; else its set of curves is as it was
  */
-function refresh(db: Database, phase: number, read: PhaseCurves, whole: boolean, ahead: Ahead): void {
+function refresh(
+  db: Database,
+  phase: number,
+  read: PhaseCurves,
+  whole: boolean,
+  ahead: Ahead,
+  onMade: OnMade = () => undefined,
+): void {
   const { stale, gone, isNew, noise } = compare(db, phase, read, whole);
   for (const curve of gone) removeOptimum(db, phase, curve);
-  for (const fitting of stale) store(db, phase, fitting, ahead);
+  for (const [i, fitting] of stale.entries()) {
+    onMade("fits", i, stale.length);
+    store(db, phase, fitting, ahead);
+  }
   const changed = new Map(stale.map(({ stored }) => [stored.curve, stored]));
   const regroup = gone.length > 0 || isNew || (whole && isAskedOtherwise(db, phase));
-  if (changed.size > 0 || regroup) refreshTransfer(db, phase, { changed, regroup, noise }, ahead.verdicts);
+  if (changed.size > 0 || regroup)
+    refreshTransfer(db, phase, { changed, regroup, noise }, ahead.verdicts, onMade);
 }
 
 /** Holds the stored fits of a phase against its curves. @returns what has to be fitted again, and which fits are of no curve */
@@ -173,7 +185,9 @@ function noiseByParameterization(fits: ReadonlyMap<string, Residual>): PooledNoi
   const groups = new Map<string, Residual[]>();
   for (const [curve, fit] of fits) {
     const name = parameterizationOf(curve);
-    groups.set(name, [...(groups.get(name) ?? []), fit]);
+    const group = groups.get(name);
+    if (group) group.push(fit);
+    else groups.set(name, [fit]);
   }
   return new Map([...groups].map(([name, residuals]) => [name, pooledNoise(residuals)]));
 }

@@ -16,6 +16,7 @@ import { refreshPhase } from "./optima.ts";
 import { type Definition, type Imported, putPhase, readPhases } from "./phases.ts";
 import { lastOrdinal } from "./runs.ts";
 import { findSweep, putSweep } from "./sweeps.ts";
+import type { OnMade } from "./transfer.ts";
 
 export interface ImportToStore {
   name: string;
@@ -76,9 +77,10 @@ const putCell = prepared(({ orm }) =>
 
 /**
  * In one transaction; a sweep of that name that was imported before becomes this one.
+ * @param onMade told of each fit and verdict: of thousands of curves they take minutes
  * @throws MusweepError (usage): there is a sweep of that name that is trained here
  */
-export const storeImport = (db: Database, sweep: ImportToStore, now = Date.now()): void =>
+export const storeImport = (db: Database, sweep: ImportToStore, onMade?: OnMade, now = Date.now()): void =>
   db.transaction(() => {
     const { name, text, imported, results } = sweep;
     refuseTrained(db, name);
@@ -131,7 +133,7 @@ export const storeImport = (db: Database, sweep: ImportToStore, now = Date.now()
         json: canonicalJson(coordinates),
       });
     }
-    refreshPhase(db, phase);
+    refreshPhase(db, phase, onMade);
   });
 
 /** As grids come: all curves of the first seed, then of the next; curves by place, their points by rising rate. */

@@ -73,14 +73,25 @@ const [putTransfer, putVerdict, putExponents] = [
 /** Verdicts by what they were made of (`Asking.basis`). */
 export type Verdicts = ReadonlyMap<string, Verdict>;
 
+/** Told before each of what takes long, of so many of its kind. */
+export type OnMade = (what: "fits" | "verdicts", done: number, of: number) => void;
+
 /** @param ahead verdicts made ahead; what is not among them is judged now */
-export function refreshTransfer(db: Database, phase: number, refit: Refit, ahead: Verdicts): void {
+export function refreshTransfer(
+  db: Database,
+  phase: number,
+  refit: Refit,
+  ahead: Verdicts,
+  onMade: OnMade,
+): void {
   if (refit.regroup) for (const remove of removals) remove(db).run({ phase });
   // The configurations of a random search have a single learning rate each: nothing to compare.
   if (isRandomSearch(readPhase(db, phase).definition.phase.axes)) return;
   const curves = fittedOf(readOptima(db, phase));
   const touched = isTouched(refit);
-  for (const asking of askings(db, phase, curves, refit, basesOf(db, phase))) {
+  const asked = askings(db, phase, curves, refit, basesOf(db, phase));
+  for (const [i, asking] of asked.entries()) {
+    onMade("verdicts", i, asked.length);
     const { cells, options, basis } = asking;
     store(db, phase, asking, ahead.get(basis) ?? verdict(cells, cells[0]!, options));
   }

@@ -15,12 +15,15 @@ export interface ProgressLine {
   end(): void;
 }
 
-export function progressLine(stream: NodeJS.WriteStream = process.stderr): ProgressLine {
+/** @param quietMs nothing is said so long: what is done sooner needs no line */
+export function progressLine(stream: NodeJS.WriteStream = process.stderr, quietMs = 0): ProgressLine {
+  const begun = Date.now();
   let last = 0;
   let drawn = false;
   return {
     update(fraction, text) {
       const now = Date.now();
+      if (now - begun < quietMs) return;
       if (now - last < (stream.isTTY ? REDRAW_MS : LINE_MS)) return;
       last = now;
       const percent = `${Math.floor(fraction * 100)}%`.padStart(4);
