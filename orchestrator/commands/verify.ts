@@ -13,7 +13,7 @@ export function addVerify(program: Command): void {
       )
       .option(
         "--repair",
-        "mend what loses nothing: counts and fits anew, needless checkpoints removed, damaged data sets too (they are prepared again)",
+        "mend what loses nothing: counts and fits anew, needless checkpoints removed, damaged data sets too (they are prepared again), and what the private Redis cannot read",
       ),
     ["musweep verify", "musweep verify --repair", "musweep verify --json | jq '.findings[].check'"],
   ).action(async (options: CommonOptions & { repair?: boolean }) => {

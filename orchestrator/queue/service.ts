@@ -66,6 +66,11 @@ export async function startService(
     closers.push(() => removeEndedCheckpoints(db, state));
     const redis = await openRedis({
       directory: state.redis,
+      onDamage: (aside) =>
+        log.warn(
+          { aside },
+          "the private Redis could not read its file, which is moved aside: what waits is queued again",
+        ),
       ...(options.onInstall === undefined ? {} : { onInstall: options.onInstall }),
       ...(options.redisUrl === undefined ? {} : { url: options.redisUrl }),
       ...(options.signal === undefined ? {} : { signal: options.signal }),

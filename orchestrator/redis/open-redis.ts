@@ -9,8 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { isRunning, startOf } from "../machine/is-running.ts";
-import type { InstallOptions } from "./install-server.ts";
-import { startPrivateServer } from "./private-server.ts";
+import { type PrivateOptions, startPrivateServer } from "./private-server.ts";
 import { checkRedis, connected, probe, withoutPassword } from "./probe.ts";
 
 export { checkRedis };
@@ -28,7 +27,7 @@ export interface OpenRedis {
   close(): Promise<void>;
 }
 
-export interface OpenRedisOptions extends InstallOptions {
+export interface OpenRedisOptions extends PrivateOptions {
   /** What the user named: --redis, or REDIS_URL. */
   url?: string | undefined;
   /** Of the private server: its data, log, socket and endpoint file. */

@@ -10,12 +10,13 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
-import { chmod, lstat, mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { chmod, lstat, mkdir, mkdtemp, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { pathError } from "../../schema/wire/path-error.ts";
+import { moveAppendOnlyAside, saysDamaged } from "../machine/append-only.ts";
 import { ensureServer, type InstallOptions } from "./install-server.ts";
 import { probe } from "./probe.ts";
 
@@ -191,13 +192,24 @@ async function stop({ child, ended }: Launched): Promise<void> {
   limit.abort();
 }
 
+const sizeOf = (file: string): Promise<number> =>
+  stat(file).then(
+    ({ size }) => size,
+    () => 0,
+  );
+
+export interface PrivateOptions extends InstallOptions {
+  /** Told where what the server could not read is now: it has started empty. */
+  onDamage?: ((aside: string) => void) | undefined;
+}
+
 /**
  * @param directory the server's own: data, log, socket; made with mode 0700
  * @throws MusweepError (unavailable) when there is no server program or it does not start
  */
 export async function startPrivateServer(
   directory: string,
-  options: InstallOptions = {},
+  options: PrivateOptions = {},
 ): Promise<PrivateServer> {
   const program = await ensureServer(options);
   const { signal } = options;
@@ -208,12 +220,34 @@ export async function startPrivateServer(
   const removeTemporary = async (): Promise<void> => {
     if (temporary !== "") await rm(temporary, { recursive: true, force: true });
   };
+  const start = async (): Promise<Launched> => {
+    const launched = launch(program.path, directory, socket, temporary, log);
+    try {
+      await waitUntilReady(launched, socket, log, signal);
+      return launched;
+    } catch (error) {
+      await stop(launched);
+      throw error;
+    }
+  };
+  const startWhole = async (): Promise<Launched> => {
+    const before = await sizeOf(log);
+    try {
+      return await start();
+    } catch (error) {
+      if (!saysDamaged((await readFile(log)).subarray(before).toString("utf8"))) throw error;
+      const aside = moveAppendOnlyAside(directory);
+      if (aside === undefined) throw error;
+      options.onDamage?.(aside);
+      if (temporary !== "") await keepTemporary(temporary);
+      return await start();
+    }
+  };
   let closing = false;
-  let current = launch(program.path, directory, socket, temporary, log);
+  let current: Launched;
   try {
-    await waitUntilReady(current, socket, log, signal);
+    current = await startWhole();
   } catch (error) {
-    await stop(current);
     await removeTemporary();
     throw error;
   }

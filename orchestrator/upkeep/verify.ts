@@ -7,6 +7,8 @@ import { verifyDataSet } from "../data/prepare.ts";
 import { checkDatabase, type Finding, repairDatabase } from "../database/check.ts";
 import { keptWeights, usedDataSets } from "../database/keep-and-remove.ts";
 import type { Database } from "../database/open.ts";
+import { lockHolder, lockState } from "../database/state-lock.ts";
+import { appendOnlyDamage, moveAppendOnlyAside } from "../machine/append-only.ts";
 import type { StateDirectory } from "../machine/state-directory.ts";
 import { findLeftovers, type Leftover, removeLeftovers } from "./leftovers.ts";
 
@@ -17,7 +19,7 @@ export interface Verified {
 
 /**
  * @param repair does what loses nothing: counts and fits are made anew, needless checkpoints removed, damaged data sets taken out
- *   of the way, so that the next command prepares them again
+ *   of the way, so that the next command prepares them again, and so is what the private Redis could not read
  */
 export async function verifyState(
   db: Database,
@@ -50,6 +52,16 @@ export async function verifyState(
         repaired: repair,
       });
   }
+  const damage = lockHolder(state) === undefined ? appendOnlyDamage(state.redis) : undefined;
+  if (damage !== undefined) {
+    if (repair) moveAside(state);
+    findings.push({
+      check: "redis",
+      message: `${state.redis}: ${damage}; moved aside, the private Redis starts empty, and what waits is queued again`,
+      repairable: true,
+      repaired: repair,
+    });
+  }
   for (const { run, path } of keptWeights(db, hostname())) {
     if (existsSync(path)) continue;
     findings.push({
@@ -60,6 +72,16 @@ export async function verifyState(
     });
   }
   return { findings };
+}
+
+/** While no orchestrator starts. */
+function moveAside(state: StateDirectory): void {
+  const release = lockState(state);
+  try {
+    moveAppendOnlyAside(state.redis);
+  } finally {
+    release();
+  }
 }
 
 const checkOf = (kind: Leftover["kind"]): string => (kind === "checkpoints" ? "checkpoints" : "data");

@@ -125,12 +125,15 @@ describe("`verify`", () => {
     const tokens = readFileSync(join(data, "train.bin"));
     tokens[1000]! ^= 1;
     writeFileSync(join(data, "train.bin"), tokens);
+    const redis = state(place, "redis", "appendonlydir");
+    writeFileSync(join(redis, readdirSync(redis).find((name) => name.endsWith(".manifest"))!), "");
     const found = await musweep(place, "verify", "--json");
     expect(found.code).toBe(1);
     expect(JSON.parse(found.stdout).findings.map((f: { check: string }) => f.check)).toEqual([
       "counts",
       "checkpoints",
       "data",
+      "redis",
     ]);
     const mended = await json(place, "verify", "--repair");
     expect(mended).toMatchObject({ ok: true });
@@ -139,6 +142,7 @@ describe("`verify`", () => {
     ).toEqual(before);
     expect(existsSync(state(place, "checkpoints", run!.id))).toBe(false);
     expect(existsSync(data)).toBe(false);
+    expect([redis, `${redis}.damaged-1`].map((path) => existsSync(path))).toEqual([false, true]);
     // An orchestrator that starts removes such checkpoints by itself.
     mkdirSync(state(place, "checkpoints", run!.id));
     await succeed(place, "run", "a.yaml");

@@ -11,6 +11,7 @@ import {
   readFile,
   rm,
   stat,
+  truncate,
   writeFile,
 } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -20,6 +21,7 @@ import { fileURLToPath } from "node:url";
 import { Queue } from "bullmq";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { allProcesses } from "../../../orchestrator/chaos/processes.ts";
+import { appendOnlyDamage } from "../../../orchestrator/machine/append-only.ts";
 import { ensureServer } from "../../../orchestrator/redis/install-server.ts";
 import { findRedis, type OpenRedis, openRedis } from "../../../orchestrator/redis/open-redis.ts";
 import { probe } from "../../../orchestrator/redis/probe.ts";
@@ -95,6 +97,45 @@ describe("the private Redis", () => {
     const first = await openRedis({ directory });
     await connect(first.url).set("run", "42");
     await first.close();
+    const second = await open(directory);
+    expect(await connect(second.url).get("run")).toBe("42");
+  });
+
+  it.each<[what: string, damage: (file: (kind: string) => string) => Promise<void>]>([
+    ["no commands", (file) => writeFile(file("incr.aof"), "no command of Redis\r\n")],
+    ["no snapshot", (file) => writeFile(file("base.rdb"), "no snapshot")],
+    ["no manifest", (file) => writeFile(file("manifest"), "no manifest\n")],
+    ["an empty manifest", (file) => writeFile(file("manifest"), "")],
+    ["less than its manifest says", (file) => rm(file("incr.aof"))],
+  ])("that finds %s starts empty, and says where what it found is", async (_what, damage) => {
+    const directory = await scratch();
+    const first = await openRedis({ directory });
+    await connect(first.url).set("run", "42");
+    await first.close();
+    const files = path.join(directory, "appendonlydir");
+    expect(appendOnlyDamage(directory)).toBeUndefined();
+    const names = await readdir(files);
+    await damage((kind) => path.join(files, names.find((name) => name.endsWith(kind))!));
+    expect(appendOnlyDamage(directory)).toMatch(/damaged|missing|empty|none/);
+    const said: string[] = [];
+    const second = await openRedis({ directory, onDamage: (aside) => said.push(aside) });
+    onTestFinished(() => second.close());
+    expect(await connect(second.url).get("run")).toBeNull();
+    expect(said).toEqual([`${files}.damaged-1`]);
+    expect(await readdir(said[0]!)).not.toEqual([]);
+  });
+
+  it("that breaks off in the middle of a command keeps what is before it", async () => {
+    const directory = await scratch();
+    const first = await openRedis({ directory });
+    const client = connect(first.url);
+    await client.set("run", "42");
+    await client.set("last", "x".repeat(100));
+    await first.close();
+    const files = path.join(directory, "appendonlydir");
+    const file = path.join(files, (await readdir(files)).find((name) => name.endsWith("incr.aof"))!);
+    await truncate(file, (await stat(file)).size - 10);
+    expect(appendOnlyDamage(directory)).toBeUndefined();
     const second = await open(directory);
     expect(await connect(second.url).get("run")).toBe("42");
   });
