@@ -8,7 +8,7 @@ import { leastOf } from "./extremes.ts";
 import { groupTwins } from "./twins.ts";
 import type { CurveInput, CurvePoint } from "./types.ts";
 
-/** A rate at which most seeds trained. */
+/** A rate at which half of the seeds or more trained. */
 export type StablePoint = {
   log2_tuned: number;
   /** Log loss, seed levels removed. */
@@ -17,7 +17,7 @@ export type StablePoint = {
   n: number;
   /** Mean loss over its seeds, nats. */
   mean_loss: number;
-  /** Fewer than half of its seeds diverged, but some: the others still say where the curve runs, yet nobody would train here. */
+  /** At most half of its seeds diverged, but more than elsewhere: the others still say where the curve runs, yet nobody would train here. */
   shaky: boolean;
   /** Its part of the curve's residual sum of squares and degrees of freedom. */
   ss: number;
@@ -29,10 +29,16 @@ export type Curve = {
   stable: StablePoint[];
   /** Planned rates without any result, rising. */
   holes: number[];
-  /** Rates at which at least one seed diverged, rising. */
+  /** Rates at which at least one seed diverged, rising; seeds that train nowhere are left out. */
   diverged: number[];
-  /** Those of them at which most did. */
+  /** Those of them at which most did, and the optimum is below. */
   walls: number[];
+  /** And those at which most of a few seeds did, though a higher rate trained in full: an accident, or too few seeds to tell. */
+  doubtful: number[];
+  /** The lowest rate at which any seed diverged. */
+  stability_edge: number | null;
+  /** Seeds that diverged wherever they ran while others trained: they say nothing about rates, and are left out. */
+  lost: number[];
   /** Noise within seeds, as a sum of squares of log losses with its degrees of freedom (0 without replicates). */
   residual_ss: number;
   residual_df: number;
@@ -46,15 +52,27 @@ export type Curve = {
 /** Points farther above the best than this (log loss) tell nothing about the noise near the minimum. */
 const NOISE_WINDOW = 0.15;
 
+/** So many seeds that diverge at a rate, most of those that ran, are a wall, whatever higher rates do. */
+const CERTAIN = 3;
+/** A seed has to diverge at so many rates before it is taken for one that trains nowhere. */
+const LOST_AT = 3;
+
 export function readCurve(input: CurveInput): Curve {
   const sorted = [...input.points].sort((a, b) => a.log2_tuned - b.log2_tuned);
   for (const [i, p] of sorted.entries()) checkPoint(p, sorted[i - 1]);
-  const points = groupTwins(sorted, (p) => 2 ** p.log2_tuned).map(joinTwins);
+  const whole = groupTwins(sorted, (p) => 2 ** p.log2_tuned).map(joinTwins);
+  const lost = lostSeeds(whole);
+  const points = whole.map((p) => ({ ...p, seeds: p.seeds.filter((s) => !lost.includes(s.seed)) }));
   const diverged = points.filter((p) => p.seeds.some((s) => s.diverged)).map((p) => p.log2_tuned);
   const holes = points.filter((p) => p.seeds.length === 0 && p.missing > 0).map((p) => p.log2_tuned);
   const trained = points
-    .map((p) => ({ ...p, seeds: p.seeds.filter((s) => !s.diverged), all: p.seeds.length }))
-    .filter((p) => p.seeds.length > 0 && 2 * p.seeds.length > p.all);
+    .map((p) => ({ ...p, seeds: p.seeds.filter((s) => !s.diverged), broken: brokenOf(p) }))
+    .filter((p) => p.seeds.length > 0 && p.seeds.length >= p.broken);
+  // Where some diverge at every rate, those at which the fewest do are what a best rate is chosen from.
+  const fewest = leastOf(trained.map((p) => p.broken));
+  const last_full = trained.findLast((p) => p.broken === fewest)?.log2_tuned ?? Number.NEGATIVE_INFINITY;
+  const closed = points.filter((p) => brokenOf(p) > 0 && trained.every((t) => t.log2_tuned !== p.log2_tuned));
+  const isWall = (p: CurvePoint) => p.log2_tuned > last_full || brokenOf(p) >= CERTAIN;
   const fit = removeSeedLevels(trained);
   return {
     stable: trained.map((p, k) => ({
@@ -62,19 +80,35 @@ export function readCurve(input: CurveInput): Curve {
       y: fit.y[k]!,
       n: p.seeds.length,
       mean_loss: p.seeds.reduce((sum, s) => sum + s.loss!, 0) / p.seeds.length,
-      shaky: p.seeds.length < p.all,
+      shaky: p.broken > fewest,
       ss: fit.ss[k]!,
       df: fit.df[k]!,
     })),
     holes,
     diverged,
-    walls: diverged.filter((x) => trained.every((p) => p.log2_tuned !== x)),
+    walls: closed.filter(isWall).map((p) => p.log2_tuned),
+    doubtful: closed.filter((p) => !isWall(p)).map((p) => p.log2_tuned),
+    stability_edge: whole.find((p) => brokenOf(p) > 0)?.log2_tuned ?? null,
+    lost,
     residual_ss: sum(fit.ss),
     residual_df: Math.round(sum(fit.df)),
     levels: fit.levels,
     seeds: new Set(trained.flatMap((p) => p.seeds.map((s) => s.seed))).size,
     missing: points.reduce((total, p) => total + p.missing, 0),
   };
+}
+
+const brokenOf = ({ seeds }: CurvePoint): number => seeds.filter((s) => s.diverged).length;
+
+/** Those that diverged wherever they ran, though at the lowest of these rates another one trained; never more than half of all. */
+function lostSeeds(points: readonly CurvePoint[]): number[] {
+  const seeds = [...new Set(points.flatMap((p) => p.seeds.map((s) => s.seed)))];
+  const lost = seeds.filter((seed) => {
+    const ran = points.filter((p) => p.seeds.some((s) => s.seed === seed));
+    const everywhere = ran.every((p) => p.seeds.some((s) => s.seed === seed && s.diverged));
+    return everywhere && ran.length >= LOST_AT && ran[0]!.seeds.some((s) => !s.diverged);
+  });
+  return 2 * lost.length <= seeds.length ? lost : [];
 }
 
 /** One point of rates that differ in the way they are written only; a seed that ran at two of them counts once, with its mean loss. */
@@ -112,24 +146,34 @@ function checkPoint(p: CurvePoint, before: CurvePoint | undefined): void {
   }
 }
 
-/** The lowest point at which no seed diverged; of equal ones the lowest rate. */
+/** The lowest point that is not shaky; of equal ones the lowest rate. */
 export const lowest = (points: readonly StablePoint[]): StablePoint | undefined =>
   points.reduce<StablePoint | undefined>(
     (low, p) => (p.shaky || (low !== undefined && p.y >= low.y) ? low : p),
     undefined,
   );
 
-/** Whether a rate at which a seed diverged stops nothing: most trained there, and a higher rate trained in full. */
-export function isPassed({ stable }: Curve, log2_tuned: number): boolean {
+/** Whether a rate at which a seed diverged stops nothing: no wall, and a higher rate trained in full. */
+export function isPassed({ stable, walls }: Curve, log2_tuned: number): boolean {
   const last = stable.findLast((p) => !p.shaky);
-  return (
-    last !== undefined && last.log2_tuned > log2_tuned && stable.some((p) => p.log2_tuned === log2_tuned)
-  );
+  return last !== undefined && last.log2_tuned > log2_tuned && !walls.includes(log2_tuned);
 }
 
 /** The lowest rate above another from which on training breaks: a wall, or rates of which none trained in full. */
 export const unstableAbove = (curve: Curve, log2_tuned: number): number | undefined =>
   curve.diverged.find((x) => x > log2_tuned && !isPassed(curve, x));
+
+/** The lowest wall above the best rate; where no rate is the best, the lowest of all. */
+export function wallAbove({ stable, walls }: Curve): number | undefined {
+  const best = lowest(stable)?.log2_tuned ?? Number.NEGATIVE_INFINITY;
+  return walls.find((x) => x > best);
+}
+
+/** Whether of all rates tried the nearest is one at which most seeds diverged, though higher ones trained. */
+export function isDoubtful({ stable, doubtful }: Curve, log2_tuned: number): boolean {
+  const away = (rates: readonly number[]) => leastOf(rates.map((x) => Math.abs(x - log2_tuned)));
+  return away(doubtful) < away(stable.map((p) => p.log2_tuned));
+}
 
 type Run = { k: number; v: number };
 type Column = { runs: Run[]; level: number };

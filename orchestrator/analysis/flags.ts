@@ -5,8 +5,12 @@ import type { Optimum, OptimumFlag } from "./types.ts";
 
 type Told = { tuned?: TakenName; searched?: boolean };
 
+/** Whether too few values trained since those above them diverge: lower ones would train. */
+export const divergesAbove = ({ flag, log2_tuned_high }: Optimum): boolean =>
+  flag === "too few points" && log2_tuned_high !== null;
+
 /**
- * Why an optimum is no estimate, in words; empty when it is one.
+ * Why an optimum is no estimate, in words; when it is one, whether it lies above a divergence, else empty.
  * @param told what the optimum is of, and whether a search chooses its curve's runs: then nobody else need
  */
 export function explainFlag(optimum: Optimum, told: Told = {}): string {
@@ -17,14 +21,24 @@ export function explainFlag(optimum: Optimum, told: Told = {}): string {
       ? `may lie ${where} the ${values} tried: the search goes there where that decides`
       : `may lie ${where} the grid: add ${which} ${values}, or let extend do it`;
   const notes: Record<OptimumFlag, string> = {
-    bracketed: "",
+    bracketed: passedDivergence(optimum),
     "at low edge": beyond("below", "lower"),
     "at high edge": beyond("above", "higher"),
     "edge is divergence": `next to divergence: add ${values} between`,
-    "too few points": `too few ${values} to fit`,
+    "too few points": divergesAbove(optimum)
+      ? `all ${optimum.points === 0 ? "" : `but ${optimum.points} `}${values} diverge: ${searched ? "the search tries lower ones" : `add lower ${values}, or let extend do it`}`
+      : `too few ${values} to fit`,
     ambiguous: `two places may be the best: ${optimum.places.map((p) => `2^${p.log2_tuned.toFixed(1)}`).join(" and ")}`,
     "too noisy": "noise hides the minimum: add seeds",
     incomplete: "runs missing beside the best",
   };
   return notes[optimum.flag];
+}
+
+/** That runs diverged below an optimum is worth a look: a seed that trains nowhere, or a fault. */
+function passedDivergence({ stability_edge, log2_tuned }: Optimum): string {
+  const isBelow = stability_edge !== null && log2_tuned !== null && stability_edge < log2_tuned;
+  return isBelow
+    ? `runs diverged at 2^${stability_edge.toFixed(1)} too, and are left out: higher ones trained`
+    : "";
 }

@@ -4,6 +4,7 @@
  * curves are fitted again before the next.
  */
 import { isPassed, lowest, readCurve, unstableAbove } from "./curve.ts";
+import { divergesAbove } from "./flags.ts";
 import { areTwins, withoutTwins } from "./twins.ts";
 import type { CurveInput, Optimum, Verdict } from "./types.ts";
 
@@ -30,21 +31,23 @@ const atAllSeeds = ({ seeds }: PlannedCurve, tuned_value: number): MoreRuns["poi
 
 /**
  * The next learning rate beyond the edge at which the optimum lies, as far from it as its neighbour (one octave when it has
- * none), at every seed. Null when the optimum lies at no edge, or when the next rate would be one that diverges.
+ * none), at every seed; the next lower one where all, or all but two, diverge. Null when the optimum lies at no edge, or when the
+ * next rate would be one that diverges.
  */
 export function extendCurve(planned: PlannedCurve): MoreRuns | null {
   const { optimum } = planned;
   const rates = withoutTwins(planned.rates);
-  const low = optimum.flag === "at low edge";
+  const diverges = divergesAbove(optimum);
+  const low = optimum.flag === "at low edge" || diverges;
   if ((!low && optimum.flag !== "at high edge") || rates.length === 0) return null;
   const [edge, neighbour] = low ? [rates[0]!, rates[1]] : [rates.at(-1)!, rates.at(-2)];
   const rate = edge * (neighbour === undefined ? (low ? 1 / 2 : 2) : edge / neighbour);
   const stop = optimum.stability_edge;
   if (stop !== null && Math.log2(rate) >= stop && !isPassed(readCurve(planned.curve), stop)) return null;
-  return {
-    points: atAllSeeds(planned, rate),
-    reason: `extend: optimum at the ${low ? "low" : "high"} edge of ${between(rates)}`,
-  };
+  const why = diverges
+    ? `${optimum.points === 0 ? "all" : `all but ${optimum.points}`} of ${between(rates)} diverge`
+    : `optimum at the ${low ? "low" : "high"} edge of ${between(rates)}`;
+  return { points: atAllSeeds(planned, rate), reason: `extend: ${why}` };
 }
 
 /** No two rates come closer than this, octaves. */
@@ -68,12 +71,14 @@ export function refineCurve(planned: PlannedCurve): MoreRuns | null {
 }
 
 /**
- * The next runs for one bracketed curve of an undecided verdict: another seed when seeds would decide it, else a rate in the
- * widest gap that the optimum may lie in, and another seed when there is none left.
+ * The next runs for one bracketed curve of an undecided verdict: another seed where runs diverged amid rates that trained, or when
+ * seeds would decide it, else a rate in the widest gap that the optimum may lie in, and another seed when there is none left.
  */
 export function refineVerdict(planned: PlannedCurve, verdict: Pick<Verdict, "more_seeds">): MoreRuns | null {
   const { optimum } = planned;
   if (optimum.flag !== "bracketed") return null;
+  const again = accidents(planned);
+  if (again !== null) return again;
   if (verdict.more_seeds !== null)
     return anotherSeed(planned, `about ${verdict.more_seeds} more would decide the verdict`);
   const rates = readCurve(planned.curve).stable.map((p) => p.log2_tuned);
@@ -108,6 +113,22 @@ function halfway(planned: PlannedCurve, low: number, high: number, why: string):
   return {
     points: atAllSeeds(planned, Math.sqrt(a * b)),
     reason: `refine: between ${between([a, b]).replace(" to ", " and ")}, ${why}`,
+  };
+}
+
+/** Another seed at rates near the best at which most of a few seeds diverged, though higher ones trained. */
+function accidents(planned: PlannedCurve): MoreRuns | null {
+  const { stable, doubtful } = readCurve(planned.curve);
+  const best = lowest(stable)!;
+  const near = stable.filter((p) => p.y - best.y <= NEAR).map((p) => p.log2_tuned);
+  const within = doubtful.filter((x) => x > near[0]! && x < near.at(-1)!);
+  const last = planned.seeds.at(-1);
+  if (within.length === 0 || last === undefined) return null;
+  return {
+    points: withoutTwins(planned.rates)
+      .filter((rate) => within.some((x) => areTwins(rate, 2 ** x)))
+      .map((tuned_value) => ({ tuned_value, seed: last + 1 })),
+    reason: `refine: another seed at ${within.map((x) => `2^${x.toFixed(2)}`).join(", ")}, where runs diverged though higher rates trained`,
   };
 }
 

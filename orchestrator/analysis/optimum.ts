@@ -4,7 +4,7 @@
  */
 import normalQuantile from "@stdlib/stats-base-dists-normal-quantile";
 import tQuantile from "@stdlib/stats-base-dists-t-quantile";
-import { type Curve, lowest, readCurve, type StablePoint, unstableAbove } from "./curve.ts";
+import { type Curve, lowest, readCurve, type StablePoint, unstableAbove, wallAbove } from "./curve.ts";
 import { residualOf, runVariance, toldNoise } from "./noise.ts";
 import { type Intervals, intervals, readings } from "./places.ts";
 import { type Posterior, posterior } from "./posterior.ts";
@@ -70,7 +70,7 @@ export function fitCurve(curve: Curve, others: Noise | undefined): Optimum {
     loss_high: null,
     valley_low: null,
     valley_high: null,
-    stability_edge: curve.diverged[0] ?? null,
+    stability_edge: curve.stability_edge,
     grid_log2_tuned: best?.log2_tuned ?? null,
     grid_loss: best?.mean_loss ?? null,
     seeds: curve.seeds,
@@ -79,7 +79,10 @@ export function fitCurve(curve: Curve, others: Noise | undefined): Optimum {
   };
   if (hidesBehindHole(curve, best)) return { ...unknown, flag: "incomplete" };
   const fitted = fitValley(curve, others);
-  if (best === undefined || fitted === null) return unknown;
+  if (best === undefined || fitted === null) {
+    const wall = wallAbove(curve) ?? null;
+    return { ...unknown, log2_tuned_high: wall, log2_tuned_high_90: wall };
+  }
 
   const { posterior: p, valleys } = fitted;
   const places = valleys?.rival

@@ -5,7 +5,7 @@
  * (registration.ts).
  */
 import { CANDIDATES, isUsual, LOOSEST_BEND, shapeShown, skewPrior } from "./candidates.ts";
-import { type Curve, lowest, type StablePoint } from "./curve.ts";
+import { type Curve, lowest, type StablePoint, wallAbove } from "./curve.ts";
 import { gridQuantile, type Lognormal, LognormalMixture } from "./distribution.ts";
 import {
   bendingAt,
@@ -91,10 +91,6 @@ export function posterior(curve: Curve, others: Noise | undefined): Posterior {
   if (recent.size > ANSWERS_KEPT) recent.delete(recent.keys().next().value!);
   return answer;
 }
-
-/** The lowest wall above the best rate: no optimum lies beyond. */
-const wallAbove = ({ stable, walls }: Curve): number | undefined =>
-  walls.find((x) => x > lowest(stable)!.log2_tuned);
 
 const ALL = new Uint8Array(CANDIDATES.length).fill(1);
 /** Those that keep to their valley the least: their optimum may lie wherever that of the others may. */

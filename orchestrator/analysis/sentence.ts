@@ -4,6 +4,8 @@
  */
 import type { TakenName } from "../../schema/sweep/hyperparameters.ts";
 import { atLeast, atMost } from "./bounds.ts";
+import { isDoubtful, readCurve } from "./curve.ts";
+import { divergesAbove } from "./flags.ts";
 import { type Axis, type CurveCoordinates, coordinateOf } from "./groups.ts";
 import { TUNED } from "./tuned.ts";
 import type { Cell, JudgedCell, Verdict } from "./types.ts";
@@ -192,7 +194,11 @@ function reasonOf(
       case "edge is divergence":
         return ["optimum beside one that diverges", `add ${plural} between`];
       case "too few points":
-        return [`fewer than three ${plural} trained`, "add more"];
+        if (!divergesAbove(o)) return [`fewer than three ${plural} trained`, "add more"];
+        return [
+          `all ${o.points === 0 ? "" : `but ${o.points} `}${plural} diverge`,
+          searched ? "with a larger budget the search goes on" : "add lower ones, or let extend do it",
+        ];
       case "too noisy":
         return ["noise hides the optimum", "add seeds or a wider grid"];
       case "ambiguous":
@@ -260,12 +266,13 @@ function seenCost(v: Said, worst: JudgedCell, base: Cell, along: Along): Seen {
     if (worst.cell.optimum.flag !== "bracketed")
       return { text: reasonOf(worst.cell, along, v.open), isReason: true };
     const { plural } = TUNED[along.tuned ?? "learning_rate"];
+    const rate = base.optimum.log2_tuned!;
+    const isAccident = isDoubtful(readCurve(worst.cell.curve), rate);
     const edge = worst.cell.optimum.stability_edge ?? Number.POSITIVE_INFINITY;
-    const where = base.optimum.log2_tuned! < edge ? "tried" : "at which every seed trained";
-    return {
-      text: `${optimumOf(base, along)} lies outside the ${plural} ${where} there`,
-      isReason: true,
-    };
+    const where = isAccident
+      ? `beside ${plural} at which runs diverged there, though higher ones trained: add seeds there`
+      : `outside the ${plural} ${rate < edge ? "tried" : "at which every seed trained"} there`;
+    return { text: `${optimumOf(base, along)} lies ${where}`, isReason: true };
   }
   return {
     text: `${optimumOf(base, along)} costs ${about(estimate)} there and at most ${atMost(high_90, 1)}%, against a margin of ${v.margin.cost}%; ${remedyOf(v, along)}`,

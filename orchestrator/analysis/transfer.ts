@@ -3,7 +3,7 @@
  * training a cell at the base's best rate. Optima that are only bounds give drifts and regrets that are only bounds.
  */
 import normalQuantile from "@stdlib/stats-base-dists-normal-quantile";
-import { type Curve, lowest, type StablePoint, unstableAbove } from "./curve.ts";
+import { type Curve, isDoubtful, lowest, type StablePoint, unstableAbove, wallAbove } from "./curve.ts";
 import { monotoneCubic, segmentOf } from "./interpolate.ts";
 import { runVariance } from "./noise.ts";
 import { type Fit, fitCurve, fitValley } from "./optimum.ts";
@@ -86,10 +86,9 @@ export function regret(cell: FittedCell, base: Optimum): Regret {
   const { curve, optimum } = cell;
   const rate = base.log2_tuned;
   const best = lowest(curve.stable);
-  if (rate === null || best === undefined || optimum.flag === "incomplete" || curve.stable.length < 2)
-    return unknown("unknown");
-  const wall = curve.walls.find((x) => x > best.log2_tuned) ?? Number.POSITIVE_INFINITY;
-  if (rate >= wall) return unknown("diverges");
+  if (rate === null || optimum.flag === "incomplete") return unknown("unknown");
+  if (rate >= (wallAbove(curve) ?? Number.POSITIVE_INFINITY)) return unknown("diverges");
+  if (best === undefined || curve.stable.length < 2) return unknown("unknown");
 
   const first = curve.stable[0]!;
   const last = curve.stable.at(-1)!;
@@ -97,7 +96,7 @@ export function regret(cell: FittedCell, base: Optimum): Regret {
   if (edge === best) return unknown("unknown");
   // That some seeds diverge there shows no cost, but leaves none a bound from above.
   const unstable = unstableAbove(curve, best.log2_tuned) ?? Number.POSITIVE_INFINITY;
-  const state = edge === null && rate < unstable ? "known" : "outside";
+  const state = edge === null && rate < unstable && !isDoubtful(curve, rate) ? "known" : "outside";
   const at = edge?.log2_tuned ?? rate;
   const excess = isRead(cell) ? estimatedExcess(cell, at) : excessOverGrid(cell, best, at);
   const kept = state === "known" ? excess : { ...excess, estimate: null, high: null, high_90: null };

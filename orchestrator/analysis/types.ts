@@ -43,7 +43,7 @@ export type OptimumFlag =
   | "at high edge"
   /** As at high edge, but the next rate up diverges: `log2_tuned_low` and `log2_tuned_high` bound it, no estimate. */
   | "edge is divergence"
-  /** Fewer than three rates trained. */
+  /** Fewer than three rates trained; where one above them diverges, `log2_tuned_high` bounds it from above. */
   | "too few points"
   /** The noise hides where the minimum is. */
   | "too noisy"
@@ -103,8 +103,8 @@ export type Drift = Bounded90;
 export type Regret = {
   /**
    * known: nats and per_cent hold. diverges: the base's rate diverges in this cell, with most seeds. outside: the
-   * base's rate lies outside the cell's grid, or at its last rates where some seeds diverge, so the values bound the
-   * regret from below (a rate farther out costs more). unknown: no base optimum, or a hole.
+   * base's rate lies outside the cell's grid, at its last rates where some seeds diverge, or beside one at which most of a
+   * few seeds did though higher ones trained, so the values bound the regret from below. unknown: no base optimum, or a hole.
    */
   state: RegretState;
   /** Loss at the base's rate minus the loss at the cell's own optimum. When the cell is not bracketed: minus its best grid loss, a bound from below. */

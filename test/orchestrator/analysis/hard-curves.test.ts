@@ -3,6 +3,8 @@
  * said. Rates −8 to −2 an octave apart, three seeds at each.
  */
 import { describe, expect, it } from "vitest";
+import { readCurve } from "../../../orchestrator/analysis/curve.ts";
+import { explainFlag } from "../../../orchestrator/analysis/flags.ts";
 import { fitOptimum } from "../../../orchestrator/analysis/optimum.ts";
 import type { CurveInput, Optimum } from "../../../orchestrator/analysis/types.ts";
 import { curveOf } from "./helpers.ts";
@@ -112,6 +114,69 @@ describe("a diverged seed", () => {
     );
     expect(o.flag).toBe("edge is divergence");
     expect(o.log2_tuned_high).toBe(-4);
+  });
+});
+
+describe("divergence that higher rates have passed", () => {
+  const two = {
+    "-8": [2.32, 2.33],
+    "-7": [2.14, 2.15],
+    "-6": [2.03, 2.04],
+    "-5": [2.0, 2.01],
+    "-4": [2.05, 2.06],
+    "-3": [2.2, 2.21],
+  };
+  const whole = fitOptimum(curveOf(two));
+
+  it("of half of the seeds leaves the rate what the others say of it", () => {
+    const o = fitOptimum(curveOf({ ...two, "-4": [2.05, null] }));
+    expect(o).toMatchObject({ flag: "bracketed", points: 6, stability_edge: -4 });
+    expect(Math.abs(o.log2_tuned! - whole.log2_tuned!)).toBeLessThan(0.2);
+  });
+
+  it("of a single seed is no wall, and of three is one", () => {
+    const walls = (...row: (number | null)[]) => readCurve(curveOf({ ...two, "-4": row }));
+    expect(walls(null)).toMatchObject({ walls: [], doubtful: [-4] });
+    expect(walls(null, null)).toMatchObject({ walls: [], doubtful: [-4] });
+    expect(walls(null, null, null)).toMatchObject({ walls: [-4], doubtful: [] });
+    expect(readCurve(curveOf({ ...two, "-3": [null], "-2": [null] })).walls).toEqual([-3, -2]);
+  });
+
+  it("of one seed at every rate leaves that seed out, and the stability edge says so", () => {
+    const rows = Object.fromEntries(Object.entries(two).map(([x, row]) => [x, [...row, null]]));
+    const o = fitOptimum(curveOf(rows));
+    expect(o).toMatchObject({
+      flag: "bracketed",
+      seeds: 2,
+      stability_edge: -8,
+      log2_tuned: whole.log2_tuned,
+    });
+    expect(explainFlag(o)).toBe("runs diverged at 2^-8.0 too, and are left out: higher ones trained");
+  });
+
+  it("of most seeds at every rate is what the curve is", () => {
+    const rows = Object.fromEntries(Object.entries(two).map(([x, [first]]) => [x, [first!, null, null]]));
+    expect(fitOptimum(curveOf(rows))).toMatchObject({ flag: "too few points", points: 0 });
+  });
+
+  it("of a seed here and a seed there at every rate leaves the curve what the others say", () => {
+    const rows = Object.fromEntries(
+      Object.entries(two).map(([x, [a, b]], k) => [x, [k % 2 ? null : a!, k % 2 ? b! : null, a!]]),
+    );
+    expect(fitOptimum(curveOf(rows)).flag).toBe("bracketed");
+  });
+});
+
+describe("a curve that diverges at all rates but two or fewer", () => {
+  it.each([0, 1, 2])("is bounded by the lowest of them: %s trained", (trained) => {
+    const rows = Object.fromEntries(
+      [-5, -4, -3, -2].map((x, k) => [x, k < trained ? [2 - k / 10, 2] : [null, null]]),
+    );
+    const o = fitOptimum(curveOf(rows));
+    expect(o).toMatchObject({ flag: "too few points", log2_tuned_low: null, log2_tuned_high: -5 + trained });
+    expect(explainFlag(o)).toBe(
+      `all ${trained === 0 ? "" : `but ${trained} `}LRs diverge: add lower LRs, or let extend do it`,
+    );
   });
 });
 

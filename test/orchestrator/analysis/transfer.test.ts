@@ -454,6 +454,48 @@ describe("verdict by cost", () => {
     );
   });
 
+  it("of a base rate at which half of the seeds diverge, and higher ones train, is no divergence", () => {
+    const halves = {
+      "-10": [2.1, 2.11],
+      "-9": [2.02, 2.03],
+      "-8": [2, 2.01],
+      "-7": [2, null],
+      "-6": [2.06, 2.05],
+    };
+    const v = verdict([fitted(curveOf({ ...halves, "-5": [2.2, 2.21] }), 0.5)], dense, along);
+    expect(v.cells[0]!.regret.state).toBe("known");
+  });
+
+  it("of a base rate where the one seed diverged is open while higher ones trained, and asks for seeds there", () => {
+    const lone = { "-11": 2.2, "-10": 2.08, "-9": 2.01, "-8": 2, "-7": null, "-6": 2.14, "-5": 2.31 };
+    const v = verdict([fitted(curveOf(lone), 0.5)], dense, along);
+    expect(v).toMatchObject({ cost_verdict: "open", cells: [{ regret: { state: "outside" } }] });
+    expect(v.sentence).toContain(
+      "the dense optimum lies beside learning rates at which runs diverged there, though higher ones trained: add seeds there",
+    );
+  });
+
+  it.each([0, 1, 2, 4])(
+    "of a cell of whose seven rates all but %s diverge is against a transfer",
+    (trained) => {
+      const rates = range(-14, -8);
+      const rows = Object.fromEntries(
+        rates.map((x, k) => [x, k < trained ? [2.4 - k / 10, 2.41 - k / 10] : [null, null]]),
+      );
+      const v = verdict([fitted(curveOf(rows), 0.5)], dense, along);
+      expect(v).toMatchObject({ verdict: "costs", drift_verdict: "drifts" });
+      expect(v.sentence).toMatch(
+        /^does not transfer: training with the dense optimum at sparsity 0\.5 diverges/,
+      );
+      const byOctaves = verdict([fitted(curveOf(rows), 0.5)], dense, { ...along, criterion: "octaves" });
+      expect(byOctaves.sentence).toMatch(/^drifts down by at least/);
+      if (trained === 0)
+        expect(byOctaves.sentence).toContain(
+          "(all learning rates diverge: add lower ones, or let extend do it)",
+        );
+    },
+  );
+
   it("and by octaves are both in what decides neither", () => {
     // 1% true cost, margin 1%.
     const v = verdict([at(-6.2, 0.5)], dense, { ...along, open: 1 });

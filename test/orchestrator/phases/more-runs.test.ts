@@ -73,6 +73,18 @@ describe("extend", () => {
     expect(extendCurve(known)).toBeNull();
   });
 
+  it.each([
+    [{ [-8]: null, [-7]: null, [-6]: null }, "all of 2^-8 to 2^-6 diverge"],
+    [{ [-8]: 2, [-7]: null, [-6]: null }, "all but 1 of 2^-8 to 2^-6 diverge"],
+    [{ [-8]: 2.1, [-7]: 2, [-6]: null }, "all but 2 of 2^-8 to 2^-6 diverge"],
+  ])("goes below rates that diverge: %o", (losses, why) => {
+    expect(extendCurve(planned(losses))).toEqual({
+      points: [{ tuned_value: 2 ** -9, seed: 1 }],
+      reason: `extend: ${why}`,
+    });
+    expect(extendCurve(planned({ [-8]: 2.1, [-7]: 2 }))).toBeNull();
+  });
+
   it("goes on above a rate at which one seed diverged and that a higher one has passed", () => {
     const whole = planned({ [-8]: 3.2, [-7]: 2.8, [-6]: 2.4, [-5]: 2 }, { seeds: [1, 2, 3] });
     const points = whole.curve.points.map((point) =>
@@ -175,6 +187,16 @@ describe("refine, an undecided verdict", () => {
     expect(refineVerdict(full, { more_seeds: null })?.reason).toBe(
       "refine: another seed, the verdict is undecided",
     );
+  });
+
+  it("another seed where the only one diverged amid rates that trained", () => {
+    const lone = planned({ [-8]: 2.2, [-7]: 2.04, [-6]: null, [-5]: 2.04, [-4]: 2.2, [-9]: 2.4, [-3]: 2.4 });
+    expect(
+      refineVerdict({ ...lone, optimum: { ...lone.optimum, flag: "bracketed" } }, { more_seeds: 3 }),
+    ).toEqual({
+      points: [{ tuned_value: 2 ** -6, seed: 2 }],
+      reason: "refine: another seed at 2^-6.00, where runs diverged though higher rates trained",
+    });
   });
 
   it("a seed after all when the rates are as close as they may come", () => {
