@@ -1,8 +1,8 @@
 /** The curves of a search (search.ts): what is known of each, where its runs start, and what brackets it. */
 import { likelyExcess } from "./choose-runs.ts";
-import { type Curve, lowest, readCurve, type StablePoint } from "./curve.ts";
+import { type Curve, isDoubtful, lowest, readCurve, type StablePoint, wallAbove } from "./curve.ts";
 import { type Axis, type CurveCoordinates, type Placed, valueAlong } from "./groups.ts";
-import { pooledNoise, type Residual, residualOf, toldNoise } from "./noise.ts";
+import { pooledNoise, type Residual, residualOf, runVariance, toldNoise } from "./noise.ts";
 import { fitCurve, fitValley } from "./optimum.ts";
 import type { Posterior } from "./posterior.ts";
 import type { CurveInput, Noise, Optimum } from "./types.ts";
@@ -25,8 +25,8 @@ export type SearchedCurve = Placed & {
 
 /**
  * new: without runs. low, high, both: the best rate is at an edge, beyond which the optimum may lie. below: all rates diverged. near
- * wall: the next rate up diverges, with room between. located: there are worse rates on both sides. stuck: nothing can be added
- * that would bracket it.
+ * wall: the next rate up diverges, with room between. doubted wall: it diverges without room, but one seed alone has shown it. located:
+ * there are worse rates on both sides. at wall, too far, flat, without results: nothing can be added that would bracket it.
  */
 type Standing =
   | "new"
@@ -35,8 +35,11 @@ type Standing =
   | "both"
   | "below"
   | "near wall"
+  | "doubted wall"
   | "located"
   | "at wall"
+  | "too far"
+  | "flat"
   | "without results";
 
 export type Known = SearchedCurve & {
@@ -57,6 +60,14 @@ const HIGH_ENOUGH = 0.04;
 const CLOSEST = 0.25;
 /** More seeds at a rate are not taken: what they share stays. */
 export const MOST_SEEDS = 8;
+/** Rates that span so many octaves without bracketing an optimum are enough; so many, where no rate differs from the best one. */
+const [SPAN, FLAT_SPAN] = [16, 8];
+/** From this span on steps beyond an edge grow: a quarter of it, octaves. */
+const GROWING = 4;
+/** Standard errors within which a rate does not differ from the best one. */
+const ALIKE = 3;
+/** Rates at which one seed diverges before another is tried at the lowest: three to begin with, and two below. */
+const BLAMED = 5;
 /** As far as a guess follows what the curves before show, octaves a curve. */
 const FARTHEST = 3;
 
@@ -81,33 +92,76 @@ export function readSearched(
       const posterior = fitValley(curve.read, others)?.posterior ?? null;
       return [
         curve.curve,
-        { ...curve, pooled, optimum, posterior, standing: standingOf(curve, curve.read, optimum, posterior) },
+        {
+          ...curve,
+          pooled,
+          optimum,
+          posterior,
+          standing: standingOf(curve, curve.read, optimum, posterior, others),
+        },
       ];
     }),
   );
 }
 
 function standingOf(
-  { planned }: SearchedCurve,
-  { stable, diverged, walls }: Curve,
+  curve: SearchedCurve,
+  read: Curve,
   { flag }: Optimum,
   p: Posterior | null,
+  others: Noise | undefined,
 ): Standing {
-  if (planned.length === 0) return "new";
+  const { stable, diverged } = read;
+  if (curve.planned.length === 0) return "new";
   if (flag === "incomplete") return "without results";
+  const rates = ratesOf(curve, read);
+  const span = rates.at(-1)! - rates[0]!;
   const best = lowest(stable);
-  if (best === undefined) return diverged.length > 0 ? "below" : "without results";
+  if (best === undefined)
+    return diverged.length === 0 ? "without results" : span < SPAN ? "below" : "too far";
+  if (span >= FLAT_SPAN && isFlat(read, best, others)) return "flat";
   const isFirst = best === stable[0];
-  const wall = walls.find((x) => x > best.log2_tuned);
+  const wall = wallAbove(read);
   const wide = (edge: StablePoint) => p === null || likelyExcess(p, edge.log2_tuned) < HIGH_ENOUGH;
+  const beyond = (edge: "low" | "high" | "both"): Standing => (span < SPAN ? edge : "too far");
   if (best !== stable.at(-1)) {
-    if (isFirst || (flag === "at low edge" && wide(stable[0]!))) return "low";
-    return flag === "at high edge" && wide(stable.at(-1)!) ? "high" : "located";
+    if (isFirst || (flag === "at low edge" && wide(stable[0]!))) return beyond("low");
+    return flag === "at high edge" && wide(stable.at(-1)!) ? beyond("high") : "located";
   }
-  if (wall === undefined) return isFirst ? "both" : "high";
+  if (wall === undefined) return beyond(isFirst ? "both" : "high");
   if (wall - best.log2_tuned >= 2 * CLOSEST) return "near wall";
-  return isFirst ? "low" : "at wall";
+  if (isFirst) return beyond("low");
+  return doubtedWall(curve, read) === null ? "at wall" : "doubted wall";
 }
+
+function isFlat(read: Curve, best: StablePoint, others: Noise | undefined): boolean {
+  const run = runVariance(residualOf(read), others) ?? 0;
+  return read.stable.every((p) => p.y - best.y <= ALIKE * Math.sqrt(run / p.n + run / best.n));
+}
+
+const seedsAt = ({ planned }: SearchedCurve, log2_tuned: number): number =>
+  planned.filter((spot) => spot.log2_tuned === log2_tuned).length;
+
+/** Another seed at the wall above the best rate, where a single one has diverged: nothing is to rest on it alone. */
+export function doubtedWall(curve: SearchedCurve, read: Curve): Spot | null {
+  const wall = wallAbove(read);
+  return wall !== undefined && seedsAt(curve, wall) === 1 ? anotherAt(curve, wall) : null;
+}
+
+/** Another seed beside a rate, where most of a few have diverged though higher rates trained. */
+export function doubtedRate(curve: Known, log2_tuned: number): Spot | null {
+  if (!isDoubtful(curve.read, log2_tuned)) return null;
+  const away = (x: number) => Math.abs(x - log2_tuned);
+  return anotherAt(
+    curve,
+    curve.read.doubtful.reduce((near, x) => (away(x) < away(near) ? x : near)),
+  );
+}
+
+const anotherAt = ({ planned }: SearchedCurve, log2_tuned: number): Spot => ({
+  log2_tuned,
+  seed: nextSeed(planned, log2_tuned),
+});
 
 export const isLocated = ({ standing }: Known): boolean => standing === "located" || standing === "at wall";
 
@@ -118,6 +172,9 @@ const onLattice = ({ middle }: SearchedCurve, log2_tuned: number): number =>
 const triedRates = ({ planned }: SearchedCurve): number[] => [
   ...new Set(planned.map((spot) => spot.log2_tuned)),
 ];
+/** Those of seeds that train anywhere, rising. */
+const ratesOf = ({ planned, ...curve }: SearchedCurve, { lost }: Curve): number[] =>
+  triedRates({ ...curve, planned: planned.filter(({ seed }) => !lost.includes(seed)) }).sort((a, b) => a - b);
 const isFarFrom =
   (tried: readonly number[]) =>
   (x: number): boolean =>
@@ -159,22 +216,33 @@ export const startAt = (curve: SearchedCurve, guess: number, seeds: number): Spo
 
 /** What a curve that is not bracketed needs next, whatever else is open; none where it is, or where nothing would help. */
 export function towardsBracket(curve: Known): { spots: Spot[]; why: string } {
-  const { standing, read, first_seed: seed } = curve;
-  const rates = triedRates(curve).sort((a, b) => a - b);
-  const spots = (...at: number[]): Spot[] => at.map((log2_tuned) => ({ log2_tuned, seed }));
+  const { standing, read, first_seed, planned } = curve;
+  const rates = ratesOf(curve, read);
+  const steady = [first_seed, ...planned.map(({ seed }) => seed)].find((seed) => !read.lost.includes(seed));
+  const spots = (...at: number[]): Spot[] =>
+    at.map((log2_tuned) => ({ log2_tuned, seed: steady ?? first_seed }));
   const [first, last] = [rates[0]!, rates.at(-1)!];
+  const growing = Math.floor((last - first) / GROWING);
+  const step = Math.max(EXTENSION, growing);
   switch (standing) {
     case "low":
-      return { spots: spots(first - EXTENSION), why: "the optimum may lie below the rates tried" };
+      return { spots: spots(first - step), why: "the optimum may lie below the rates tried" };
     case "high":
-      return { spots: spots(last + EXTENSION), why: "the optimum may lie above the rates tried" };
+      return { spots: spots(last + step), why: "the optimum may lie above the rates tried" };
     case "both":
       return { spots: spots(first - EXTENSION, last + EXTENSION), why: "one rate brackets nothing" };
     case "below":
-      return { spots: spots(first - SIDE), why: "all rates tried diverge" };
+      return rates.length >= BLAMED && rates.every((x) => seedsAt(curve, x) === 1)
+        ? { spots: [anotherAt(curve, first)], why: "another seed, all rates tried diverge with one" }
+        : { spots: spots(first - Math.max(SIDE, growing)), why: "all rates tried diverge" };
+    case "doubted wall":
+      return {
+        spots: [doubtedWall(curve, read)!],
+        why: "another seed, one has diverged beside the best rate",
+      };
     case "near wall": {
       const best = lowest(read.stable)!.log2_tuned;
-      const wall = read.walls.find((x) => x > best)!;
+      const wall = wallAbove(read)!;
       return { spots: spots((best + wall) / 2), why: "the optimum lies beside a rate that diverges" };
     }
     default:

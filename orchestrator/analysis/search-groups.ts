@@ -1,8 +1,19 @@
 /** The questions of a search (search.ts): which curves each is about, whether it is decided, and what is in the way. */
 import type { RegretState } from "../../schema/database/states.ts";
+import { lowest } from "./curve.ts";
+import { leastOf, mostOf } from "./extremes.ts";
 import { type Axis, axesOf, coordinateOf, groupsAlong } from "./groups.ts";
 import { excessAt } from "./posterior.ts";
-import { type Known, latticeBetween, latticeFrom, MOST_SEEDS, nextSeed, type Spot } from "./search-curves.ts";
+import {
+  doubtedRate,
+  doubtedWall,
+  type Known,
+  latticeBetween,
+  latticeFrom,
+  MOST_SEEDS,
+  nextSeed,
+  type Spot,
+} from "./search-curves.ts";
 import type { JudgedCell } from "./types.ts";
 import { type Question, verdict } from "./verdict.ts";
 
@@ -92,12 +103,7 @@ export function judge(group: Group, question: SearchQuestion, isGuarded: boolean
   const { axis, members } = group;
   const [base, ...others] = members;
   const settle = (state: Group["state"], says: string) => Object.assign(group, { state, says });
-  const stuck = (curve: Known) =>
-    curve.standing === "without results"
-      ? `runs of ${nameOf(group, curve)} have no result`
-      : curve.standing === "at wall"
-        ? `the optimum of ${nameOf(group, curve)} lies beside a rate that diverges`
-        : null;
+  const stuck = (curve: Known) => whyStuck(curve, nameOf(group, curve));
   if (axis === null) {
     if (base.optimum.flag === "bracketed" && isGuarded) settle("decided", "its optimum is bracketed");
     else if (stuck(base) !== null) settle("given up", stuck(base)!);
@@ -108,11 +114,14 @@ export function judge(group: Group, question: SearchQuestion, isGuarded: boolean
   if (isStarted(base) && started.length > 0) {
     const cell = ({ coordinates, input, optimum }: Known) => ({ coordinates, curve: input, optimum });
     const options = { ...question, axis, noise: base.pooled ?? undefined, open: 1 };
-    group.judged = verdict(started.map(cell), cell(base), options).cells.map((judged, i) => ({
-      curve: started[i]!,
-      sure: isGuarded ? surely(judged, question) : null,
-      ...heldUpBy(started[i]!, base, judged.regret.state, question),
-    }));
+    group.judged = verdict(started.map(cell), cell(base), options).cells.map((judged, i) => {
+      const curve = started[i]!;
+      const again = restsOn(curve, base, judged.regret.state, question);
+      const sure = isGuarded ? surely(judged, question) : null;
+      return again === null || sure === "transfers"
+        ? { curve, sure, ...heldUpBy(curve, base, judged.regret.state, question) }
+        : { curve, sure: null, beside: again, held_up: null };
+    });
   }
   const what = question.criterion === "cost" ? "cost" : "drift";
   const against = group.judged.find(({ sure }) => sure === "moves");
@@ -131,6 +140,35 @@ export function judge(group: Group, question: SearchQuestion, isGuarded: boolean
       `${what} at ${nameOf(group, exhausted.curve)} stays open: no rate beside the base's optimum is left to try`,
     );
   else settle("open", `${what} at ${undecided.map((curve) => nameOf(group, curve)).join(", ")}`);
+}
+
+/** Why nothing brackets a curve; null where something may. */
+function whyStuck({ standing, read, planned }: Known, name: string): string | null {
+  const of = (rates: readonly number[]) => `2^${leastOf(rates).toFixed(1)} to 2^${mostOf(rates).toFixed(1)}`;
+  const best = lowest(read.stable)?.log2_tuned;
+  switch (standing) {
+    case "without results":
+      return `runs of ${name} have no result`;
+    case "at wall":
+      return `the optimum of ${name} lies beside a rate that diverges`;
+    case "flat":
+      return `the loss of ${name} is flat within its noise from ${of(read.stable.map((p) => p.log2_tuned))}`;
+    case "too far":
+      return best === undefined
+        ? `every rate of ${name} from ${of(planned.map((spot) => spot.log2_tuned))} diverges`
+        : `the loss of ${name} still falls at 2^${best.toFixed(1)}`;
+    default:
+      return null;
+  }
+}
+
+/** The run that has to confirm a divergence before anything is decided by it; null where nothing is, or it is confirmed. */
+function restsOn(curve: Known, base: Known, state: RegretState, { criterion }: Question): Spot | null {
+  const { optimum, read } = curve;
+  const isBound = optimum.flag === "edge is divergence" || optimum.flag === "too few points";
+  if (criterion === "cost" ? state === "diverges" : isBound) return doubtedWall(curve, read);
+  const rate = base.optimum.log2_tuned;
+  return criterion === "cost" && rate !== null ? doubtedRate(curve, rate) : null;
 }
 
 /**

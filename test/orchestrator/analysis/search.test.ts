@@ -163,6 +163,80 @@ describe("a search", () => {
   });
 });
 
+/** Searches three widths whose runs end as `loss` says, of equal cost. */
+function searchThrough(loss: (width: number, x: number, seed: number) => number | null, runs = 37) {
+  const planned: Spot[][] = [[], [], []];
+  for (;;) {
+    const curves = sweep([-5, -5, -5], planned).map((curve, k) => ({
+      ...curve,
+      cost: 1,
+      input: {
+        points: curve.input.points.map((p) => ({
+          ...p,
+          seeds: p.seeds.map(({ seed }) => {
+            const end = loss(WIDTHS[k]!, p.log2_tuned, seed);
+            return { seed, loss: end, diverged: end === null };
+          }),
+        })),
+      },
+    }));
+    const step = nextRuns(curves, QUESTION, { ...LIMITS, runs: runs - planned.flat().length });
+    if (step.stopped !== null) return { ...step, planned };
+    for (const { curve, log2_tuned, seed } of step.runs)
+      planned[WIDTHS.findIndex((w) => curve === `width ${w}`)]!.push({ log2_tuned, seed });
+  }
+}
+
+describe("a search where training breaks", () => {
+  const valley = (x: number, seed: number) =>
+    3 * Math.exp(0.01 * (x + 5) ** 2) * (1 + 0.0004 * Math.sin(7 * x + 3 * seed));
+
+  it("tries another seed where one diverges at every rate, and goes on with that", () => {
+    for (const broken of WIDTHS.slice(0, 3)) {
+      const { stopped, planned } = searchThrough((width, x, seed) =>
+        width === broken && seed === 1 ? null : valley(x, seed),
+      );
+      expect(stopped).toBe("decided");
+      expect(Math.min(...planned.flat().map(({ log2_tuned }) => log2_tuned))).toBeGreaterThan(-14);
+    }
+  });
+
+  it("believes no single divergence: neither at the base's rate, nor beside the best", () => {
+    for (const at of [-5, -3.5, -6.5]) {
+      const { questions, planned } = searchThrough((width, x, seed) =>
+        width === 256 && x === at && seed === 1 ? null : valley(x, seed),
+      );
+      expect(questions).toMatchObject([{ state: "decided", says: "every cost is surely within the margin" }]);
+      expect(planned.flat().length).toBeLessThan(37);
+    }
+    const { questions, planned } = searchThrough((width, x, seed) =>
+      width === 256 && x >= -5 ? null : valley(x, seed),
+    );
+    expect(questions).toMatchObject([{ says: "the cost at width 256 is surely beyond the margin" }]);
+    expect(planned[1]!.filter(({ log2_tuned }) => log2_tuned >= -5).some(({ seed }) => seed === 2)).toBe(
+      true,
+    );
+  });
+
+  it("gives up what nothing brackets, with the reason, long before its budget", () => {
+    const ends = {
+      falls: searchThrough(
+        (_, x, seed) => 3 * Math.exp(-0.01 * x) * (1 + 0.0004 * Math.sin(7 * x + 3 * seed)),
+        100,
+      ),
+      flat: searchThrough((_, x, seed) => 3 * (1 + 0.0004 * Math.sin(7 * x + 3 * seed)), 100),
+      diverges: searchThrough((width, x, seed) => (width === 128 ? null : valley(x, seed)), 100),
+    };
+    expect(ends.falls.stopped).toMatch(/^the loss of width 128 still falls at 2\^\d+\.5$/);
+    expect(ends.flat.stopped).toMatch(
+      /^the loss of width \d+ is flat within its noise from 2\^-?[\d.]+ to 2\^-?[\d.]+$/,
+    );
+    expect(ends.diverges.stopped).toMatch(/^every rate of width 128 from 2\^-\d+\.5 to 2\^-3\.5 diverges$/);
+    for (const { planned } of Object.values(ends))
+      for (const own of planned) expect(own.length).toBeLessThan(20);
+  });
+});
+
 describe("a base's optimum just beyond another curve's last rate", () => {
   /** Log2 of 1e-4, 3e-4, …, 1e-2: −6.644 is the last, and −6.466 on its lattice. The base is best at −6.55. */
   const rates = [1e-4, 3e-4, 1e-3, 3e-3, 1e-2].map(Math.log2);
