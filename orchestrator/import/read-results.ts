@@ -68,14 +68,22 @@ export interface Imported {
   turned: string | null;
 }
 
-/** Of Weights & Biases, Optuna, MLflow and our own export, in lower case: the row has no result yet, or never will. */
+/** Of Weights & Biases, Optuna, MLflow, Ray and our own export, in lower case: the row has no result yet, or never will. */
 const UNFINISHED = new Set(
-  "running pending queued preempted preempting pruned killed waiting scheduled crashed failed cancelled".split(
+  "running pending queued preempted preempting pruned killed waiting scheduled crashed failed cancelled canceled error errored paused aborted timeout interrupted".split(
     " ",
   ),
 );
+/** The run diverged, whatever number it ended with. */
+const DIVERGED = new Set(["diverged", "nan"]);
+/** The run ended by itself: without a loss it diverged. Optuna's FAIL is an objective that was no number. */
+const ENDED = new Set([
+  "",
+  ..."finished complete completed done success successful succeeded ok terminated fail".split(" "),
+]);
 /** What it lacks says nothing about its learning rate, unless it says that the loss was no number. */
 const NO_NUMBER = /^(nan|[+-]?inf(inity)?)$/i;
+const NO_RESULT = /^(|none|null|na|n\/a)$/i;
 
 /** @throws MusweepError (usage), with the line of what is wrong */
 export function readResults(table: Table, options: ImportOptions): Imported {
@@ -96,15 +104,23 @@ export function readResults(table: Table, options: ImportOptions): Imported {
   const stateColumn = recognized.columns.get("state");
 
   const unfinished = new Map<string, number>();
-  const ended = table.rows.filter(({ cells }) => {
-    const state = stateColumn === undefined ? "" : String(cells[stateColumn] ?? "").toLowerCase();
-    if (!UNFINISHED.has(state) || NO_NUMBER.test(String(cells[lossColumn] ?? "").trim())) return true;
+  const stateOf = ({ cells }: TableRow): string =>
+    stateColumn === undefined
+      ? ""
+      : String(cells[stateColumn] ?? "")
+          .trim()
+          .toLowerCase();
+  const ended = table.rows.filter((row) => {
+    const state = stateOf(row);
+    const loss = String(row.cells[lossColumn] ?? "").trim();
+    const lacks = NO_RESULT.test(loss) && !ENDED.has(state) && !DIVERGED.has(state);
+    if (NO_NUMBER.test(loss) || !(UNFINISHED.has(state) || lacks)) return true;
     unfinished.set(state, (unfinished.get(state) ?? 0) + 1);
     return false;
   });
   const raw = ended.map((row) => ({
     row,
-    value: lossOf(row, lossColumn, file),
+    value: DIVERGED.has(stateOf(row)) ? null : lossOf(row, lossColumn, file),
     rate: positiveNumber(row, rateColumn, "learning rate", file),
   }));
   const finite = raw.flatMap(({ value }) => value ?? []);
@@ -121,11 +137,11 @@ export function readResults(table: Table, options: ImportOptions): Imported {
   const seen = new Map<string, { line: number; next: number }>();
   const placed = raw.map(({ row, value, rate }) => {
     const loss = value === null ? null : turn(value);
-    if (loss !== null && loss <= 0)
-      throw refuse(
-        `${file}:${row.line}: ${lossColumn} is ${value}; expected ${options.measure === "score" ? "less: it would be a loss of 0, which has no logarithm" : "a loss above 0"}`,
-        "The fit is of the loss's logarithm. A score to be made large: --maximize.",
-      );
+    if (loss !== null && loss <= 0) {
+      const { expected, remedy } =
+        NO_LOGARITHM[options.measure === "score" ? (loss === 0 ? "perfect" : "score") : "loss"];
+      throw refuse(`${file}:${row.line}: ${lossColumn} is ${value}; expected ${expected}`, remedy);
+    }
     const { seed: given, ...place } = { ...constants, ...coordinatesOf(row, recognized, file) };
     const key = canonicalJson([place, rate, options.repeatsAreSeeds ? null : (given ?? null)]);
     const twin = seen.get(key);
@@ -175,6 +191,23 @@ export function readResults(table: Table, options: ImportOptions): Imported {
   };
 }
 
+/** Why a number is no loss, which the fit takes the logarithm of. */
+const NO_LOGARITHM = {
+  loss: {
+    expected: "a loss above 0",
+    remedy: "The fit is of the loss's logarithm. A score to be made large: --maximize.",
+  },
+  perfect: {
+    expected: "less: it would be a loss of 0, which has no logarithm",
+    remedy: "The fit is of the loss's logarithm. Leave such rows out, or give another measure.",
+  },
+  score: {
+    expected: "scores from 0 to 1, from 0 to 100, or all below 0",
+    remedy:
+      "No other scores say what a loss of 0 is: make a column of losses above 0, such as the highest possible score minus each.",
+  },
+} as const;
+
 /** Of every run, where the table does not say. */
 const EVERY_RUN = {
   parameterization: STANDARD_PARAMETERIZATION,
@@ -202,7 +235,7 @@ const mistakeIn = (file: string, { line }: TableRow, message: string, cell?: unk
 function lossOf(row: TableRow, column: string, file: string): number | null {
   const cell = row.cells[column] ?? null;
   const text = String(cell ?? "").trim();
-  if (/^(|nan|none|null|na|n\/a|[+-]?inf(inity)?)$/i.test(text)) return null;
+  if (NO_RESULT.test(text) || NO_NUMBER.test(text)) return null;
   const value = Number(text);
   if (typeof cell === "boolean" || !Number.isFinite(value))
     throw mistakeIn(

@@ -158,6 +158,31 @@ describe("losses", () => {
     );
   });
 
+  it("a run whose state says that it diverged did, whatever number stands beside it", () => {
+    const { results } = read("lr,loss,state\n0.1,2,finished\n0.2,1.5,Diverged\n0.3,2.2,NaN\n");
+    expect(results.map((r) => r.loss)).toEqual([2, null, null]);
+  });
+
+  it.each("canceled error paused stopped aborted timeout interrupted preempted odd".split(" "))(
+    "a run that is %s says nothing without a loss",
+    (state) => {
+      const { results, unfinished } = read(
+        `lr,loss,state\n0.1,2,finished\n0.2,,${state}\n0.3,,finished\n0.4,None,${state}\n0.5,inf,${state}\n`,
+      );
+      expect(results.map((r) => [r.coordinates.learning_rate, r.loss])).toEqual([
+        [0.1, 2],
+        [0.3, null],
+        [0.5, null],
+      ]);
+      expect(unfinished).toEqual(new Map([[state, 2]]));
+    },
+  );
+
+  it("a number counts where the state says nothing against it", () => {
+    const { results } = read("lr,loss,state\n0.1,2,stopped\n0.2,1.5,early stop\n0.3,1.6,error\n");
+    expect(results.map((r) => r.loss)).toEqual([2, 1.5]);
+  });
+
   it("rows that are alike are refused, or seeds where that is said", () => {
     const text = "lr,loss\n0.1,2.0\n0.1,2.1\n0.2,2.2\n";
     const error = refusal(() => read(text));
@@ -219,6 +244,15 @@ describe("what is refused, with its line", () => {
       { measure: "score" },
       /^r\.csv:2: loss is 1; expected less/,
     ],
+    ...[
+      [150, 120],
+      [-1, 2],
+    ].map((scores): [string, string, Partial<ImportOptions>, RegExp] => [
+      `scores of ${scores.join(" and ")}`,
+      `lr,loss\n${scores.map((score, i) => `0.${i + 1},${score}`).join("\n")}\n`,
+      { measure: "score" },
+      /^r\.csv:[23]: loss is (150|2); expected scores from 0 to 1, from 0 to 100, or all below 0$/,
+    ]),
     [
       "a value that cannot be",
       "lr,loss\n0.1,1\n0.2,0.5\n",
