@@ -162,7 +162,10 @@ export type Verdict = {
   open: number;
   /** Smallest margin, octaves, within which every drift is shown to lie; null when one is unbounded, or not known. */
   within: number | null;
-  /** Per cent that the base's optimum is shown to cost at most in every cell (null: not known of some), and at least in some cell. */
+  /**
+   * Per cent that the base's optimum is shown to cost at most in every cell (null: not known of some), and at least in some cell
+   * (null: not known, or it diverges in one, which no number says).
+   */
   costs_at_most: number | null;
   costs_at_least: number | null;
   /**

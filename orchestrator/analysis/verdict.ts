@@ -215,9 +215,10 @@ function widest(drifts: Drift[]): number | null {
 function costsOf(regrets: Regret[], isWhole: boolean): Pick<Verdict, "costs_at_most" | "costs_at_least"> {
   const highest = regrets.map(({ per_cent }) => (isWhole ? per_cent.high_90 : null));
   const lowest = regrets.map(({ per_cent }) => per_cent.low_90).filter((v) => v !== null);
+  const diverges = regrets.some(({ state }) => state === "diverges");
   return {
     costs_at_most: highest.length > 0 && highest.every((v) => v !== null) ? Math.max(...highest) : null,
-    costs_at_least: lowest.length > 0 ? Math.max(...lowest) : null,
+    costs_at_least: lowest.length > 0 && !diverges ? Math.max(...lowest) : null,
   };
 }
 
