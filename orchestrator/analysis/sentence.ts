@@ -8,7 +8,7 @@ import { isDoubtful, readCurve } from "./curve.ts";
 import { divergesAbove } from "./flags.ts";
 import { type Axis, type CurveCoordinates, coordinateOf } from "./groups.ts";
 import { TUNED } from "./tuned.ts";
-import type { Cell, JudgedCell, Verdict } from "./types.ts";
+import type { Cell, JudgedCell, Margin, Verdict } from "./types.ts";
 
 type Said = Omit<Verdict, "sentence">;
 /**
@@ -34,7 +34,7 @@ export function verdictSentence(v: Said, base: Cell, along: Along): string {
     case "costs":
       return costs(v, base, along);
     case "inconclusive":
-      return inconclusive(v, base, along);
+      return `${inconclusive(v, base, along)}${otherwise(v, base, along)}`;
   }
 }
 
@@ -81,13 +81,18 @@ function inOrder<T>(of: readonly T[], cellOf: (item: T) => Where, { axis }: Alon
 const most = <T>(items: readonly T[], of: (item: T) => number): T =>
   items.reduce((top, item) => (of(item) > of(top) ? item : top));
 
-const signed = (octaves: number): string => `${octaves < 0 ? "−" : "+"}${Math.abs(octaves).toFixed(1)}`;
+/** To a margin's first digit that is not 0, and one at least: what stands beside it can be told from it. */
+const digitsOf = (margin: number): number => Math.min(6, Math.max(1, Math.ceil(-Math.log10(margin) - 1e-9)));
+
+const signed = (octaves: number, { octaves: margin }: Margin): string =>
+  `${octaves < 0 ? "−" : "+"}${Math.abs(octaves).toFixed(digitsOf(margin))}`;
 /** "±0.3 octave" */
 const within = ({ within: octaves, margin }: Said): string =>
   `±${atMost(octaves!, 1, margin.octaves)} octave`;
 const costsAtMost = ({ costs_at_most, margin }: Said): string =>
   `costs at most ${atMost(costs_at_most!, 2, margin.cost)}% of the loss`;
-const about = (per_cent: number): string => `${per_cent.toFixed(1)}%`;
+const about = (per_cent: number, { cost: margin }: Margin): string =>
+  `${per_cent.toFixed(digitsOf(margin))}%`;
 
 const optimumOf = (base: Cell, along: Along): string =>
   along.axis === "density" && base.coordinates.sparsity === 0
@@ -127,7 +132,7 @@ function costsLittle(v: Said, base: Cell, along: Along): string {
 function moved({ drift: d, cell }: JudgedCell, { margin }: Said, along: Along): string {
   const where = `at ${place(cell, along)}`;
   if (d.estimate !== null)
-    return `drifts ${signed(d.estimate)} octaves ${where} (${signed(d.low!)} to ${signed(d.high!)})`;
+    return `drifts ${signed(d.estimate, margin)} octaves ${where} (${signed(d.low!, margin)} to ${signed(d.high!, margin)})`;
   const least = d.low !== null && d.low > 0 ? d.low : d.high!;
   return `drifts ${least < 0 ? "down" : "up"} by at least ${atLeast(Math.abs(least), 1, margin.octaves)} octaves ${where}`;
 }
@@ -141,25 +146,23 @@ function drifts(v: Said, base: Cell, along: Along): string {
   const reason = far.drift.estimate === null ? ` (${reasonOf(bounded, along, v.open)})` : "";
   const main = `${moved(far, v, along)}${reason}`;
   if (v.cost_verdict === "costs at most") return `${main}, which ${costsAtMost(v)}`;
-  return `${main}${costThere(far, optimumOf(base, along))}`;
+  return `${main}${costThere(far, optimumOf(base, along), v.margin)}`;
 }
 
-function costThere({ regret: { state, per_cent } }: JudgedCell, whose: string): string {
+function costThere({ regret: { state, per_cent } }: JudgedCell, whose: string, margin: Margin): string {
   if (state === "diverges") return `, training with ${whose} there diverges`;
-  if (per_cent.estimate !== null) return `, using ${whose} there costs ${about(per_cent.estimate)} loss`;
+  if (per_cent.estimate !== null)
+    return `, using ${whose} there costs ${about(per_cent.estimate, margin)} loss`;
   if (per_cent.low !== null && per_cent.low >= 0.1)
     return `, using ${whose} there costs at least ${atLeast(per_cent.low, 1)}% loss`;
   return "";
 }
 
 function costs(v: Said, base: Cell, along: Along): string {
-  const worst = most(
-    v.cells.filter((c) => c.cost_verdict === "costs at least"),
-    surelyCosts,
-  );
+  const worst = costliest(v);
   const whose = optimumOf(base, along);
   const where = place(worst.cell, along);
-  const { estimate, low_90 } = worst.regret.per_cent;
+  const { estimate } = worst.regret.per_cent;
   const drift =
     worst.drift_verdict === "drifts"
       ? `; the optimum ${moved(worst, v, along)}`
@@ -168,8 +171,8 @@ function costs(v: Said, base: Cell, along: Along): string {
         : "";
   if (worst.regret.state === "diverges")
     return `does not transfer: training with ${whose} at ${where} diverges${drift}`;
-  const likeliest = estimate === null ? "" : `, likeliest ${about(estimate)}`;
-  return `does not transfer by cost: ${whose} costs at least ${atLeast(low_90!, 1, v.margin.cost)}% of the loss at ${where}${likeliest}${drift}`;
+  const likeliest = estimate === null ? "" : `, likeliest ${about(estimate, v.margin)}`;
+  return `does not transfer by cost: ${whose} ${costsThere(worst, v)} at ${where}${likeliest}${drift}`;
 }
 
 const runs = (open: number): string => (open === 1 ? "1 run is" : `${open} runs are`);
@@ -242,6 +245,37 @@ function inconclusive(v: Said, base: Cell, along: Along): string {
   return `${upTo(reached, beyond, along, byCost)}${seen.isReason ? "," : ":"} ${at}${seen.text}`;
 }
 
+/** What the criterion that does not decide has shown, beside one that is open. */
+function otherwise(v: Said, base: Cell, along: Along): string {
+  if (v.criterion === "octaves") {
+    if (v.cost_verdict === "open") return "";
+    if (v.cost_verdict === "costs at most")
+      return `; by cost it transfers: ${optimumOf(base, along)} ${costsAtMost(v)}`;
+    const worst = costliest(v);
+    const where = place(worst.cell, along);
+    return worst.regret.state === "diverges"
+      ? `; training with ${optimumOf(base, along)} at ${where} diverges`
+      : `; by cost it does not transfer: ${optimumOf(base, along)} ${costsThere(worst, v)} at ${where}`;
+  }
+  switch (v.drift_verdict) {
+    case "inconclusive":
+      return "";
+    case "transfers":
+      return `; by octaves it transfers within ${within(v)}`;
+    case "drifts":
+      return `; by octaves it does not transfer: the optimum ${moved(most(v.cells, surelyMoved), v, along)}`;
+  }
+}
+
+/** Of the cells in which the base's optimum surely costs too much: the worst. */
+const costliest = (v: Said): JudgedCell =>
+  most(
+    v.cells.filter((c) => c.cost_verdict === "costs at least"),
+    surelyCosts,
+  );
+const costsThere = ({ regret }: JudgedCell, { margin }: Said): string =>
+  `costs at least ${atLeast(regret.per_cent.low_90!, 1, margin.cost)}% of the loss`;
+
 /** Of the cells that are open: the one that may be farthest beyond the margin; of those that may be anywhere, the last. */
 const worstOf = (open: readonly JudgedCell[], byCost: boolean): JudgedCell =>
   open.reduce((worst, c) => {
@@ -255,7 +289,7 @@ function seenDrift(v: Said, worst: JudgedCell, along: Along): Seen {
   const { estimate, low, high } = worst.drift;
   if (estimate === null) return { text: reasonOf(worst.cell, along, v.open), isReason: true };
   return {
-    text: `drift ${signed(estimate)} octave (${signed(low!)} to ${signed(high!)}) against a margin of ±${v.margin.octaves}; ${remedyOf(v, along)}`,
+    text: `drift ${signed(estimate, v.margin)} octave (${signed(low!, v.margin)} to ${signed(high!, v.margin)}) against a margin of ±${v.margin.octaves}; ${remedyOf(v, along)}`,
     isReason: false,
   };
 }
@@ -275,7 +309,7 @@ function seenCost(v: Said, worst: JudgedCell, base: Cell, along: Along): Seen {
     return { text: `${optimumOf(base, along)} lies ${where}`, isReason: true };
   }
   return {
-    text: `${optimumOf(base, along)} costs ${about(estimate)} there and at most ${atMost(high_90, 1)}%, against a margin of ${v.margin.cost}%; ${remedyOf(v, along)}`,
+    text: `${optimumOf(base, along)} costs ${about(estimate, v.margin)} there and at most ${atMost(high_90, digitsOf(v.margin.cost))}%, against a margin of ${v.margin.cost}%; ${remedyOf(v, along)}`,
     isReason: false,
   };
 }

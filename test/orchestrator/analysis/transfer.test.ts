@@ -127,8 +127,8 @@ describe("the regret beside diverged seeds", () => {
     }
     const v = verdict([fitted(eight(-7, 1), 0.5)], cellOf(at(-6.9)), { axis: "density", open: 1 });
     expect(v).toMatchObject({ verdict: "inconclusive", cost_verdict: "open" });
-    expect(v.sentence).toBe(
-      "inconclusive: at sparsity 0.5 the dense optimum lies outside the learning rates at which every seed trained there",
+    expect(v.sentence).toMatch(
+      /^inconclusive: at sparsity 0\.5 the dense optimum lies outside the learning rates at which every seed trained there; by octaves it does not transfer: the optimum drifts −0\.\d octaves at sparsity 0\.5 \(−0\.\d to −0\.\d\)$/,
     );
   });
 });
@@ -501,8 +501,32 @@ describe("verdict by cost", () => {
     const v = verdict([at(-6.2, 0.5)], dense, { ...along, open: 1 });
     expect(v).toMatchObject({ verdict: "inconclusive", cost_verdict: "open", drift_verdict: "drifts" });
     expect(v.sentence).toMatch(
-      /^inconclusive at sparsity 0\.5: the dense optimum costs \d\.\d% there and at most \d\.\d%, against a margin of 1%; 1 run is still to come$/,
+      /^inconclusive at sparsity 0\.5: the dense optimum costs \d\.\d% there and at most \d\.\d%, against a margin of 1%; 1 run is still to come; by octaves it does not transfer: the optimum drifts \+1\.0 octaves at sparsity 0\.5 \(\+0\.\d to \+1\.\d\)$/,
     );
+  });
+
+  it("says what the other criterion has shown where the one that decides is open, to the digits of the margin", () => {
+    const narrow = { octaves: 0.5, cost: 0.001 };
+    expect(verdict([at(-7.2, 0.5)], dense, { ...along, margin: narrow }).sentence).toMatch(
+      /^inconclusive at sparsity 0\.5: the dense optimum costs 0\.0\d\d% there and at most 0\.\d\d\d%, against a margin of 0\.001%;.*; by octaves it transfers within ±0\.\d octave$/,
+    );
+    const byOctaves = { ...along, criterion: "octaves", open: 1 } as const;
+    expect(
+      verdict([at(-7.2, 0.5)], dense, { ...byOctaves, margin: { octaves: 0.01, cost: 1 } }).sentence,
+    ).toMatch(
+      /^inconclusive at sparsity 0\.5: drift [+−]0\.\d\d octave \(−0\.\d\d to \+0\.\d\d\) against a margin of ±0\.01; 1 run is still to come; by cost it transfers: the dense optimum costs at most 0\.\d\d% of the loss$/,
+    );
+    const costs = verdict([at(-6.2, 0.5)], dense, { ...byOctaves, margin: { octaves: 1, cost: 0.3 } });
+    expect(costs.sentence).toMatch(
+      /; by cost it does not transfer: the dense optimum costs at least 0\.\d% of the loss at sparsity 0\.5$/,
+    );
+  });
+
+  it("has no number for what diverges in some cell", () => {
+    const walled = fitted(curveOf({ "-12": 2.3, "-11": 2.1, "-10": 2, "-9": 2.06, "-8": null }), 0.5);
+    const v = verdict([walled, at(-6.2, 0.75)], dense, along);
+    expect(v).toMatchObject({ cost_verdict: "costs at least", costs_at_least: null });
+    expect(verdict([at(-6.2, 0.75)], dense, along).costs_at_least).toBeGreaterThan(0.5);
   });
 });
 
