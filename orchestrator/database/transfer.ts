@@ -336,6 +336,31 @@ export const undecidedPairs = (
   phase: number,
 ): { base: string; curve: string; more_seeds: number | null }[] => undecided(db).all({ phase });
 
+const together = prepared(({ orm }) =>
+  orm
+    .select({ base: verdicts.base, curve: curveTransfer.curve, verdict: verdicts.verdict })
+    .from(verdicts)
+    .innerJoin(
+      curveTransfer,
+      and(
+        eq(curveTransfer.phase_id, verdicts.phase_id),
+        eq(curveTransfer.axis, verdicts.axis),
+        eq(curveTransfer.base, verdicts.base),
+      ),
+    )
+    .where(eq(verdicts.phase_id, given("phase")))
+    .prepare(),
+);
+
+/** Curves that verdicts are about, all of which are decided. */
+export function decidedCurves(db: Database, phase: number): Set<string> {
+  const pairs = together(db).all({ phase });
+  const open = new Set(
+    pairs.flatMap(({ base, curve, verdict }) => (verdict === "inconclusive" ? [base, curve] : [])),
+  );
+  return new Set(pairs.flatMap(({ base, curve }) => [base, curve]).filter((curve) => !open.has(curve)));
+}
+
 type Columns<Name extends string> = Record<Name | `${Name}_low` | `${Name}_high`, number | null>;
 
 const columns = <Name extends string>(name: Name, { estimate, low, high }: Bounded): Columns<Name> =>

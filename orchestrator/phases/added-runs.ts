@@ -19,7 +19,7 @@ import { refreshPhase } from "../database/optima.ts";
 import { hasOpenRuns, type StoredPhase, startedPhase } from "../database/phases.ts";
 import { reviveCancelled } from "../database/run-states.ts";
 import { gatherCells } from "../database/store-cells.ts";
-import { undecidedPairs } from "../database/transfer.ts";
+import { decidedCurves, undecidedPairs } from "../database/transfer.ts";
 import { expandPhase } from "../sweep/expand-sweep.ts";
 import { isRandomSearch } from "../sweep/taken-axes.ts";
 import { addSearched } from "./searched-runs.ts";
@@ -106,12 +106,19 @@ function refinements(db: Database, phaseId: number, curves: Planned, budget: num
   });
 }
 
-/** Curves that are undecided by themselves, then those that leave a verdict so, along any axis, with their base. */
+/**
+ * Curves that are undecided by themselves, then those that leave a verdict so, along any axis, with their base; last those whose verdicts
+ * are all decided without their optimum.
+ */
 function wanted(db: Database, phaseId: number, curves: Planned): Addition[] {
   const additions = new Map<string, Addition>();
+  const decided = decidedCurves(db, phaseId);
+  const later: Addition[] = [];
   for (const [curve, planned] of curves) {
     const more = refineCurve(planned);
-    if (more !== null) additions.set(curve, { curve, ...more });
+    if (more === null) continue;
+    if (decided.has(curve)) later.push({ curve, points: more.points, reason: `${more.reason}${BESIDE}` });
+    else additions.set(curve, { curve, ...more });
   }
   for (const { base, curve, more_seeds } of undecidedPairs(db, phaseId)) {
     if (curves.get(base)!.optimum.flag !== "bracketed") continue;
@@ -121,5 +128,6 @@ function wanted(db: Database, phaseId: number, curves: Planned): Addition[] {
       if (more !== null) additions.set(key, { curve: key, ...more });
     }
   }
-  return [...additions.values()];
+  return [...additions.values(), ...later];
 }
+const BESIDE = "; its verdicts are decided, this would sharpen the optimum";

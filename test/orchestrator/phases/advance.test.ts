@@ -5,6 +5,7 @@ import { progressOf } from "../../../orchestrator/database/progress.ts";
 import { advancePhases } from "../../../orchestrator/phases/advance.ts";
 import { readAnswer } from "../../../orchestrator/report/answer.ts";
 import { answerText } from "../../../orchestrator/report/answer-text.ts";
+import { suggest } from "../../../orchestrator/report/suggest.ts";
 import { Attempt, applyAll, freshDatabase, sqliteOf, submitText, train } from "../../support/database.ts";
 
 const HEAD = `name: two
@@ -416,6 +417,24 @@ criterion: ${criterion}
     expect(readAnswer(db, "two").verdicts[0]!.verdict.verdict).toBe("drifts");
     expect(states(db)).toEqual({ grid: "complete" });
     expect(rowsOf(db)).toHaveLength(10);
+  });
+
+  it("adds last, and says so, where verdicts are decided and an optimum is not", () => {
+    const db = freshDatabase();
+    submitText(
+      db,
+      grid(1)
+        .replace(/from: -9, to: -5/, "from: -11, to: -3")
+        .replace(/refine.*\n/, ""),
+    );
+    // The sparse optimum lies beside a cliff, octaves below the dense one.
+    trainAll(db, (row) =>
+      row.sparsity === 0 ? valley(-4.3)(row) : row.log2_lr > -7 ? null : 3 + 0.05 * (row.log2_lr + 7) ** 2,
+    );
+    expect(readAnswer(db, "two").verdicts[0]!.verdict.verdict).toBe("drifts");
+    expect(suggest(db, "two").suggestions.map(({ reason }) => reason)).toEqual([
+      "refine: between 2^-7 and 2^-6, the optimum lies beside a rate that diverges; its verdicts are decided, this would sharpen the optimum",
+    ]);
   });
 
   it("adds nothing where what decides is decided, whatever the other criterion says", () => {
