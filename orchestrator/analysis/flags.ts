@@ -3,7 +3,7 @@ import type { TakenName } from "../../schema/sweep/hyperparameters.ts";
 import { TUNED } from "./tuned.ts";
 import type { Optimum, OptimumFlag } from "./types.ts";
 
-type Told = { tuned?: TakenName; searched?: boolean };
+type Told = { tuned?: TakenName; searched?: boolean; open?: number };
 
 /** Whether too few values trained since those above them diverge: lower ones would train. */
 export const divergesAbove = ({ flag, log2_tuned_high }: Optimum): boolean =>
@@ -11,10 +11,11 @@ export const divergesAbove = ({ flag, log2_tuned_high }: Optimum): boolean =>
 
 /**
  * Why an optimum is no estimate, in words; when it is one, whether it lies above a divergence, else empty.
- * @param told what the optimum is of, and whether a search chooses its curve's runs: then nobody else need
+ * @param told what the optimum is of, whether a search chooses its curve's runs: then nobody else need, and how many runs are still to
+ * be trained
  */
 export function explainFlag(optimum: Optimum, told: Told = {}): string {
-  const { tuned = "learning_rate", searched = false } = told;
+  const { tuned = "learning_rate", searched = false, open = 0 } = told;
   const values = tuned === "learning_rate" ? "LRs" : TUNED[tuned].plural;
   const beyond = (where: string, which: string) =>
     searched
@@ -30,7 +31,7 @@ export function explainFlag(optimum: Optimum, told: Told = {}): string {
       : `too few ${values} to fit`,
     ambiguous: `two places may be the best: ${optimum.places.map((p) => `2^${p.log2_tuned.toFixed(1)}`).join(" and ")}`,
     "too noisy": "noise hides the minimum: add seeds",
-    incomplete: "runs missing beside the best",
+    incomplete: open > 0 ? `still training, ${open} to come` : "runs missing beside the best",
   };
   return notes[optimum.flag];
 }

@@ -61,7 +61,9 @@ export async function probe(url: string): Promise<State> {
     await connected(url, (redis) => redis.ping());
     return "ready";
   } catch (error) {
-    return error instanceof Error && error.message.startsWith("LOADING") ? "loading" : "down";
+    const said = error instanceof Error ? error.message : "";
+    // One that cannot write to its disk answers that to everything: whoever writes next hears it, and says so.
+    return said.startsWith("LOADING") ? "loading" : said.startsWith("MISCONF") ? "ready" : "down";
   }
 }
 

@@ -12,7 +12,14 @@ import {
   rankAxes,
 } from "../analysis/groups.ts";
 import type { CellVerdict, Drift, Optimum, Regret, Verdict } from "../analysis/types.ts";
-import { type CurveChoice, firstCurves, readOptima, readSomeCurves } from "../database/curves.ts";
+import {
+  type CurveChoice,
+  firstCurves,
+  type PhaseCurves,
+  readCurves,
+  readOptima,
+  readSomeCurves,
+} from "../database/curves.ts";
 import type { Database } from "../database/open.ts";
 import { readPhases, type StoredPhase } from "../database/phases.ts";
 import { progressOf, type SweepProgress } from "../database/progress.ts";
@@ -52,6 +59,8 @@ export interface AnswerRow {
   /** Its coordinates beside parameterization, width, layers and sparsity. */
   other: Record<string, unknown>;
   optimum: Optimum;
+  /** Runs of its curve that are still to be trained. */
+  open: number;
   /** Along the density axis, from the least sparse curve that is alike in everything else; null for that curve itself. */
   drift: Drift | null;
   regret: Regret | null;
@@ -122,7 +131,15 @@ function read(db: Database, sweep: string, narrowed: Narrowed | null): Answer {
   const curved = phases.filter((_, i) => checks[i] === null);
   const [searching, gridded] = [curved.filter(isSearching), curved.filter((phase) => !isSearching(phase))];
   const moved = transferRows(db, sweep, curves);
-  const rows = gridded.flatMap((phase) => rowsOf(db, phase, moved, chosen?.get(phase.id) ?? null));
+  const stored = new Map(
+    gridded.map(({ id }) => [
+      id,
+      chosen === null ? readCurves(db, id) : readSomeCurves(db, id, chosen.get(id)!),
+    ]),
+  );
+  const rows = gridded.flatMap((phase) =>
+    rowsOf(db, phase, stored.get(phase.id)!, moved, chosen?.get(phase.id) ?? null),
+  );
   const place = new Map(rows.map(({ phase, curve }, i) => [`${phase} ${curve}`, i]));
   const at = (phase: string, curve: string): number => place.get(`${phase} ${curve}`) ?? -1;
   const byPhase = <Row extends { phase: string }>(unsorted: Row[], then: (row: Row) => number[]): Row[] =>
@@ -147,12 +164,13 @@ function read(db: Database, sweep: string, narrowed: Narrowed | null): Answer {
     level: byPhase(levelRows(db, sweep, curves), (l) => [at(l.phase, l.curve)]),
     checks: checks.filter((check) => check !== null),
     searches: searching.flatMap((phase) => answerSearch(db, phase)),
-    confirmations: gridded.flatMap((phase) => {
-      if (phase.taken.length === 0) return [];
-      const own = rows.filter((row) => row.phase === phase.name);
-      const keys = own.map(({ curve }) => curve);
-      return confirmations(phase, own, readSomeCurves(db, phase.id, keys));
-    }),
+    confirmations: gridded.flatMap((phase) =>
+      confirmations(
+        phase,
+        rows.filter((row) => row.phase === phase.name),
+        stored.get(phase.id)!,
+      ),
+    ),
   };
 }
 
@@ -170,6 +188,7 @@ export function sortBy<Row>(rows: readonly Row[], key: (row: Row) => number[]): 
 function rowsOf(
   db: Database,
   phase: StoredPhase,
+  stored: PhaseCurves,
   moved: readonly TransferRow[],
   chosen: readonly string[] | null,
 ): AnswerRow[] {
@@ -199,6 +218,7 @@ function rowsOf(
         curve,
         other: otherCoordinates(coordinates),
         optimum,
+        open: stored.get(curve)!.open,
         drift: t === undefined ? null : driftOf(t),
         regret: t === undefined ? null : regretOf(t),
       };

@@ -1,10 +1,11 @@
 /** What the answer compares, and how the terminal says it. */
 import { expect, test } from "vitest";
+import { explainFlag } from "../../../orchestrator/analysis/flags.ts";
 import type { Regret } from "../../../orchestrator/analysis/types.ts";
 import { readAnswer } from "../../../orchestrator/report/answer.ts";
 import { answerText } from "../../../orchestrator/report/answer-text.ts";
 import { driftCell, regretCell } from "../../../orchestrator/report/transfer-text.ts";
-import { freshDatabase } from "../../support/database.ts";
+import { freshDatabase, sqliteOf, submitText, train } from "../../support/database.ts";
 import { storeSynthetic, sweepYaml, valley } from "./figures/synthetic.ts";
 
 const RATES = "  learning_rate: { log2: { from: -11, to: -4 } }\n  seed: { count: 3 }";
@@ -48,6 +49,28 @@ test("where widths vary by themselves a verdict says at which width it holds", (
   const text = answerText(answerOf("  parameterization: supar\n  width: [64, 128]\n  sparsity: [0, 0.5]"));
   expect(text).toMatch(/^SμPar at width 64: transfers/m);
   expect(text).toMatch(/^SμPar at width 128: transfers/m);
+});
+
+test("a curve whose best rate stands beside a run that is still to be trained is said to be training", () => {
+  const db = freshDatabase();
+  submitText(
+    db,
+    `name: begun
+data: { corpus: moby-dick }
+model: { width: 32, layers: 1, d_head: 16, sequence_length: 32 }
+training: { steps: 20, batch_size: 4 }
+base: { width: 32 }
+axes: { parameterization: [supar], learning_rate: { log2: { from: -9, to: -5 } } }
+`,
+  );
+  const rows = sqliteOf(db).prepare("SELECT run, log2_lr FROM run_results").all() as {
+    run: string;
+    log2_lr: number;
+  }[];
+  for (const { run, log2_lr } of rows) if (log2_lr !== -6) train(db, run, 3 + 0.6 * (log2_lr + 7) ** 2);
+  expect(answerText(readAnswer(db, "begun"))).toMatch(/still training, 1 to come$/m);
+  const { optimum } = readAnswer(db, "begun").rows[0]!;
+  expect(explainFlag(optimum)).toBe("runs missing beside the best");
 });
 
 test("a bound in a table is rounded so that it holds", () => {
