@@ -13,8 +13,7 @@ import type { Valley } from "./shapes.ts";
 
 /** Of the prior on the curvature, log loss per octave²: rises as its square on the log scale up to 2/RATE = 3.3%, then falls. */
 const CURVATURE_RATE = 60;
-/** The first point this high above the best (log loss) is where the wall may begin: it may be off by this share of its height. */
-export const WALL_HEIGHT = 0.1;
+/** A point where the wall may begin may be off by this share of its height. */
 const WALL_MISS = 0.4;
 /** In full where the valley is so high too (log loss): no wall stands at its floor. */
 const WALL_FROM = 0.05;
@@ -63,10 +62,11 @@ export type Kernel = {
   peak: () => number;
 };
 
-/** @param points inside the walls, by rising rate */
+/** @param points inside the walls, by rising rate @param wall_height above the best, from which on a point is one (log loss) */
 export function kernelOf(
   points: StablePoint[],
   best: StablePoint,
+  wall_height: number,
   noise: PointNoise,
   skew_prior: number[],
 ): Kernel {
@@ -78,7 +78,7 @@ export function kernelOf(
     Float64Array.from(points, (p, k) => variance * ((own * best.n * noise.growth[k]!) / p.n + 1 - own)),
   );
   const crowding = crowdingOf(x);
-  const wall = Float64Array.from(y, (v) => (v > WALL_HEIGHT ? WALL_MISS * v : 0));
+  const wall = Float64Array.from(y, (v) => (v > wall_height ? WALL_MISS * v : 0));
   const log_prior = noise.nodes.map((node) => node.log_prior);
   const size = CANDIDATES.length * Q;
   const perFit = () => new Float64Array(size);

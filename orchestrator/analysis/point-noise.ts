@@ -8,6 +8,8 @@ import type { Noise } from "./types.ts";
 /** One run's scatter within its seed: 0.4%, give or take a factor 3.3. What replicates say overrules it. */
 const NOISE_PRIOR = { median: 0.004, sd: 1.2 };
 const NOISE_RANGE = { low: 1.5e-4, high: 0.06 };
+/** It reaches at least so many times what replicates, other curves or the file say. */
+const ABOVE_SAID = 2.5;
 /** What the seeds of a rate share: 0.12%, give or take a factor 4.5. Only the curve's own roughness tells. */
 const SHARED_PRIOR = { median: 0.0012, sd: 1.5 };
 /** Noise grows with the rate: ln of the factor per octave above the best rate, a third of it per octave below. */
@@ -33,11 +35,21 @@ export type PointNoise = {
 /** @param others what other curves say about the noise of one run near its best rate */
 export function pointNoise(points: StablePoint[], best: StablePoint, others: Noise | undefined): PointNoise {
   const growth = growthOf(points, best);
-  const others_df = others?.df ?? 0;
-  const ss = points.reduce((sum, p, k) => sum + p.ss / growth[k]!, others_df * (others?.sd ?? 0) ** 2);
-  const df = points.reduce((sum, p) => sum + p.df, others_df);
+  const { ss, df } = saidNoise(
+    points.map((p, k) => ({ ss: p.ss / growth[k]!, df: p.df })),
+    others,
+  );
   return { nodes: nodesOf(ss, df, best.n), growth };
 }
+
+/** What replicates and others say of the noise of one run: a sum of squares of log losses, and its degrees of freedom. */
+export const saidNoise = (
+  points: readonly Pick<StablePoint, "ss" | "df">[],
+  others: Noise | undefined,
+): { ss: number; df: number } => ({
+  ss: points.reduce((sum, p) => sum + p.ss, (others?.df ?? 0) * (others?.sd ?? 0) ** 2),
+  df: points.reduce((sum, p) => sum + p.df, others?.df ?? 0),
+});
 
 /** The likeliest growth given the scatter at every rate; without replicates the prior's. */
 function growthOf(points: StablePoint[], best: StablePoint): number[] {
@@ -86,7 +98,9 @@ function runNodes(ss: number, df: number): { variance: number; weight: number }[
   let low = Math.log(NOISE_RANGE.low);
   let high = Math.log(NOISE_RANGE.high);
   if (df > 0) {
-    const centre = Math.min(high, Math.max(low, 0.5 * Math.log(Math.max(ss / df, Number.MIN_VALUE))));
+    const said = 0.5 * Math.log(Math.max(ss / df, Number.MIN_VALUE));
+    high = Math.max(high, said + Math.log(ABOVE_SAID));
+    const centre = Math.max(low, said);
     const sd = 1 / Math.sqrt(2 * df);
     // Few replicates can hide a large σ more easily than a small one.
     [low, high] = [Math.max(low, centre - 3.5 * sd), Math.min(high, centre + 5 * sd)];

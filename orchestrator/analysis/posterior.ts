@@ -7,16 +7,8 @@
 import { CANDIDATES, isUsual, LOOSEST_BEND, shapeShown, skewPrior } from "./candidates.ts";
 import { type Curve, lowest, type StablePoint, wallAbove } from "./curve.ts";
 import { gridQuantile, type Lognormal, LognormalMixture } from "./distribution.ts";
-import {
-  bendingAt,
-  curvatureMoments,
-  HIGHEST,
-  type Kernel,
-  kernelOf,
-  NEGLIGIBLE,
-  WALL_HEIGHT,
-} from "./kernel.ts";
-import { type PointNoise, pointNoise } from "./point-noise.ts";
+import { bendingAt, curvatureMoments, HIGHEST, type Kernel, kernelOf, NEGLIGIBLE } from "./kernel.ts";
+import { type PointNoise, pointNoise, saidNoise } from "./point-noise.ts";
 import type { Noise } from "./types.ts";
 
 /**
@@ -99,11 +91,12 @@ const LOOSE = Uint8Array.from(CANDIDATES, ({ bend }) => Number(bend === LOOSEST_
 /** @param limit log2 η that the optimum is below */
 function integrate(stable: StablePoint[], limit: number | undefined, others: Noise | undefined): Posterior {
   const best = lowest(stable)!;
-  const points = insideWalls(stable, best);
+  const wall_height = wallHeight(stable, best, others);
+  const points = insideWalls(stable, best, wall_height);
   const noise = pointNoise(points, best, others);
-  const shown = shapeShown(points.filter((p) => p.y - best.y <= WALL_HEIGHT).length);
+  const shown = shapeShown(points.filter((p) => p.y - best.y <= wall_height).length);
   const skew_prior = skewPrior(shown);
-  const kernel = kernelOf(points, best, noise, skew_prior);
+  const kernel = kernelOf(points, best, wall_height, noise, skew_prior);
   const low = stable[0]!.log2_tuned - REACH;
   const high = Math.min(stable.at(-1)!.log2_tuned + REACH, limit ?? Number.POSITIVE_INFINITY);
   const coarse = evenly(low, high, Math.ceil((high - low) * COARSE_PER_OCTAVE) + 1);
@@ -122,9 +115,19 @@ function massOf(xs: Float64Array, density: Float64Array): [number, number] {
   return [Math.max(xs[0]!, quantile(3e-4) - step), Math.min(xs.at(-1)!, quantile(1 - 3e-4) + step)];
 }
 
+/** The first point this high above the best (log loss) is where the wall may begin, unless noise alone may lift it so far. */
+const WALL_HEIGHT = 0.1;
+/** Standard deviations of a mean that noise may lift a point above the lowest one. */
+const NOISE_HEIGHT = 4;
+
+function wallHeight(stable: StablePoint[], best: StablePoint, others: Noise | undefined): number {
+  const { ss, df } = saidNoise(stable, others);
+  return df > 0 ? Math.max(WALL_HEIGHT, NOISE_HEIGHT * Math.sqrt(ss / df / best.n)) : WALL_HEIGHT;
+}
+
 /** Going outward from the best point, the first one high enough is the last that counts: beyond it is the wall. */
-function insideWalls(stable: StablePoint[], best: StablePoint): StablePoint[] {
-  const isWall = (p: StablePoint) => p.y - best.y > WALL_HEIGHT;
+function insideWalls(stable: StablePoint[], best: StablePoint, wall_height: number): StablePoint[] {
+  const isWall = (p: StablePoint) => p.y - best.y > wall_height;
   let first = stable.indexOf(best);
   let last = first;
   while (first > 0 && !isWall(stable[first]!)) first--;

@@ -192,6 +192,33 @@ describe("noise", () => {
     expect(width(loud!)).toBeGreaterThan(width(unknown!));
   });
 
+  it("is believed however large it is stated", () => {
+    const valley = curveOf(
+      Object.fromEntries([-8, -7, -6, -5, -4, -3, -2].map((x) => [x, 3 * Math.exp(0.02 * (x + 5) ** 2)])),
+    );
+    const flags = [3, 12, 20].map((stated_noise) => fitOptimum(valley, { stated_noise }).flag);
+    // A valley of 18% is seen with noise of 3%, and not with as much as itself.
+    expect(flags[0]).toBe("bracketed");
+    expect(flags[1]).not.toBe("bracketed");
+    expect(flags[2]).toBe("too noisy");
+  });
+
+  it("of replicates that lie far apart hides an optimum that three smooth means seem to show", () => {
+    const loud = (sd: number) =>
+      fitOptimum(
+        curveOf(
+          Object.fromEntries(
+            Object.entries(one).map(([x, loss], k) => [
+              x,
+              [0, 1, 2].map((seed) => loss * (1 + sd * Math.sin(12.9898 * k + 78.233 * seed))),
+            ]),
+          ),
+        ),
+      );
+    expect(loud(0.005).flag).toBe("bracketed");
+    expect(["too noisy", "at low edge", "at high edge"]).toContain(loud(0.25).flag);
+  });
+
   it("that grows with the rate widens an interval less than as much noise everywhere", () => {
     const scattered = (sd: (x: number) => number) =>
       curveOf(
