@@ -56,7 +56,7 @@ export function problemLines(file: string, all: readonly Problem[], untold: numb
 }
 
 /** As editors know to follow it: file:line:column, then what is wrong. */
-export const problemLine = (file: string, { line, column, path, message }: Problem): string =>
+const problemLine = (file: string, { line, column, path, message }: Problem): string =>
   `${inOneLine(file)}:${line}:${column}: ${path === "" ? "" : `${path}: `}${message}`;
 
 /** Sorted by place, each told once: an alias repeats what its anchor says. */

@@ -4,7 +4,7 @@
  */
 import { constants } from "node:os";
 
-export const STOP_SIGNALS = ["SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGHUP"] as const;
+const STOP_SIGNALS = ["SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGHUP"] as const;
 
 /** A wrapper may pass a signal on that the whole job gets too: that is no second one. */
 const TOGETHER_MS = 1000;
