@@ -69,7 +69,7 @@ describe("a worker", () => {
   }, 240_000);
 
   it("when all processes of a job get its signal, and a wrapper passes it on: checkpoints, gives back, and ends in order", async () => {
-    const file = writeSweep(place, { name: "group", sparsity: "[0]", rates: "[0.02]", steps: 1_000_000 });
+    const file = writeSweep(place, { name: "group", sparsity: "[0]", rates: "[0.06]", steps: 1_000_000 });
     await succeed(place, "submit", file);
     onTestFinished(async () => void (await succeed(place, "cancel", "group")));
     const worker = new Musweep(place, ["worker", "--slots", "1", "--checkpoint-seconds", "3600"]);
