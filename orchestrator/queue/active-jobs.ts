@@ -12,14 +12,16 @@ const MOST = 10_000;
 const MOST_BYTES = 1 << 20;
 const ID_CHARACTERS = 100;
 
-/** Of each key, who has the job and its data; false where it is no job, or too large for one. */
+/** Of each id on the list, who has the job and its data; false where it is no job, or too large for one. At once: jobs come and go. */
 const READ = `
 local read = {}
-for i, key in ipairs(KEYS) do
-  read[i] = false
-  if redis.call('TYPE', key).ok == 'hash' and redis.call('HSTRLEN', key, 'data') <= tonumber(ARGV[1])
-    and redis.call('HSTRLEN', key, 'pb') <= tonumber(ARGV[1]) then
-    read[i] = redis.call('HMGET', key, 'pb', 'data')
+for i, id in ipairs(redis.call('LRANGE', KEYS[1], 0, ARGV[1] - 1)) do
+  local key = ARGV[2] .. id
+  read[i] = {id, false, false}
+  if redis.call('TYPE', key).ok == 'hash' and redis.call('HSTRLEN', key, 'data') <= tonumber(ARGV[3])
+    and redis.call('HSTRLEN', key, 'pb') <= tonumber(ARGV[3]) then
+    local found = redis.call('HMGET', key, 'pb', 'data')
+    read[i] = {id, found[1], found[2]}
   end
 end
 return read`;
@@ -33,29 +35,29 @@ export interface ActiveJob {
 }
 
 export async function readActive(redis: Redis, queue: Queue<Job>, log: Logger): Promise<ActiveJob[]> {
-  const ids = await redis.lrange(queue.toKey("active"), 0, MOST - 1);
-  if (ids.length === 0) return [];
-  const keys = ids.map((id) => queue.toKey(id));
-  const read = (await redis.eval(READ, keys.length, ...keys, MOST_BYTES)) as (
-    | [worker: string | null, data: string | null]
-    | null
-  )[];
+  const read = (await redis.eval(READ, 1, queue.toKey("active"), MOST, queue.toKey(""), MOST_BYTES)) as [
+    id: string,
+    worker: string | null,
+    data: string | null,
+  ][];
   const jobs: ActiveJob[] = [];
-  for (const [i, id] of ids.entries()) {
-    const data = parse(read[i]?.[1]);
-    if (data === undefined) {
-      await redis.lrem(queue.toKey("active"), 0, id);
-      await redis.del(keys[i]!, `${keys[i]!}:lock`);
-      log.error(
-        { queue: queue.name, job: id.slice(0, ID_CHARACTERS) },
-        "a job that cannot be read: taken off the queue",
-      );
-    } else jobs.push({ id, worker: read[i]![0], data });
+  for (const [id, worker, text] of read) {
+    const data = parse(text);
+    if (data !== undefined) {
+      jobs.push({ id, worker, data });
+      continue;
+    }
+    await redis.lrem(queue.toKey("active"), 0, id);
+    await redis.del(queue.toKey(id), `${queue.toKey(id)}:lock`);
+    log.error(
+      { queue: queue.name, job: id.slice(0, ID_CHARACTERS) },
+      "a job that cannot be read: taken off the queue",
+    );
   }
   return jobs;
 }
 
-function parse(text: string | null | undefined): unknown {
+function parse(text: string | null): unknown {
   try {
     return JSON.parse(text ?? "");
   } catch {
