@@ -114,10 +114,14 @@ function stepped(from: number, to: number, needsStep: boolean, step?: number, co
   return { from, to, step: distance ?? rounded((to - from) / 4) };
 }
 
+/** What is longer was not written by hand, and calls in calls would take long to take apart. */
+const LONGEST_TEXT = 1000;
+
 const CALL = /^(?:(?:tune|trial|optuna|ray|np|numpy|hp|torch)\.)*([a-z_]+)\((.*)\)$/s;
 
 /** "a,b", choice(a, b), tune.loguniform(1e-4, 1e-1), np.logspace(-4, -1, 4) */
 function ofText(text: string): Meant | null {
+  if (text.length > LONGEST_TEXT) return null;
   const plain = text.trim();
   const [, name, inside] = CALL.exec(plain) ?? [];
   if (name === undefined || inside === undefined)

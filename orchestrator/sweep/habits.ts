@@ -12,7 +12,7 @@ import {
 import { OTHER_NAMES } from "../../schema/sweep/other-names.ts";
 import { type Grid, meaningOf, octaves } from "./foreign-values.ts";
 import { excerpt, type Path, quoted } from "./problems.ts";
-import { rangeValues } from "./values.ts";
+import { rangeLength, rangeMistake, rangeValues } from "./values.ts";
 
 const HEADS = ["n_head", "n_heads", "num_heads", "num_attention_heads", "heads"];
 
@@ -171,13 +171,16 @@ function drawnBetween(
   return isTaken ? { [isLog ? "log_uniform" : "uniform"]: { from, to } } : null;
 }
 
+/** Nobody wants more suggested, and each value is looked at. */
+const LONGEST_GRID = 1000;
+
 /** Whether a grid is one for this hyperparameter, down to each of its values. */
 function takes(name: AxisName, grid: Grid): boolean {
   const range = rangeSchema.safeParse(grid);
   if (!range.success || (!isSettingName(name) && !["numbers", "tuned"].includes(TABLE[name].axis)))
     return false;
-  const values = rangeValues(range.data);
-  if (typeof values === "string") return false;
+  if (rangeMistake(range.data) !== null || rangeLength(range.data) > LONGEST_GRID) return false;
+  const values = rangeValues(range.data) as number[];
   return isSettingName(name) || values.every((value) => HYPERPARAMETERS[name].safeParse(value).success);
 }
 

@@ -175,6 +175,14 @@ describe("another tool's", () => {
     expect(problemsOf(text).join("\n")).toContain("write the list itself: [32, 64]");
   });
 
+  it("takes no longer for texts and ranges that nobody wrote by hand", () => {
+    const calls = `${"tag(log,".repeat(50_000)}1${")".repeat(50_000)}`;
+    expect(ofAxes(`learning_rate: '${calls}'`)).toContain("got the text");
+    expect(ofAxes("learning_rate: {linear: {start: 1, stop: 2, num: 90000}}")).toContain(
+      "a grid is {log2: {from: -9",
+    );
+  });
+
   it("is not seen where a text is only wrong", () => {
     expect(ofAxes("learning_rate: fast")).not.toContain("list:");
     expect(problemsOf(sweepText({}).replace(/^name: .*$/m, "name: a,b")).join()).not.toContain("a list:");
