@@ -3,7 +3,7 @@
  *
  * Model: y_k = level + curvature · excess(x_k − optimum) + error. Given shape and noise, the error is normal: noise of the
  * point, a miss of the shape at every point by itself, and a bend of either side, which all points of that side share. Level
- * (flat prior) and curvature (density ∝ c · exp(−RATE · c)) then have closed forms.
+ * (flat prior) and curvature (density ∝ c · exp(−rate · c)) then have closed forms.
  */
 import { CANDIDATES } from "./candidates.ts";
 import type { StablePoint } from "./curve.ts";
@@ -13,6 +13,10 @@ import type { Valley } from "./shapes.ts";
 
 /** Of the prior on the curvature, log loss per octave²: rises as its square on the log scale up to 2/RATE = 3.3%, then falls. */
 const CURVATURE_RATE = 60;
+/** Where a steeper valley is seen the prior rises up to that: else a shallow one far away, which misses its points by as much as walls
+ * may, is likelier than the one that is seen. */
+const curvatureRate = (seen: number): number => Math.min(CURVATURE_RATE, 2 / seen);
+
 /** A point where the wall may begin may be off by this share of its height. */
 const WALL_MISS = 0.4;
 /** In full where the valley is so high too (log loss): no wall stands at its floor. */
@@ -62,11 +66,16 @@ export type Kernel = {
   peak: () => number;
 };
 
-/** @param points inside the walls, by rising rate @param wall_height above the best, from which on a point is one (log loss) */
+/**
+ * @param points inside the walls, by rising rate
+ * @param wall_height above the best, from which on a point is one (log loss)
+ * @param seen curvature that walls on both sides show, 0 without
+ */
 export function kernelOf(
   points: StablePoint[],
   best: StablePoint,
   wall_height: number,
+  seen: number,
   noise: PointNoise,
   skew_prior: number[],
 ): Kernel {
@@ -78,6 +87,7 @@ export function kernelOf(
     Float64Array.from(points, (p, k) => variance * ((own * best.n * noise.growth[k]!) / p.n + 1 - own)),
   );
   const crowding = crowdingOf(x);
+  const curvature_rate = curvatureRate(seen);
   const wall = Float64Array.from(y, (v) => (v > wall_height ? WALL_MISS * v : 0));
   const log_prior = noise.nodes.map((node) => node.log_prior);
   const size = CANDIDATES.length * Q;
@@ -186,7 +196,7 @@ export function kernelOf(
       kept[side * 4 + 3] = by;
     }
     const s = 1 / Math.sqrt(Math.max(ee - (e1 * e1) / W, Number.MIN_VALUE));
-    const t = (ey - (e1 * y1) / W - CURVATURE_RATE) * s;
+    const t = (ey - (e1 * y1) / W - curvature_rate) * s;
     const rest =
       skew_prior[skew]! +
       log_weight +

@@ -94,9 +94,11 @@ function integrate(stable: StablePoint[], limit: number | undefined, others: Noi
   const wall_height = wallHeight(stable, best, others);
   const points = insideWalls(stable, best, wall_height);
   const noise = pointNoise(points, best, others);
-  const shown = shapeShown(points.filter((p) => p.y - best.y <= wall_height).length);
+  const seen = seenCurvature(points, best, wall_height);
+  const near = points.filter((p) => p.y - best.y <= wall_height).length;
+  const shown = Math.max(shapeShown(near), steepness(seen));
   const skew_prior = skewPrior(shown);
-  const kernel = kernelOf(points, best, wall_height, noise, skew_prior);
+  const kernel = kernelOf(points, best, wall_height, seen, noise, skew_prior);
   const low = stable[0]!.log2_tuned - REACH;
   const high = Math.min(stable.at(-1)!.log2_tuned + REACH, limit ?? Number.POSITIVE_INFINITY);
   const coarse = evenly(low, high, Math.ceil((high - low) * COARSE_PER_OCTAVE) + 1);
@@ -124,6 +126,21 @@ function wallHeight(stable: StablePoint[], best: StablePoint, others: Noise | un
   const { ss, df } = saidNoise(stable, others);
   return df > 0 ? Math.max(WALL_HEIGHT, NOISE_HEIGHT * Math.sqrt(ss / df / best.n)) : WALL_HEIGHT;
 }
+
+/** Log loss per octave², of a parabola between walls on both sides; 0 without. */
+function seenCurvature(points: StablePoint[], best: StablePoint, wall_height: number): number {
+  const [first, last] = [points[0]!, points.at(-1)!];
+  const [left, right] = [first.y - best.y, last.y - best.y];
+  if (left <= wall_height || right <= wall_height) return 0;
+  return ((Math.sqrt(left) + Math.sqrt(right)) / (last.log2_tuned - first.log2_tuned)) ** 2;
+}
+
+/** Curvatures from which and to which a valley is steep. */
+const STEEP = { from: 0.035, to: 0.05 };
+
+/** A steep valley has few points near its minimum, but its walls speak of its shape: it is not taken for a usual one. */
+const steepness = (seen: number): number =>
+  Math.min(1, Math.max(0, (seen - STEEP.from) / (STEEP.to - STEEP.from)));
 
 /** Going outward from the best point, the first one high enough is the last that counts: beyond it is the wall. */
 function insideWalls(stable: StablePoint[], best: StablePoint, wall_height: number): StablePoint[] {

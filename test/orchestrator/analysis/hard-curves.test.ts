@@ -117,6 +117,48 @@ describe("a diverged seed", () => {
   });
 });
 
+describe("a steep valley", () => {
+  it.each([0.2, 0.3, 0.5])("of %s an octave², without noise, is bracketed about its floor", (curvature) => {
+    const o = fitOptimum(
+      curveOf(
+        Object.fromEntries(
+          [-8, -7, -6, -5, -4, -3, -2].map((x) => [x, 3 * Math.exp(curvature * (x + 5.2) ** 2)]),
+        ),
+      ),
+    );
+    expect(o.flag).toBe("bracketed");
+    expect(o.log2_tuned_low!).toBeGreaterThan(-6);
+    expect(o.log2_tuned_low!).toBeLessThan(-5.2);
+    expect(o.log2_tuned_high!).toBeGreaterThan(-5.2);
+    expect(o.log2_tuned_high!).toBeLessThan(-4);
+  });
+
+  it("that leans four times to either side holds its optimum in the interval", () => {
+    let [held, bracketed] = [0, 0];
+    for (const lean of [4, 1 / 4])
+      for (const curvature of [0.05, 0.1])
+        for (const optimum of [-5.9, -5.7, -5.5, -5.3, -5.1, -4.9, -4.7, -4.5, -4.3, -4.1]) {
+          const loss = (x: number) =>
+            3 * Math.exp(curvature * (x - optimum) ** 2 * Math.sqrt(x < optimum ? 1 / lean : lean));
+          const o = fitOptimum(
+            curveOf(
+              Object.fromEntries(
+                [-8, -7, -6, -5, -4, -3, -2].map((x) => [
+                  x,
+                  [0, 1, 2].map((seed) => loss(x) * (1 + 0.005 * Math.sin(12.9898 * x + 78.233 * seed))),
+                ]),
+              ),
+            ),
+          );
+          if (o.flag !== "bracketed") continue;
+          bracketed++;
+          if (o.log2_tuned_low! < optimum && optimum < o.log2_tuned_high!) held++;
+        }
+    expect(bracketed).toBeGreaterThan(36);
+    expect(held / bracketed).toBeGreaterThan(0.9);
+  });
+});
+
 describe("divergence that higher rates have passed", () => {
   const two = {
     "-8": [2.32, 2.33],
