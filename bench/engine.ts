@@ -1,7 +1,8 @@
 /**
  * Speed and memory of the embedded trainer beside PyTorch: `npm run bench:engine`, `-- --quick` for shorter rounds,
  * `-- --only=quickstart,d128` for the models whose names start so, `-- --no-compile` without torch.compile (its compilation
- * takes a minute per model), `-- --json` for the numbers; `-- --sparse` for what sparse runs save (engine-sparse.ts). Everything takes turns in short rounds and medians are shown,
+ * takes a minute per model), `-- --json` for the numbers; `-- --sparse` for what sparse runs save (engine-sparse.ts), `-- --sweeps` for what
+ * whole sweeps save (engine-sweeps.ts). Everything takes turns in short rounds and medians are shown,
  * because a shared machine is not equally fast at all times. Speeds are of 2 threads unless a column says otherwise.
  */
 import { spawnSync } from "node:child_process";
@@ -17,6 +18,7 @@ import { type RunCommand, type TrainerEvent, trainerEventSchema } from "../schem
 import { trainerEnvironment } from "../workers/trainer-process.ts";
 import { MODELS, type Model, writeRandomData } from "./engine-models.ts";
 import { benchSparse } from "./engine-sparse.ts";
+import { benchSweeps } from "./engine-sweeps.ts";
 import { LineProcess } from "./line-process.ts";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -276,4 +278,6 @@ async function bench(): Promise<void> {
   }
 }
 
-await (flag("sparse") ? benchSparse() : bench());
+const sweeps = process.argv.find((a) => /^--sweeps(=|$)/.test(a));
+if (sweeps !== undefined) await benchSweeps(sweeps.split("=")[1]?.split(",") ?? []);
+else await (flag("sparse") ? benchSparse() : bench());
