@@ -303,18 +303,18 @@ function fitExponents(db: Database, phase: number, { members, shared }: Omit<Gro
   });
 }
 
+/** The curves that a verdict is about. */
+const ofVerdict = and(
+  eq(curveTransfer.phase_id, verdicts.phase_id),
+  eq(curveTransfer.axis, verdicts.axis),
+  eq(curveTransfer.base, verdicts.base),
+);
+
 const undecided = prepared(({ orm }) =>
   orm
     .select({ base: verdicts.base, curve: curveTransfer.curve, more_seeds: verdicts.more_seeds })
     .from(verdicts)
-    .innerJoin(
-      curveTransfer,
-      and(
-        eq(curveTransfer.phase_id, verdicts.phase_id),
-        eq(curveTransfer.axis, verdicts.axis),
-        eq(curveTransfer.base, verdicts.base),
-      ),
-    )
+    .innerJoin(curveTransfer, ofVerdict)
     .innerJoin(
       curveOptima,
       and(eq(curveOptima.phase_id, curveTransfer.phase_id), eq(curveOptima.curve, curveTransfer.curve)),
@@ -340,14 +340,7 @@ const together = prepared(({ orm }) =>
   orm
     .select({ base: verdicts.base, curve: curveTransfer.curve, verdict: verdicts.verdict })
     .from(verdicts)
-    .innerJoin(
-      curveTransfer,
-      and(
-        eq(curveTransfer.phase_id, verdicts.phase_id),
-        eq(curveTransfer.axis, verdicts.axis),
-        eq(curveTransfer.base, verdicts.base),
-      ),
-    )
+    .innerJoin(curveTransfer, ofVerdict)
     .where(eq(verdicts.phase_id, given("phase")))
     .prepare(),
 );
