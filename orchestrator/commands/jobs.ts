@@ -4,7 +4,7 @@ import { MusweepError } from "../../schema/wire/errors.ts";
 import { packageRoot } from "../../schema/wire/package.ts";
 import { awayRuns, takeAway, takeBack } from "../database/away-runs.ts";
 import { progressOf } from "../database/progress.ts";
-import { writeNewFile } from "../machine/new-path.ts";
+import { refuseExisting, writeNewFile } from "../machine/new-path.ts";
 import { plural } from "../terminal/format.ts";
 import { type CommonOptions, common, parseCount, print, withDatabase } from "./common.ts";
 
@@ -13,6 +13,8 @@ interface Options extends CommonOptions {
   limit?: number;
   takeBack?: boolean;
 }
+
+const ANOTHER_FILE = "Name a file that does not: what is in this one may be on its way.";
 
 export function addJobs(program: Command): void {
   common(
@@ -49,14 +51,11 @@ export function addJobs(program: Command): void {
         );
         return;
       }
+      refuseExisting(out, ANOTHER_FILE);
       const jobs = db.transaction(() => {
         const jobs = takeAway(db, sweep, limit ?? Number.MAX_SAFE_INTEGER);
         if (jobs.length > 0)
-          writeNewFile(
-            out,
-            jobs.map((job) => `${JSON.stringify(job)}\n`).join(""),
-            "Name a file that does not: what is in this one may be on its way.",
-          );
+          writeNewFile(out, jobs.map((job) => `${JSON.stringify(job)}\n`).join(""), ANOTHER_FILE);
         return jobs;
       });
       const data = [...new Set(jobs.map(({ plan }) => plan.data.hash))];

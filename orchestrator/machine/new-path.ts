@@ -5,6 +5,14 @@ import { MusweepError } from "../../schema/wire/errors.ts";
 import { pathError } from "../../schema/wire/path-error.ts";
 import { inOneLine } from "../../schema/wire/printable.ts";
 
+const existsAlready = (path: string, remedy: string): MusweepError =>
+  new MusweepError("file-exists", `${inOneLine(path)} exists already`, { kind: "usage", remedy });
+
+/** Before the work whose result is to be written there. @throws as writeNewFile does */
+export function refuseExisting(path: string, remedy: string): void {
+  if (existsSync(path)) throw existsAlready(path, remedy);
+}
+
 /**
  * A file that is not there yet. Of one that could not be written whole, nothing is left.
  * @throws MusweepError (usage, with this remedy) when it is there; what the disk says
@@ -14,12 +22,9 @@ export function writeNewFile(path: string, text: string, remedy: string): void {
   try {
     file = openSync(path, "wx");
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code !== "EEXIST") throw pathError(cause, path) ?? cause;
-    throw new MusweepError("file-exists", `${inOneLine(path)} exists already`, {
-      kind: "usage",
-      remedy,
-      cause,
-    });
+    throw (cause as NodeJS.ErrnoException).code === "EEXIST"
+      ? existsAlready(path, remedy)
+      : (pathError(cause, path) ?? cause);
   }
   try {
     writeFileSync(file, text);
