@@ -86,11 +86,13 @@ function insteadOf(value: unknown, path: Path): string {
   const place = placeOf(path);
   if (place === null || (place.kind === "draw" && isDistribution(value))) return "";
   const { kind, name } = place;
-  if (kind === "section" && Array.isArray(value)) return underAxes(name, listed(value));
+  if (kind === "section" && Array.isArray(value))
+    return value.every(isPlain) ? underAxes(name, listed(value)) : "";
   const meant = meaningOf(value);
   if (meant === null) return "";
   switch (meant.kind) {
     case "list":
+      if (!meant.values.every(isPlain)) return "";
       if (kind === "draw") return `; write the list under choice: {choice: ${listed(meant.values)}}`;
       if (kind === "section") return underAxes(name, listed(meant.values));
       return typeof value === "string"
@@ -126,6 +128,10 @@ function insteadOf(value: unknown, path: Path): string {
       return kind === "section" ? `; several values stand under axes, as ${name}` : `; ${RANGES}`;
   }
 }
+
+/** What may stand in a list of values at all. */
+const isPlain = (value: unknown): boolean =>
+  typeof value === "string" || typeof value === "boolean" || Number.isFinite(value);
 
 /** As it is written here. */
 const isDistribution = (value: unknown): boolean =>
