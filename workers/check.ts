@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { type RunPlan, runIdOf, runPlanSchema } from "../schema/wire/plan.ts";
 import type { RunCommand, TrainerCommand, TrainerEvent } from "../schema/wire/protocol.ts";
-import { keepDebuggerClosed } from "../schema/wire/stop-signals.ts";
+import { keepDebuggerClosed, onStopSignal } from "../schema/wire/stop-signals.ts";
 import { workerConfigSchema } from "../schema/wire/worker.ts";
 import { firstLine } from "./first-line.ts";
 import { commandLineOf } from "./trainer-commands.ts";
@@ -65,7 +65,7 @@ async function giveUp(): Promise<void> {
   process.exit(1);
 }
 process.stdin.resume().on("end", giveUp);
-for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, giveUp);
+onStopSignal(giveUp);
 
 async function drop(): Promise<void> {
   await running?.end();

@@ -3,6 +3,7 @@ import { basename } from "node:path";
 import type { Command } from "commander";
 import { Option } from "commander";
 import { MusweepError } from "../../schema/wire/errors.ts";
+import { unreadable } from "../../schema/wire/path-error.ts";
 import { inOneLine } from "../../schema/wire/printable.ts";
 import { readRegularBytesSync } from "../../schema/wire/regular-file.ts";
 import type { Database } from "../database/open.ts";
@@ -110,11 +111,9 @@ function readFile(path: string): Buffer {
   try {
     return readRegularBytesSync(path, MAX_TABLE_BYTES);
   } catch (cause) {
-    if (!(cause instanceof MusweepError)) throw cause;
-    throw new MusweepError("results-file", `cannot read ${inOneLine(path)}: ${cause.message}`, {
-      kind: "usage",
+    throw unreadable(path, cause, {
+      code: "results-file",
       remedy: "Name the file with the results, or - for standard input.",
-      cause,
     });
   }
 }

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { plannedFlops } from "../../schema/wire/cost.ts";
 import { EXIT_CODES, MusweepError } from "../../schema/wire/errors.ts";
+import { onStopSignal } from "../../schema/wire/stop-signals.ts";
 import { workerProgram } from "../machine/local-worker.ts";
 import { openState } from "../machine/open-state.ts";
 import { loadSweep, readSweepFile } from "../submission/load-sweep.ts";
@@ -14,8 +15,6 @@ import { titleOf } from "../sweep/title.ts";
 import { type CommonOptions, common, print, say } from "./common.ts";
 import { type WorkerOptions, workerOptions } from "./worker-options.ts";
 import { resolveTrainers } from "./worker-trainer.ts";
-
-const SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
 interface Finding {
   verdict: "passed" | "fault" | "remark";
@@ -71,8 +70,7 @@ async function check(file: string, options: CommonOptions & WorkerOptions): Prom
     );
   const directory = mkdtempSync(join(tmpdir(), "musweep-check-"));
   const interrupted = new AbortController();
-  const interrupt = (): void => interrupted.abort();
-  for (const signal of SIGNALS) process.on(signal, interrupt);
+  const endSignals = onStopSignal(() => interrupted.abort());
   say(`Trains ${titleOf(cell.coordinates)} about four times.`);
   try {
     const request = {
@@ -94,7 +92,7 @@ async function check(file: string, options: CommonOptions & WorkerOptions): Prom
     );
     process.exitCode = faults > 0 ? EXIT_CODES.incomplete : EXIT_CODES.ok;
   } finally {
-    for (const signal of SIGNALS) process.off(signal, interrupt);
+    endSignals();
     rmSync(directory, { recursive: true, force: true });
   }
 }

@@ -2,7 +2,7 @@
 import type { FileHandle } from "node:fs/promises";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { MAX_EVENT_BYTES, type WorkerEvent, workerEventSchema } from "../../schema/wire/events.ts";
-import { pathError } from "../../schema/wire/path-error.ts";
+import { unreadable } from "../../schema/wire/path-error.ts";
 import { inOneLine } from "../../schema/wire/printable.ts";
 import { openRegular } from "../../schema/wire/regular-file.ts";
 import { type Applied, ENDS, foresee } from "../database/apply-event.ts";
@@ -26,7 +26,7 @@ export interface Collected extends Record<Applied, number> {
 /** @throws MusweepError (usage): the file cannot be read, or a line of it is no event; nothing of it counts then */
 export async function collectFile(db: Database, file: string): Promise<Collected> {
   const handle = await openRegular(file).catch((cause: unknown) => {
-    throw unreadable(file, cause);
+    throw failed(file, cause);
   });
   try {
     return await collect(db, file, handle);
@@ -77,7 +77,7 @@ async function* readEvents(file: string, handle: FileHandle, size: number): Asyn
       else yield event;
     }
   } catch (cause) {
-    throw unreadable(file, cause);
+    throw failed(file, cause);
   }
   if (wrong !== undefined && (wrong.number === 1 || wrong.isEnded)) throw noEvent(file, wrong.number);
 }
@@ -101,18 +101,13 @@ function parse(line: string): WorkerEvent | undefined {
   }
 }
 
-function unreadable(file: string, cause: unknown): MusweepError {
-  if (cause instanceof MusweepError) return cause;
-  return new MusweepError(
-    "events-file",
-    `cannot read ${inOneLine(file)}: ${(pathError(cause, file) ?? (cause as Error)).message}`,
-    {
-      kind: "usage",
-      remedy: "It is what `python -m musweep_torch --events FILE` has written.",
-      cause,
-    },
-  );
-}
+const failed = (file: string, cause: unknown): unknown =>
+  cause instanceof MusweepError
+    ? cause
+    : unreadable(file, cause, {
+        code: "events-file",
+        remedy: "It is what `python -m musweep_torch --events FILE` has written.",
+      });
 
 const changed = (file: string): MusweepError =>
   new MusweepError("events-file", `${inOneLine(file)} changed while it was read; nothing was collected`, {

@@ -2,6 +2,7 @@
 import { dirname, resolve } from "node:path";
 import type { Phase, Sweep } from "../../schema/sweep/sweep.ts";
 import { MusweepError } from "../../schema/wire/errors.ts";
+import { unreadable } from "../../schema/wire/path-error.ts";
 import { inOneLine } from "../../schema/wire/printable.ts";
 import { readRegularSync } from "../../schema/wire/regular-file.ts";
 import { type PrepareProgress, prepareData } from "../data/prepare.ts";
@@ -60,11 +61,9 @@ function readText(path: string): string {
   try {
     return readRegularSync(path, MAX_FILE_BYTES);
   } catch (cause) {
-    if (!(cause instanceof MusweepError)) throw cause;
-    throw new MusweepError("sweep-file-missing", `cannot read ${inOneLine(path)}: ${cause.message}`, {
-      kind: "usage",
+    throw unreadable(path, cause, {
+      code: "sweep-file-missing",
       remedy: "`musweep init` writes a sweep file to start from.",
-      cause,
     });
   }
 }

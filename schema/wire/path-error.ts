@@ -65,3 +65,17 @@ export function pathError(error: unknown, path: string): MusweepError | null {
     cause: error,
   });
 }
+
+/**
+ * Of a file that a command was given: that it cannot be read, why, and which file would do.
+ * @param cause what reading it has thrown
+ */
+export function unreadable(path: string, cause: unknown, what: { code: string; remedy: string }): unknown {
+  if (!(cause instanceof Error) || !("code" in cause)) return cause;
+  const why = pathError(cause, path) ?? cause;
+  return new MusweepError(what.code, `cannot read ${inOneLine(path)}: ${why.message}`, {
+    kind: "usage",
+    remedy: what.remedy,
+    cause,
+  });
+}

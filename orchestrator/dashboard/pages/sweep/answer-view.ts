@@ -38,7 +38,7 @@ export function narrowedText({ phases }: SweepData): Html | "" {
   const large = phases.filter((phase) => phase.left_out > 0);
   return html`${large.map(
     ({ name, curves, left_out }) =>
-      html`<p class="note">The first ${curves.length} curves of phase ${name}, and ${left_out} more: the filters choose others, the files under “What was trained” and <code>musweep sql</code> have all of them.</p>`,
+      html`<p class="note">The first ${curves.length} curves of phase ${name} are shown, ${left_out} more are not: the filters choose others; the files under “What was trained” and <code>musweep sql</code> have all of them.</p>`,
   )}`;
 }
 
