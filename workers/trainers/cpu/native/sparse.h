@@ -163,6 +163,8 @@ INLINE Vector sums_of_four(Vector a, Vector b, Vector c, Vector d) {
 #undef RIGHT
 }
 
+typedef float Four __attribute__((vector_size(16), aligned(4)));
+
 /*
  * The gradient of the weights that exist: dw[e] = Σ over tokens of x[index of e] · dy[output of e], plus dw itself if `add`. Entries
  * are taken in fours: index has three more at its end.
@@ -193,10 +195,12 @@ static void sparse_gradient(const Call *call, Team team) {
               UNROLL for (int v = 1; v < REGISTERS; v++) sum[i] += d[v] * *(const Vector *)(row + v * VECTOR);
             }
             const Vector all = sums_of_four(sum[0], sum[1], sum[2], sum[3]);
-            float four[4];
-            memcpy(four, &all, sizeof four);
-            UNROLL for (int i = 0; i < 4; i++)
-              if (e + i < end) dw[e + i] = add ? dw[e + i] + four[i] : four[i];
+            Four four;
+            memcpy(&four, &all, sizeof four);
+            if (e + 4 <= end) {
+              *(Four *)(dw + e) = add ? *(const Four *)(dw + e) + four : four;
+            } else
+              for (int i = 0; e + i < end; i++) dw[e + i] = add ? dw[e + i] + four[i] : four[i];
           }
         }
       }
