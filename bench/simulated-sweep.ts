@@ -36,7 +36,10 @@ export type SimulatedSweep = {
 };
 
 export function simulateSweep(family: Family, truth: TruthName, seed: number): SimulatedSweep {
-  const random = seededRandom(seed);
+  /** By a hash: the first numbers of neighbouring seeds would be alike. */
+  const randomOf = (what: string): Random =>
+    seededRandom(createHash("sha1").update(what).digest().readInt32LE());
+  const random = randomOf(`${seed}`);
   const shapes = WIDTHS.map(() => family.shape(random));
   const base = random.uniform(-5.5, -4.5);
   const middle = Math.round(2 * (base + 0.7 * random.normal())) / 2;
@@ -46,7 +49,7 @@ export function simulateSweep(family: Family, truth: TruthName, seed: number): S
   const excess = (cell: number, x: number): number => shapes[cell]!(x - base - drifts[cell]!);
   /** The same run has the same result, whoever asks. */
   const drawAt = (cell: number, x: number, runSeed: number): Random =>
-    seededRandom(createHash("sha1").update(`${seed} ${cell} ${x} ${runSeed}`).digest().readInt32LE());
+    randomOf(`${seed} ${cell} ${x} ${runSeed}`);
   const loss = (cell: number, { log2_tuned: x, seed: s }: Spot): number | null => {
     const own = drawAt(cell, x, s);
     const u = x - base - drifts[cell]!;

@@ -25,19 +25,31 @@ export function extraTail({ usual, shown }: { usual: number; shown: number }): n
   return most * Math.min(1, Math.max(0, (usual - from) / (to - from)));
 }
 
+/** ln of how much steeper one side is from which on a curve is a plateau with a cliff. */
+const CLIFF = 1.3;
+/** An interval holds the foot of a cliff: from half of where it may lie, as a cliff becomes possible, to 95%. */
+const FOOT = { from: 0.1, to: 0.15, least: 0.5, most: 0.95 };
+
 export function intervals(p: Posterior): Intervals {
   const { quantile } = p;
   const extra = extraTail(p);
+  // Few points show a plateau and its cliff nearly as a valley, whose weight would hide the cliff's foot.
+  const foot = (side: 1 | -1): number => {
+    const cliff = weigh(p, (lean) => side * lean > CLIFF);
+    if (cliff.share < FOOT.from) return -side * Number.POSITIVE_INFINITY;
+    const possible = Math.min(1, (cliff.share - FOOT.from) / (FOOT.to - FOOT.from));
+    const held = FOOT.least + (FOOT.most - FOOT.least) * possible;
+    return cliff.quantile(side === 1 ? held : 1 - held);
+  };
+  const [left, right] = [foot(-1), foot(1)];
   return {
-    log2_tuned_low: quantile(0.025 + extra),
-    log2_tuned_high: quantile(0.975 - extra),
-    log2_tuned_low_90: quantile(0.05 + extra),
-    log2_tuned_high_90: quantile(0.95 - extra),
+    log2_tuned_low: Math.min(left, quantile(0.025 + extra)),
+    log2_tuned_high: Math.max(right, quantile(0.975 - extra)),
+    log2_tuned_low_90: Math.min(left, quantile(0.05 + extra)),
+    log2_tuned_high_90: Math.max(right, quantile(0.95 - extra)),
   };
 }
 
-/** ln of how much steeper one side is from which on a curve is a plateau with a cliff. */
-const CLIFF = 1.3;
 /** Both readings are at least this likely, and together they leave at least so many octaves open. */
 const LIKELY = 0.3;
 const WIDE = 1.2;
@@ -57,7 +69,7 @@ export function readings(p: Posterior, seeds: number): Place[] {
   const valley = weigh(p, (lean) => Math.abs(lean) <= CLIFF);
   for (const side of [1, -1]) {
     const cliff = weigh(p, (lean) => side * lean > CLIFF);
-    if (valley.share >= LIKELY && cliff.share >= LIKELY) return [valley.place(), cliff.place()];
+    if (valley.share >= LIKELY && cliff.share >= LIKELY) return [valley, cliff].map(placeOf);
   }
   return [];
 }
@@ -66,7 +78,7 @@ export function readings(p: Posterior, seeds: number): Place[] {
 function weigh(
   { xs, shapes, weights }: Posterior,
   belongs: (lean: number) => boolean,
-): { share: number; place: () => Place } {
+): { share: number; quantile: (p: number) => number } {
   const chosen = shapes.map((v) => belongs(CANDIDATES[v]!.lean));
   const density = xs.map((_, i) =>
     chosen.reduce((sum, yes, j) => (yes ? sum + weights[i * shapes.length + j]! : sum), 0),
@@ -74,9 +86,12 @@ function weigh(
   const total = weights.reduce((sum, w) => sum + w, 0);
   return {
     share: density.reduce((sum, w) => sum + w, 0) / total,
-    place: () => {
-      const quantile = gridQuantile(xs, density);
-      return { log2_tuned: quantile(0.5), low: quantile(0.025), high: quantile(0.975) };
-    },
+    quantile: (q) => gridQuantile(xs, density)(q),
   };
 }
+
+const placeOf = ({ quantile }: ReturnType<typeof weigh>): Place => ({
+  log2_tuned: quantile(0.5),
+  low: quantile(0.025),
+  high: quantile(0.975),
+});
