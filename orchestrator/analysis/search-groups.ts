@@ -38,7 +38,12 @@ export type Group = {
   state: QuestionState;
   says: string;
 };
-type Judged = { curve: Known; sure: Sure } & HeldUp;
+type Judged = {
+  curve: Known;
+  sure: Sure;
+  /** It would be sure to move, were the noise measured well enough. */
+  seems_to_move: boolean;
+} & HeldUp;
 type Sure = "transfers" | "moves" | null;
 /**
  * What keeps a cost that the fit takes for small from being decided (heldUpBy): too few points beside the base's
@@ -117,10 +122,16 @@ export function judge(group: Group, question: SearchQuestion, isGuarded: boolean
     group.judged = verdict(started.map(cell), cell(base), options).cells.map((judged, i) => {
       const curve = started[i]!;
       const again = restsOn(curve, base, judged.regret.state, question);
-      const sure = isGuarded ? surely(judged, question) : null;
+      const said = surely(judged, question);
+      const sure = isGuarded ? said : null;
       return again === null || sure === "transfers"
-        ? { curve, sure, ...heldUpBy(curve, base, judged.regret.state, question) }
-        : { curve, sure: null, beside: again, held_up: null };
+        ? {
+            curve,
+            sure,
+            seems_to_move: said === "moves",
+            ...heldUpBy(curve, base, judged.regret.state, question),
+          }
+        : { curve, sure: null, seems_to_move: false, beside: again, held_up: null };
     });
   }
   const what = question.criterion === "cost" ? "cost" : "drift";

@@ -71,7 +71,10 @@ export function nextRuns(
       const { spots, why } = towardsBracket(curve);
       return need(curve, spots, why);
     });
-    const starting = startable(group, open, groups).map(({ curve, guess, why }) =>
+    // What only the noise is missing for is not followed by more curves.
+    const isNearlyDecided = !isGuarded(group) && group.judged.some(({ seems_to_move }) => seems_to_move);
+    const starts = isNearlyDecided ? [] : startable(group, open, groups);
+    const starting = starts.map(({ curve, guess, why }) =>
       need(curve, startAt(curve, guess, seedsAtStart(curve, known, question)), why),
     );
     if ([...bracketing, ...starting].some(Boolean)) return false;

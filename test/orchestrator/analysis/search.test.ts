@@ -96,6 +96,14 @@ describe("a search", () => {
     expect(runs[0]!.reason).toBe("search: start where width 256 suggests, near 2^-7.9");
   });
 
+  it("measures the noise before it starts another curve, where nothing but that keeps a cost from being sure", () => {
+    // One seed: twelve rates about −8, where the base's rate of −5 costs 9%.
+    const one = Array.from({ length: 12 }, (_, k) => ({ log2_tuned: -10.5 + k / 2, seed: 1 }));
+    const { runs } = nextRuns(sweep([-5, -8, -11], [spots(-5), one, []]), questionOf({}), LIMITS);
+    expect(runs.map((r) => `${r.curve}: ${r.log2_tuned} seed ${r.seed}`)).toEqual(FIRST(128, -5, 2));
+    expect(runs[0]!.reason).toBe("search: another seed, to measure the noise");
+  });
+
   it("decides that nothing is lost, the widest last", () => {
     const { stopped, questions, spent, looks } = searchOut([-5.1, -5.1, -5, -5.1]);
     expect(stopped).toBe("decided");
