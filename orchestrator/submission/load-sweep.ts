@@ -1,9 +1,7 @@
 /** From a sweep file to the database: checked, its data tokenized, its phases expanded and stored. */
 import { dirname, resolve } from "node:path";
 import type { Phase, Sweep } from "../../schema/sweep/sweep.ts";
-import { MusweepError } from "../../schema/wire/errors.ts";
 import { unreadable } from "../../schema/wire/path-error.ts";
-import { inOneLine } from "../../schema/wire/printable.ts";
 import { readRegularSync } from "../../schema/wire/regular-file.ts";
 import { type PrepareProgress, prepareData } from "../data/prepare.ts";
 import type { Database } from "../database/open.ts";
