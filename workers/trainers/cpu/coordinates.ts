@@ -81,12 +81,11 @@ export class CoordinateMeter {
     this.#modules = wanted.map(({ module, layer, value }) => {
       const size = sizeOf(value.shape);
       const perSequence = size / evaluated;
-      const place = program.placeOf(value) / 4;
       start += size;
       return {
         module,
         layer,
-        values: region.floats(arena).subarray(place, place + size),
+        values: region.part(arena, program.placeOf(value), size),
         spans:
           module === "attention_scores"
             ? visibleScores(d_model / d_head, length)

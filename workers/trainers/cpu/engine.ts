@@ -50,6 +50,8 @@ export class Engine {
   readonly #data: DataSource;
   readonly #layout: RunLayout;
   readonly #region: Region;
+  /** Memory that is free between passes, large enough for all numbers of a sparse matrix. */
+  readonly #scratch: Float32Array;
   readonly #lanes: readonly Lane[];
   readonly #optimizer: Optimizer;
   /** Brings every copy of the weights up to date. */
@@ -68,47 +70,54 @@ export class Engine {
     this.tensors = layout.tensors;
     const region = new Region(layout.pieces);
     this.#region = region;
-    for (const s of this.tensors) {
-      if (s.sparse !== null) drawPattern(plan, s, s.sparse, region, this.#scratch());
-      // A moment's place has room for the words; initializing or resuming comes after.
-      else if (s.masked)
-        fillMask(plan, s, region.floats(places.mask(s.name)), region.words(places.second(s.name)));
-    }
-    const { positions, d_model, d_head } = plan.shape;
-    if (positions === "alibi") region.floats(names.slopes).set(alibiSlopes(d_model / d_head));
+    try {
+      const largest = Math.max(0, ...this.tensors.map((s) => (s.sparse === null ? 0 : s.size)));
+      this.#scratch = region.part(places.arena(0), 0, largest);
+      for (const s of this.tensors) {
+        if (s.sparse !== null) drawPattern(plan, s, s.sparse, region, this.#scratch);
+        // A moment's place has room for the words; initializing or resuming comes after.
+        else if (s.masked)
+          fillMask(plan, s, region.floats(places.mask(s.name)), region.words(places.second(s.name)));
+      }
+      const { positions, d_model, d_head } = plan.shape;
+      if (positions === "alibi") region.floats(names.slopes).set(alibiSlopes(d_model / d_head));
 
-    const { crew, passes } = layout;
-    this.#lanes = Array.from({ length: passes.lanes }, (_, lane) => {
-      const own = (name: string): string => places.lane(lane, name);
-      const addressOf = (name: string): bigint => region.address(region.has(name) ? name : own(name));
-      const bind = (program: Program): BoundTape =>
-        new BoundTape(program, region.address(places.arena(lane % crew.teams)), addressOf);
-      return {
-        inputs: region.integers(own(names.inputs)),
-        targets: region.integers(own(names.targets)),
-        nats: region.floats(own(names.nats)),
-        gradient: bind(layout.gradient),
-        evaluation: bind(layout.evaluation),
+      const { crew, passes } = layout;
+      this.#lanes = Array.from({ length: passes.lanes }, (_, lane) => {
+        const own = (name: string): string => places.lane(lane, name);
+        const addressOf = (name: string): bigint => region.address(region.has(name) ? name : own(name));
+        const bind = (program: Program): BoundTape =>
+          new BoundTape(program, region.address(places.arena(lane % crew.teams)), addressOf);
+        return {
+          inputs: region.integers(own(names.inputs)),
+          targets: region.integers(own(names.targets)),
+          nats: region.floats(own(names.nats)),
+          gradient: bind(layout.gradient),
+          evaluation: bind(layout.evaluation),
+        };
+      });
+      const parameters = this.tensors.map(({ name, group, kept, masked, sparse }) => ({
+        group,
+        kept,
+        weight: region.address(names.weight(name)),
+        first: region.address(places.first(name)),
+        second: region.address(places.second(name)),
+        mask: masked && sparse === null ? region.address(places.mask(name)) : null,
+        sums: this.#lanes.map((_, lane) => region.address(places.lane(lane, names.sum(name)))),
+      }));
+      const refreshAll = (t: Tape): void => {
+        for (const { name, sparse } of this.tensors)
+          if (sparse !== null) refresh(t, sparse, t.outside(names.weight(name), [sparse.count]));
       };
-    });
-    const parameters = this.tensors.map(({ name, group, kept, masked, sparse }) => ({
-      group,
-      kept,
-      weight: region.address(names.weight(name)),
-      first: region.address(places.first(name)),
-      second: region.address(places.second(name)),
-      mask: masked && sparse === null ? region.address(places.mask(name)) : null,
-      sums: this.#lanes.map((_, lane) => region.address(places.lane(lane, names.sum(name)))),
-    }));
-    const refreshAll = (t: Tape): void => {
-      for (const { name, sparse } of this.tensors)
-        if (sparse !== null) refresh(t, sparse, t.outside(names.weight(name), [sparse.count]));
-    };
-    this.#optimizer = new Optimizer(plan, parameters, region, threads, refreshAll);
-    const t = new Tape(1);
-    refreshAll(t);
-    this.#refreshed = new BoundTape(t.finish(), 0n, region.address);
-    this.#meter = layout.activations === null ? null : new CoordinateMeter(plan, data, layout, region);
+      this.#optimizer = new Optimizer(plan, parameters, region, threads, refreshAll);
+      const t = new Tape(1);
+      refreshAll(t);
+      this.#refreshed = new BoundTape(t.finish(), 0n, region.address);
+      this.#meter = layout.activations === null ? null : new CoordinateMeter(plan, data, layout, region);
+    } catch (error) {
+      region.release();
+      throw error;
+    }
   }
 
   /** Gives the memory back; arrays that came from here must not be used any more. */
@@ -122,7 +131,7 @@ export class Engine {
       if (s.sparse === null)
         fillInitial(this.#plan, s, this.#mask(s), this.#region.floats(names.weight(s.name)));
       else {
-        const all = this.#scratch().subarray(0, s.size);
+        const all = this.#scratch.subarray(0, s.size);
         fillInitial(this.#plan, s, null, all);
         gather(s.sparse, this.#region, all, this.#region.floats(names.weight(s.name)));
       }
@@ -257,7 +266,7 @@ export class Engine {
     return this.tensors.map(({ name, shape, size, sparse }) => {
       const kept = region.floats(placeOf(name));
       if (sparse === null) return { name: prefix + name, shape, data: kept };
-      const all = this.#scratch().subarray(0, size);
+      const all = this.#scratch.subarray(0, size);
       return {
         name: prefix + name,
         shape,
@@ -267,9 +276,6 @@ export class Engine {
       };
     });
   }
-
-  /** Memory that is free between passes, large enough for all numbers of a sparse matrix. */
-  #scratch = (): Float32Array => this.#region.floats(places.arena(0));
 
   /** The lanes' gradient sums. */
   #sums(tensor: string): Float32Array[] {

@@ -101,9 +101,13 @@ export function traceTraining(
   });
 }
 
-/** Sizes of activations before and after each update of a plan that asks for coordinates. */
-export function traceCoordinates(plan: Plan, dataDirectory: string): Promise<ModuleSize[][]> {
-  return withEngine(plan, dataDirectory, 1, undefined, async (engine) => {
+/** Sizes of activations before and after each update of a plan that asks for coordinates. @param layout as of firstGradients */
+export function traceCoordinates(
+  plan: Plan,
+  dataDirectory: string,
+  layout?: RunLayout,
+): Promise<ModuleSize[][]> {
+  return withEngine(plan, dataDirectory, 1, layout, async (engine) => {
     const sizes = [engine.coordinates()];
     for (let t = 1; t <= plan.coordinates!.steps; t++) {
       await engine.step(t);

@@ -3,6 +3,8 @@
  * before it starts, and given back the moment the run ends.
  */
 
+import { constants } from "node:buffer";
+import { MusweepError } from "../../../schema/wire/errors.ts";
 import koffi from "../common/foreign.ts";
 import { native } from "../common/native.ts";
 
@@ -34,7 +36,8 @@ export class Region {
   readonly #places: Map<string, number>;
   readonly #bytes: number;
   readonly #start: bigint;
-  readonly #buffer: ArrayBuffer;
+  /** Of pieces, each made once: Node's collector takes the bytes of every view for memory of its own. */
+  readonly #views = new Map<string, ArrayBuffer>();
 
   /** Zeros. @throws Error when the system has no such piece of memory */
   constructor(pieces: Pieces) {
@@ -45,21 +48,29 @@ export class Region {
     const start = mapMemory(bytes) as bigint | null;
     if (start === null) throw new Error(`the system has no ${bytes} bytes of memory left for this run`);
     this.#start = start;
-    this.#buffer = koffi.view(start, bytes);
   }
 
   has = (name: string): boolean => this.#places.has(name);
   address = (name: string): bigint => this.#start + BigInt(this.#place(name));
-  floats = (name: string): Float32Array =>
-    new Float32Array(this.#buffer, this.#place(name), this.#pieces.get(name)! / 4);
-  doubles = (name: string): Float64Array =>
-    new Float64Array(this.#buffer, this.#place(name), this.#pieces.get(name)! / 8);
-  integers = (name: string): Int32Array =>
-    new Int32Array(this.#buffer, this.#place(name), this.#pieces.get(name)! / 4);
-  words = (name: string): Uint32Array =>
-    new Uint32Array(this.#buffer, this.#place(name), this.#pieces.get(name)! / 4);
-  longs = (name: string): BigInt64Array =>
-    new BigInt64Array(this.#buffer, this.#place(name), this.#pieces.get(name)! / 8);
+  /** The numbers of a piece. @throws MusweepError "unsupported" when it is larger than an array of this Node may be */
+  floats = (name: string): Float32Array => new Float32Array(this.#view(name));
+  doubles = (name: string): Float64Array => new Float64Array(this.#view(name));
+  integers = (name: string): Int32Array => new Int32Array(this.#view(name));
+  words = (name: string): Uint32Array => new Uint32Array(this.#view(name));
+  longs = (name: string): BigInt64Array => new BigInt64Array(this.#view(name));
+
+  /** `count` numbers of a piece, which may be larger than an array, from byte `start` of it. To be kept by whoever needs them again. */
+  part(name: string, start: number, count: number): Float32Array {
+    return new Float32Array(viewOf(name, this.address(name) + BigInt(start), 4 * count));
+  }
+
+  #view(name: string): ArrayBuffer {
+    const known = this.#views.get(name);
+    if (known !== undefined) return known;
+    const made = viewOf(name, this.address(name), this.#pieces.get(name)!);
+    this.#views.set(name, made);
+    return made;
+  }
 
   #place(name: string): number {
     const place = this.#places.get(name);
@@ -71,4 +82,15 @@ export class Region {
   release(): void {
     unmapMemory(this.#start, this.#bytes);
   }
+}
+
+/** One that is too long would end the process. */
+function viewOf(name: string, address: bigint, bytes: number): ArrayBuffer {
+  if (bytes > constants.MAX_LENGTH)
+    throw new MusweepError(
+      "unsupported",
+      `The run's ${name} takes ${bytes} bytes; an array of Node.js ${process.versions.node} has at most ${constants.MAX_LENGTH}.`,
+      { kind: "unavailable", remedy: "Use Node.js 22 or later, or a smaller micro_batch_size or model." },
+    );
+  return koffi.view(address, bytes);
 }
