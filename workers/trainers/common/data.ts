@@ -19,11 +19,15 @@ class TokenFile {
   readonly #handle: number;
   readonly #dtype: DataMeta["dtype"];
   readonly #vocabulary: number;
+  /** Of a sequence. One for all of them: Node's collector lets many megabytes of them wait. */
+  readonly #bytes: Buffer;
 
-  constructor(path: string, meta: DataMeta, expectedTokens: number) {
+  /** @param length tokens of a sequence */
+  constructor(path: string, meta: DataMeta, expectedTokens: number, length: number) {
     this.#path = path;
     this.#dtype = meta.dtype;
     this.#vocabulary = meta.vocab_size;
+    this.#bytes = Buffer.alloc(length * BYTES_PER_TOKEN[meta.dtype]);
     this.#handle = openOrExplain(path);
     this.tokens = fstatSync(this.#handle).size / BYTES_PER_TOKEN[meta.dtype];
     if (this.tokens !== expectedTokens) {
@@ -32,21 +36,21 @@ class TokenFile {
     }
   }
 
-  /** `count` tokens from `offset`, written into `out` from `at`. */
-  read(out: Int32Array, at: number, offset: number, count: number): void {
-    const bytes = Buffer.allocUnsafe(count * BYTES_PER_TOKEN[this.#dtype]);
+  /** A sequence of tokens from `offset`. */
+  read(out: Int32Array, offset: number): void {
+    const bytes = this.#bytes;
     const position = offset * BYTES_PER_TOKEN[this.#dtype];
     let done = 0;
     while (done < bytes.length) {
       const n = readSync(this.#handle, bytes, done, bytes.length - done, position + done);
-      if (n === 0) throw mismatch(`${this.#path} ends before token ${offset + count}.`);
+      if (n === 0) throw mismatch(`${this.#path} ends before token ${offset + out.length}.`);
       done += n;
     }
-    for (let i = 0; i < count; i++) {
+    for (let i = 0; i < out.length; i++) {
       const token = this.#dtype === "uint16" ? bytes.readUInt16LE(2 * i) : bytes.readUInt32LE(4 * i);
       if (token >= this.#vocabulary)
         throw mismatch(`${this.#path} holds token ${token}; the vocabulary ends at ${this.#vocabulary - 1}.`);
-      out[at + i] = token;
+      out[i] = token;
     }
   }
 
@@ -54,7 +58,7 @@ class TokenFile {
   hashInto(hash: ReturnType<typeof createHash>): void {
     const { size } = fstatSync(this.#handle);
     hash.update(`\n${size}\n`);
-    const buffer = Buffer.allocUnsafe(1 << 20);
+    const buffer = Buffer.allocUnsafe(1 << 16);
     for (let at = 0, n = 1; n > 0; at += n) {
       n = readSync(this.#handle, buffer, 0, buffer.length, at);
       hash.update(buffer.subarray(0, n));
@@ -139,18 +143,20 @@ export class DataSource {
     this.#plan = plan;
     this.#stream = new RandomStream(plan.seed, "data");
     this.#sequence = new Int32Array(plan.shape.sequence_length + 1);
-    this.#train = new TokenFile(join(directory, DATA_FILES.train), meta, meta.train_tokens);
+    const length = this.#sequence.length;
+    const open = (name: "train" | "validation", tokens: number): TokenFile =>
+      new TokenFile(join(directory, DATA_FILES[name]), meta, tokens, length);
+    this.#train = open("train", meta.train_tokens);
     try {
-      this.#validation = new TokenFile(join(directory, DATA_FILES.validation), meta, meta.validation_tokens);
+      this.#validation = open("validation", meta.validation_tokens);
     } catch (error) {
       this.#train.close();
       throw error;
     }
-    const needed = this.#sequence.length;
     for (const [name, file] of [["train", this.#train] as const, ["validation", this.#validation] as const]) {
-      if (file.tokens >= needed) continue;
+      if (file.tokens >= length) continue;
       this.close();
-      throw mismatch(`The ${name} split has ${file.tokens} tokens; a sequence needs ${needed}.`);
+      throw mismatch(`The ${name} split has ${file.tokens} tokens; a sequence needs ${length}.`);
     }
     try {
       verify(directory, meta, [this.#train, this.#validation]);
@@ -194,7 +200,7 @@ export class DataSource {
 
   #place(file: TokenFile, offset: number, row: number, inputs: Int32Array, targets: Int32Array): void {
     const t = this.#plan.shape.sequence_length;
-    file.read(this.#sequence, 0, offset, t + 1);
+    file.read(this.#sequence, offset);
     inputs.set(this.#sequence.subarray(0, t), row * t);
     targets.set(this.#sequence.subarray(1), row * t);
   }
