@@ -31,6 +31,12 @@ const sumOf = (values: Float32Array, count = values.length): number => {
   return sum;
 };
 
+/** A loop, since a function for each would make an object of each: of millions. */
+function areFinite(values: Float32Array): boolean {
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i]!)) return false;
+  return true;
+}
+
 /** Lets the process notice commands and a closed stdin; a pass blocks it. */
 export const eventLoopTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
@@ -218,13 +224,13 @@ export class Engine {
   coordinates = (): ModuleSize[] => this.#meter!.measure();
 
   weightsAreFinite = (): boolean =>
-    this.tensors.every((s) => this.#region.floats(names.weight(s.name)).every((w) => Number.isFinite(w)));
+    this.tensors.every((s) => areFinite(this.#region.floats(names.weight(s.name))));
 
   /** Parameters that exist under the masks. */
   existingParameters(): number {
     return this.tensors.reduce((sum, s) => {
       const mask = this.#mask(s);
-      return sum + (mask === null ? s.kept : mask.reduce((kept, m) => kept + m, 0));
+      return sum + (mask === null ? s.kept : sumOf(mask));
     }, 0);
   }
 
