@@ -15,7 +15,7 @@ import { textTable } from "../orchestrator/terminal/table.ts";
 import { flopsPerToken, parameterCount } from "../schema/wire/cost.ts";
 import { type Plan, runIdOf } from "../schema/wire/plan.ts";
 import { type RunCommand, type TrainerEvent, trainerEventSchema } from "../schema/wire/protocol.ts";
-import { trainerEnvironment } from "../workers/trainer-process.ts";
+import { builtInTrainer, trainerEnvironment } from "../workers/trainer-process.ts";
 import { MODELS, type Model, writeRandomData } from "./engine-models.ts";
 import { benchSparse } from "./engine-sparse.ts";
 import { benchSweeps } from "./engine-sweeps.ts";
@@ -132,8 +132,8 @@ const tiny = MODELS[0]!;
 
 /** A real trainer process, spoken to as the worker does. */
 async function measureTrainer(model: Model, dataDirectory: string, tinyData: string): Promise<Trainer> {
-  const main = join(root, "dist", "workers", "trainers", "cpu", "main.js");
-  const start = () => new LineProcess(process.execPath, [main], trainerEnvironment(THREADS));
+  const [program, ...args] = builtInTrainer(true);
+  const start = () => new LineProcess(program!, args, trainerEnvironment(THREADS));
   const run = async (trainer: LineProcess, plan: Plan, data: string) => {
     const begun = performance.now();
     const command: RunCommand = {

@@ -4,11 +4,10 @@
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import { runIdOf } from "../schema/wire/plan.ts";
 import { type RunCommand, trainerEventSchema } from "../schema/wire/protocol.ts";
-import { trainerEnvironment } from "../workers/trainer-process.ts";
+import { builtInTrainer, trainerEnvironment } from "../workers/trainer-process.ts";
 import { MODELS, type Model, writeRandomData } from "./engine-models.ts";
 import { LineProcess } from "./line-process.ts";
 
@@ -17,7 +16,7 @@ const tenth = Math.max(1, Math.floor(runs / 10));
 const ALLOWED_GROWTH = 32 * 2 ** 20;
 
 const base = MODELS[0]!;
-/** More shapes than a trainer keeps compiled. */
+/** Of many sizes, so that memory which is kept instead of given back shows. */
 const models: Model[] = [64, 96, 128, 192].flatMap((width) =>
   [1, 2, 3].flatMap((layers) =>
     [64, 128].map((length) => {
@@ -44,8 +43,8 @@ const mean = (values: readonly number[]): number => values.reduce((sum, x) => su
 const mebibytes = (bytes: number): string => `${Math.round(bytes / 2 ** 20)} MiB`;
 
 const directory = mkdtempSync(join(tmpdir(), "musweep-soak-"));
-const main = join(dirname(dirname(fileURLToPath(import.meta.url))), "dist/workers/trainers/cpu/main.js");
-const trainer = new LineProcess(process.execPath, [main], trainerEnvironment(1));
+const [program, ...args] = builtInTrainer(true);
+const trainer = new LineProcess(program!, args, trainerEnvironment(1));
 const resident: number[] = [];
 try {
   const data = writeRandomData(directory, base);

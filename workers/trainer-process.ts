@@ -4,8 +4,9 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
+import { packageRoot } from "../schema/wire/package.ts";
 import {
   MAX_LINE_BYTES,
   PROTOCOL_VERSIONS,
@@ -40,12 +41,12 @@ export const trainerEnvironment = (threads: number): NodeJS.ProcessEnv => ({
 /** Little garbage before it is collected: a trainer's numbers are elsewhere, and what it holds is to be known beforehand. */
 const NODE_OPTIONS = ["--max-semi-space-size=1"];
 
-/** The built-in trainer's command line, from source (through tsx) and from dist/ alike. */
-export function builtInTrainer(): string[] {
-  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
-  const main = fileURLToPath(new URL(`./trainers/cpu/main.${extension}`, import.meta.url));
-  const loader = extension === "ts" ? ["--import", "tsx"] : [];
-  return [process.execPath, ...NODE_OPTIONS, ...loader, main];
+/** The built-in trainer's command line: as this code runs, from source (through tsx) or from dist/, or `built` in any case. */
+export function builtInTrainer(built = import.meta.url.endsWith(".js")): string[] {
+  const place = ["workers", "trainers", "cpu"];
+  const main = built ? join("dist", ...place, "main.js") : join(...place, "main.ts");
+  const loader = built ? [] : ["--import", "tsx"];
+  return [process.execPath, ...NODE_OPTIONS, ...loader, join(packageRoot(), main)];
 }
 
 interface Listener {

@@ -10,9 +10,7 @@ import { TrainerProcess } from "./trainer-process.ts";
 const MEBIBYTE = 2 ** 20;
 const NODE_VARIES_BY = 8 * MEBIBYTE;
 /** As it is built: what loads TypeScript holds memory of its own. */
-const BUILT = builtInTrainer()
-  .filter((argument) => argument !== "--import" && argument !== "tsx")
-  .map((argument) => argument.replace(/\/workers\/(.*)\.ts$/, "/dist/workers/$1.js"));
+const BUILT = builtInTrainer(true);
 const onLinux = test.skipIf(process.platform !== "linux");
 if (process.platform !== "linux")
   console.warn(
