@@ -153,27 +153,48 @@ interface Life {
   readonly last: number;
 }
 
-/** Large ones first, each at the lowest place where none that lives at the same time is in its way. */
+/** Free memory, from its first byte to the one where something lies. */
+interface Gap {
+  start: number;
+  end: number;
+}
+
+/**
+ * Each at the lowest place that is free when it begins, and free again after its last call. Of those that begin with the same call
+ * the ones that last come first: what is soon gone leaves no hole below them.
+ */
 function layOut(lives: readonly Life[]): { places: Map<Value, number>; bytes: number } {
   const places = new Map<Value, number>();
-  const placed: { life: Life; start: number; end: number }[] = [];
-  let bytes = 0;
-  for (const life of lives.toSorted((a, b) => b.bytes - a.bytes || a.first - b.first)) {
-    const size = LINE_BYTES * (Math.ceil(life.bytes / LINE_BYTES) + GAP_LINES);
-    let start = 0;
-    // In order of their places: the first gap that is wide enough.
-    for (const other of placed) {
-      if (other.life.last < life.first || other.life.first > life.last) continue;
-      if (other.start >= start + size) break;
-      start = Math.max(start, other.end);
+  const sizeOfLife = (life: Life): number => LINE_BYTES * (Math.ceil(life.bytes / LINE_BYTES) + GAP_LINES);
+  const ending = lives.toSorted((a, b) => a.last - b.last);
+  let [ended, bytes] = [0, 0];
+  /** In order, none beside another; the last one has no end. */
+  const gaps: Gap[] = [{ start: 0, end: Number.POSITIVE_INFINITY }];
+  for (const life of lives.toSorted((a, b) => a.first - b.first || b.last - a.last)) {
+    for (; ending[ended]!.last < life.first; ended++) {
+      const start = places.get(ending[ended]!.value)!;
+      giveBack(gaps, start, start + sizeOfLife(ending[ended]!));
     }
-    const end = start + size;
-    const after = placed.findIndex((other) => other.start > start);
-    placed.splice(after < 0 ? placed.length : after, 0, { life, start, end });
-    places.set(life.value, start);
-    bytes = Math.max(bytes, end);
+    const size = sizeOfLife(life);
+    const place = gaps.findIndex((gap) => gap.end - gap.start >= size);
+    const gap = gaps[place]!;
+    places.set(life.value, gap.start);
+    gap.start += size;
+    bytes = Math.max(bytes, gap.start);
+    if (gap.start === gap.end) gaps.splice(place, 1);
   }
   return { places, bytes };
+}
+
+function giveBack(gaps: Gap[], start: number, end: number): void {
+  const above = gaps.findIndex((gap) => gap.start >= end);
+  const [before, after] = [gaps[above - 1], gaps[above]!];
+  if (before?.end === start && after.start === end) {
+    before.end = after.end;
+    gaps.splice(above, 1);
+  } else if (before?.end === start) before.end = end;
+  else if (after.start === end) after.start = start;
+  else gaps.splice(above, 0, { start, end });
 }
 
 /** A program tied to memory, ready to run: struct Call one behind the other. */
