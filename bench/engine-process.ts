@@ -11,6 +11,7 @@ import { planSchema } from "../schema/wire/plan.ts";
 import { stageCheckpoint } from "../workers/trainers/common/checkpoint.ts";
 import { DataSource } from "../workers/trainers/common/data.ts";
 import { initialLossState } from "../workers/trainers/common/divergence.ts";
+import { EventLog } from "../workers/trainers/common/event-log.ts";
 import { Engine, eventLoopTurn } from "../workers/trainers/cpu/engine.ts";
 import { ENGINE } from "../workers/trainers/cpu/train.ts";
 import { multiplier } from "./engine-peak.ts";
@@ -86,7 +87,7 @@ async function costs(steps: number): Promise<Record<string, number>> {
     const batch = await medianSeconds(50, () =>
       data.trainingSequences(++step, 0, plan.batch_size, inputs, targets),
     );
-    const progress = { step: 1, seconds: 1, loss: initialLossState, events: [] };
+    const progress = { step: 1, seconds: 1, loss: initialLossState, events: new EventLog() };
     const checkpoint = await medianOf(5, async () => {
       const start = now();
       const { commit } = await stageCheckpoint(directory, "r0", ENGINE, progress, engine.stateTensors());

@@ -6,6 +6,7 @@ import { tokenCount, trainingFlops } from "../../../schema/wire/cost.ts";
 import { runIdOf } from "../../../schema/wire/plan.ts";
 import type { TrainerEvent } from "../../../schema/wire/protocol.ts";
 import type { TrainerCommandLine } from "../../../workers/trainer-commands.ts";
+import { writeSafetensors } from "../../../workers/trainers/common/safetensors.ts";
 import { mayMount, smallDisk } from "../../support/small-disk.ts";
 import { embedded, inTorch, python } from "./engines.ts";
 import { makePlan, renameData, temporaryDirectory, writeData } from "./support.ts";
@@ -32,6 +33,26 @@ const points = (events: readonly TrainerEvent[]) =>
         ? [[e.step, e.validation_loss]]
         : [],
   );
+
+/** A checkpoint in the format before: events in the metadata, in one list, and no version of the engine. */
+async function writeAsBefore(path: string): Promise<void> {
+  const file = readFileSync(path);
+  const start = 8 + Number(file.readBigUInt64LE());
+  const { __metadata__, events, ...entries } = JSON.parse(file.subarray(8, start).toString());
+  const bytes = (entry: { data_offsets: [number, number] }): Buffer =>
+    file.subarray(start + entry.data_offsets[0], start + entry.data_offsets[1]);
+  const lines = bytes(events).toString().trimEnd().split("\n");
+  const tensors = Object.entries<{ shape: number[]; data_offsets: [number, number] }>(entries).map(
+    ([name, entry]) => ({
+      name,
+      shape: entry.shape,
+      data: new Float32Array(Uint8Array.from(bytes(entry)).buffer),
+    }),
+  );
+  const { engine_version: _version, sha256: _sum, ...metadata } = __metadata__;
+  const format = "musweep-checkpoint-2";
+  await writeSafetensors(path, tensors, { ...metadata, format, events: `[${lines.join(",")}]` });
+}
 
 const engines: [name: string, there: boolean, start: () => TrainerCommandLine][] = [
   ["embedded", true, embedded],
@@ -194,6 +215,23 @@ describe.each(engines.filter(([, there]) => there))("%s", (_name, _there, comman
     const fresh = await resume();
     expect(fresh.resumed_from_step).toBe(0);
     expect(fresh.notes).toHaveLength(kept.length);
+  });
+
+  test("a checkpoint of the format before is resumed from, with a note", async () => {
+    const { directory, plan } = prepare(LONG);
+    const checkpoint = { directory: join(directory, "checkpoints"), every_seconds: 1000 };
+    const command = runCommand(plan, directory, { checkpoint });
+    const trainer = start();
+    const stopped = await trainer.stopAfter(command, ["step"], (e) => e.step >= 20);
+    await writeAsBefore(stopped.checkpoint!);
+    const events = await trainer.train(command);
+    const said = trainer.events.find((e) => e.type === "step")!;
+    expect(events[0]).toMatchObject({
+      resumed_from_step: stopped.step,
+      notes: [expect.stringContaining("of an unknown version")],
+    });
+    expect(events[1]).toEqual(said);
+    expect(events.at(-1)).toMatchObject({ type: "finished" });
   });
 
   test("another plan's checkpoint is not resumed from", async () => {

@@ -5,8 +5,9 @@
 import { readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { type TrainerEvent, trainerEventSchema } from "../../../schema/wire/protocol.ts";
+import { trainerEventSchema } from "../../../schema/wire/protocol.ts";
 import type { LossState } from "./divergence.ts";
+import { EventLog } from "./event-log.ts";
 import { type NamedTensor, readSafetensors, stageSafetensors } from "./safetensors.ts";
 
 export interface Progress {
@@ -19,23 +20,34 @@ export interface Progress {
    * The curve so far. Emitted again on resuming: workers that were lost or cut off may not have passed it on, however long ago, and
    * these steps are not trained again.
    */
-  readonly events: readonly TrainerEvent[];
+  readonly events: EventLog;
 }
 
-const FORMAT = "musweep-checkpoint-2";
+/** Whose arithmetic a state continues: "musweep-cpu", and what tells its bits from those of others of the name. */
+export interface Engine {
+  readonly name: string;
+  readonly version: string;
+}
+
+const FORMAT = "musweep-checkpoint-3";
+/** As it was before: the events in the metadata, as one list, and no version. */
+const OLD_FORMAT = "musweep-checkpoint-2";
+const EVENTS = "events";
 const KEPT = 2;
 const ABANDONED_MS = 3_600_000;
 const NAME = /^step-(\d{9})\.safetensors$/;
 
-const metadataSchema = z.object({
-  format: z.literal(FORMAT),
+const metadataFields = {
   run: z.string(),
   engine: z.string(),
   step: z.coerce.number().int().positive(),
   seconds: z.coerce.number().nonnegative(),
   loss: z.string(),
-  events: z.string(),
-});
+};
+const metadataSchema = z.discriminatedUnion("format", [
+  z.object({ format: z.literal(FORMAT), engine_version: z.string(), ...metadataFields }),
+  z.object({ format: z.literal(OLD_FORMAT), events: z.string(), ...metadataFields }),
+]);
 const eventsSchema = z.array(trainerEventSchema);
 const lossSchema = z.strictObject({
   initial: z.number().nullable(),
@@ -79,25 +91,26 @@ export interface StagedCheckpoint {
 /**
  * Writes a checkpoint. Training may go on before it is committed; one at a time.
  * @param run id of the plan, runIdOf(plan)
- * @param engine whose arithmetic the state continues, such as "musweep-cpu"
  */
 export async function stageCheckpoint(
   directory: string,
   run: string,
-  engine: string,
+  engine: Engine,
   progress: Progress,
   tensors: readonly NamedTensor[],
 ): Promise<StagedCheckpoint> {
   const path = join(directory, `step-${String(progress.step).padStart(9, "0")}.safetensors`);
-  const file = await stageSafetensors(path, tensors, {
+  const metadata = {
     format: FORMAT,
     run,
-    engine,
+    engine: engine.name,
+    engine_version: engine.version,
     step: String(progress.step),
     seconds: String(progress.seconds),
     loss: JSON.stringify(progress.loss),
-    events: JSON.stringify(progress.events),
-  });
+  };
+  const events = { name: EVENTS, pieces: progress.events.bytes() };
+  const file = await stageSafetensors(path, tensors, metadata, [events]);
   const commit = async () => {
     await file.commit();
     for (const old of listCheckpoints(directory).slice(KEPT)) rmSync(join(directory, old), { force: true });
@@ -105,6 +118,31 @@ export async function stageCheckpoint(
       if (isAbandoned(join(directory, name))) rmSync(join(directory, name), { force: true });
   };
   return { path, bytes: file.bytes, commit };
+}
+
+type Metadata = z.infer<typeof metadataSchema>;
+
+function eventsOf(metadata: Metadata, bytes: ReadonlyMap<string, Buffer>): EventLog {
+  if (metadata.format === OLD_FORMAT) {
+    const log = new EventLog();
+    for (const event of eventsSchema.parse(JSON.parse(metadata.events))) log.add(event);
+    return log;
+  }
+  const lines = bytes.get(EVENTS);
+  if (lines === undefined) throw new Error(`it has no ${EVENTS}`);
+  const log = new EventLog(lines);
+  log.check();
+  return log;
+}
+
+/** A note where another engine, or another version of this one, wrote the checkpoint. */
+function noteOf(file: string, metadata: Metadata, engine: Engine): string[] {
+  const version = metadata.format === FORMAT ? metadata.engine_version : null;
+  if (metadata.engine === engine.name && version === engine.version) return [];
+  const made = `${metadata.engine} ${version ?? "of an unknown version"}`;
+  return [
+    `Checkpoint ${file} is of engine ${made}, not ${engine.name} ${engine.version}: from there on numbers may differ by rounding.`,
+  ];
 }
 
 /**
@@ -116,21 +154,19 @@ export async function stageCheckpoint(
 export function loadCheckpoint(
   directory: string,
   run: string,
-  engine: string,
+  engine: Engine,
   tensors: readonly NamedTensor[],
 ): { progress: Progress | null; notes: string[] } {
   const notes: string[] = [];
   for (const file of listCheckpoints(directory)) {
     try {
-      const metadata = metadataSchema.parse(readSafetensors(join(directory, file), tensors));
+      const bytes = new Map<string, Buffer>();
+      const metadata = metadataSchema.parse(readSafetensors(join(directory, file), tensors, bytes));
       if (metadata.run !== run) throw new Error(`it belongs to ${metadata.run}`);
       const { step, seconds } = metadata;
       const loss = lossSchema.parse(JSON.parse(metadata.loss));
-      const events = eventsSchema.parse(JSON.parse(metadata.events));
-      if (metadata.engine !== engine)
-        notes.push(
-          `Checkpoint ${file} is of engine ${metadata.engine}: from there on numbers differ by rounding.`,
-        );
+      const events = eventsOf(metadata, bytes);
+      notes.push(...noteOf(file, metadata, engine));
       return { progress: { step, seconds, loss, events }, notes };
     } catch (error) {
       notes.push(`Checkpoint ${file} was passed over: ${(error as Error).message}.`);

@@ -1,18 +1,18 @@
 /**
- * Reads and writes safetensors files of float32 tensors: 8 bytes header length, a JSON header, raw little-endian data
+ * Reads and writes safetensors files of float32 tensors, and of bytes: 8 bytes header length, a JSON header, raw little-endian data
  * (github.com/huggingface/safetensors). Files are written beside their destination and renamed, so a reader sees a whole file
  * or none; a SHA-256 over everything but itself tells a damaged file from a good one.
  */
 import { createHash, randomUUID } from "node:crypto";
 import {
   closeSync,
+  fstatSync,
   fsync,
   mkdirSync,
   openSync,
   readSync,
   renameSync,
   rmSync,
-  statSync,
   write,
 } from "node:fs";
 import { dirname } from "node:path";
@@ -29,8 +29,14 @@ export interface NamedTensor {
   readonly afterReading?: () => void;
 }
 
+/** Bytes under a name, behind all tensors; there may be many more of them than a header can hold. */
+export interface NamedBytes {
+  readonly name: string;
+  readonly pieces: readonly Uint8Array[];
+}
+
 const entrySchema = z.object({
-  dtype: z.literal("F32"),
+  dtype: z.enum(["F32", "U8"]),
   shape: z.array(z.int().nonnegative()),
   data_offsets: z.tuple([z.int().nonnegative(), z.int().nonnegative()]),
 });
@@ -84,15 +90,20 @@ export async function stageSafetensors(
   path: string,
   tensors: readonly NamedTensor[],
   metadata: Record<string, string>,
+  bytes: readonly NamedBytes[] = [],
 ): Promise<StagedFile> {
   let offset = 0;
-  const entries = Object.fromEntries(
-    tensors.map(({ name, shape, data }) => {
-      const start = offset;
-      offset += data.byteLength;
-      return [name, { dtype: "F32", shape, data_offsets: [start, offset] }];
+  const entryOf = (dtype: "F32" | "U8", shape: readonly number[], size: number) => {
+    offset += size;
+    return { dtype, shape, data_offsets: [offset - size, offset] };
+  };
+  const entries = Object.fromEntries([
+    ...tensors.map(({ name, shape, data }) => [name, entryOf("F32", shape, data.byteLength)]),
+    ...bytes.map(({ name, pieces }) => {
+      const size = pieces.reduce((sum, { length }) => sum + length, 0);
+      return [name, entryOf("U8", [size], size)];
     }),
-  );
+  ]);
   const header = (sum: string): Buffer =>
     headerOf({ [METADATA]: { ...metadata, [CHECKSUM]: sum }, ...entries });
   const hash = checksum(entries, metadata);
@@ -104,7 +115,7 @@ export async function stageSafetensors(
   const handle = openSync(temporary, "w");
   try {
     let position = dataStart;
-    for (const piece of piecesOf(tensors)) {
+    for (const piece of piecesOf(tensors, bytes)) {
       const written = writeAll(handle, piece, position);
       hash.update(piece);
       await written;
@@ -138,12 +149,13 @@ function headerOf(contents: Record<string, unknown>): Buffer {
   return Buffer.concat([length, padded]);
 }
 
-function* piecesOf(tensors: readonly NamedTensor[]): Generator<Uint8Array> {
+function* piecesOf(tensors: readonly NamedTensor[], bytes: readonly NamedBytes[]): Generator<Uint8Array> {
   for (const { data, beforeWriting } of tensors) {
     beforeWriting?.();
     for (let start = 0; start < data.byteLength; start += PIECE_BYTES)
       yield bytesOf(data).subarray(start, start + PIECE_BYTES);
   }
+  for (const { pieces } of bytes) yield* pieces;
 }
 
 /**
@@ -173,16 +185,21 @@ async function syncDirectory(directory: string): Promise<void> {
 /**
  * Reads tensors into the given arrays and returns the metadata.
  * @param wanted exactly the tensors of the file, each with the shape it must have
+ * @param bytes gets what the file holds beside tensors
  * @throws Error that says what is wrong with the file; the arrays may then hold anything
  */
-export function readSafetensors(path: string, wanted: readonly NamedTensor[]): Record<string, string> {
+export function readSafetensors(
+  path: string,
+  wanted: readonly NamedTensor[],
+  bytes = new Map<string, Buffer>(),
+): Record<string, string> {
   const handle = openSync(path, "r");
   try {
+    const { size } = fstatSync(handle);
     const length = Buffer.alloc(8);
     readAll(handle, length, 0);
     const headerLength = Number(length.readBigUInt64LE());
-    if (headerLength > Math.min(MAX_HEADER_BYTES, statSync(path).size))
-      throw new Error("its header length is wrong");
+    if (headerLength > Math.min(MAX_HEADER_BYTES, size)) throw new Error("its header length is wrong");
     const header = Buffer.alloc(headerLength);
     readAll(handle, header, 8);
     const { [METADATA]: rawMetadata, ...rawEntries } = z
@@ -190,23 +207,34 @@ export function readSafetensors(path: string, wanted: readonly NamedTensor[]): R
       .parse(JSON.parse(header.toString()));
     const { [CHECKSUM]: expected, ...metadata } = metadataSchema.parse(rawMetadata);
     const entries = z.record(z.string(), entrySchema).parse(rawEntries);
-    if (Object.keys(entries).length !== wanted.length) throw new Error("it holds other tensors");
-    const found = wanted.map((tensor) => {
-      const entry = entries[tensor.name];
-      if (entry === undefined) throw new Error(`it has no tensor ${tensor.name}`);
+    const found: { start: number; room: Uint8Array; afterReading?: () => void }[] = [];
+    for (const [name, { dtype, shape, data_offsets }] of Object.entries(entries)) {
+      if (dtype !== "U8") continue;
+      const [start, end] = data_offsets;
+      if (end - start !== shape[0] || end > size) throw new Error(`its bytes ${name} have another length`);
+      const room = Buffer.alloc(end - start);
+      bytes.set(name, room);
+      found.push({ start, room });
+    }
+    if (Object.keys(entries).length - found.length !== wanted.length)
+      throw new Error("it holds other tensors");
+    for (const { name, shape, data, afterReading } of wanted) {
+      const entry = entries[name];
+      if (entry === undefined) throw new Error(`it has no tensor ${name}`);
       const [start, end] = entry.data_offsets;
       if (
-        canonicalJson(entry.shape) !== canonicalJson(tensor.shape) ||
-        end - start !== tensor.data.byteLength
+        entry.dtype !== "F32" ||
+        canonicalJson(entry.shape) !== canonicalJson(shape) ||
+        end - start !== data.byteLength
       )
-        throw new Error(`its tensor ${tensor.name} has another shape`);
-      return { tensor, start };
-    });
+        throw new Error(`its tensor ${name} has another shape`);
+      found.push({ start, room: bytesOf(data), ...(afterReading && { afterReading }) });
+    }
     const hash = checksum(entries, metadata);
-    for (const { tensor, start } of found.sort((a, b) => a.start - b.start)) {
-      readAll(handle, bytesOf(tensor.data), 8 + headerLength + start);
-      hash.update(bytesOf(tensor.data));
-      tensor.afterReading?.();
+    for (const { start, room, afterReading } of found.sort((a, b) => a.start - b.start)) {
+      readAll(handle, room, 8 + headerLength + start);
+      hash.update(room);
+      afterReading?.();
     }
     if (hash.digest("hex") !== expected) throw new Error("its checksum does not match");
     return metadata;

@@ -11,7 +11,7 @@ import {
   type TrainerEvent,
 } from "../../../schema/wire/protocol.ts";
 import { outliveStopSignals } from "../../../schema/wire/stop-signals.ts";
-import { ENGINE, ENGINE_VERSION, type Interruption, trainRun } from "./train.ts";
+import { ENGINE, type Interruption, trainRun } from "./train.ts";
 
 // The worker says when to stop: what is under way is to be checkpointed.
 outliveStopSignals();
@@ -121,7 +121,7 @@ process.stdout.on("error", () => process.exit(0));
 emit({
   type: "ready",
   protocol: 1,
-  engine: ENGINE,
-  engine_version: ENGINE_VERSION,
+  engine: ENGINE.name,
+  engine_version: ENGINE.version,
   device: "cpu",
 });

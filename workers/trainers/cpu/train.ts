@@ -17,18 +17,21 @@ import {
   observeStep,
   type Verdict,
 } from "../common/divergence.ts";
+import { EventLog } from "../common/event-log.ts";
 import { writeSafetensors } from "../common/safetensors.ts";
 import { Engine, eventLoopTurn, type StepResult } from "./engine.ts";
 import { estimateMemory } from "./memory.ts";
 import { layOutRun } from "./run-memory.ts";
 import { processorName } from "./tape.ts";
 
-export const ENGINE = "musweep-cpu";
-/**
- * Of its arithmetic: to be raised when the same plan gives other bits than before. Processors may round in another order, so which
- * kernels ran is said as well.
- */
-export const ENGINE_VERSION = `3, ${processorName()}`;
+export const ENGINE = {
+  name: "musweep-cpu",
+  /**
+   * Of its arithmetic: to be raised when the same plan gives other bits than before. Processors may round in another order, so which
+   * kernels ran is said as well.
+   */
+  version: `3, ${processorName()}`,
+};
 
 /** A step is reported at least this often, so that nobody takes a slow model for a dead trainer. */
 const SIGN_OF_LIFE_SECONDS = 10;
@@ -79,7 +82,7 @@ class Run {
   #step = 0;
   #loss: LossState = initialLossState;
   /** What an attempt that goes on from the next checkpoint emits again. */
-  #events: TrainerEvent[] = [];
+  #events = new EventLog();
   /** Seconds of earlier attempts, and when this one began. */
   #secondsBefore = 0;
   #startedAt = performance.now();
@@ -109,7 +112,7 @@ class Run {
   async #train(estimatedMemory: number): Promise<void> {
     const { plan, checkpoint, run } = this.#command;
     const initial = this.#initialCoordinates();
-    const { notes, events } = this.#resumeOrStart();
+    const notes = this.#resumeOrStart();
     this.#emit({
       type: "started",
       run,
@@ -119,7 +122,7 @@ class Run {
       estimated_memory_bytes: estimatedMemory,
       notes,
     });
-    for (const event of events) this.#report(event);
+    for (const event of this.#events) this.#emit(event);
     if (this.#step === 0 && initial !== null) this.#emitCoordinates(initial);
     this.#startedAt = performance.now();
     let checkpointedAt = this.#startedAt;
@@ -168,24 +171,24 @@ class Run {
     return result ?? { asked: this.#interruption()! };
   }
 
-  /** @returns what the attempt's record should say about it, and what is to be emitted again */
-  #resumeOrStart(): { notes: string[]; events: readonly TrainerEvent[] } {
+  /** @returns what the attempt's record should say about it */
+  #resumeOrStart(): string[] {
     const { plan, checkpoint } = this.#command;
-    if (checkpoint !== null) {
-      const tensors = this.#engine.stateTensors();
-      const { progress, notes } = loadCheckpoint(checkpoint.directory, runIdOf(plan), ENGINE, tensors);
-      if (progress !== null) {
-        this.#engine.weightsChanged();
-        this.#step = progress.step;
-        this.#loss = progress.loss;
-        this.#secondsBefore = progress.seconds;
-        return { notes, events: progress.events };
-      }
+    if (checkpoint === null) {
       this.#engine.initialize();
-      return { notes, events: [] };
+      return [];
     }
-    this.#engine.initialize();
-    return { notes: [], events: [] };
+    const tensors = this.#engine.stateTensors();
+    const { progress, notes } = loadCheckpoint(checkpoint.directory, runIdOf(plan), ENGINE, tensors);
+    if (progress === null) this.#engine.initialize();
+    else {
+      this.#engine.weightsChanged();
+      this.#step = progress.step;
+      this.#loss = progress.loss;
+      this.#secondsBefore = progress.seconds;
+      this.#events = progress.events;
+    }
+    return notes;
   }
 
   /** Also before resuming: changes are measured from the initial network. */
@@ -221,7 +224,7 @@ class Run {
 
   /** Emits what a resumed run will not come by again, and keeps it for its checkpoints. */
   #report(event: TrainerEvent): void {
-    if (this.#command.checkpoint !== null) this.#events.push(event);
+    if (this.#command.checkpoint !== null) this.#events.add(event);
     this.#emit(event);
   }
 

@@ -12,9 +12,12 @@ from pathlib import Path
 
 import torch
 
-from . import ENGINE, checks, safetensors_file
+from . import ENGINE, ENGINE_VERSION, checks, safetensors_file
 
-FORMAT = "musweep-checkpoint-2"
+FORMAT = "musweep-checkpoint-3"
+# As it was before: the events in the metadata, as one list, and no version.
+OLD_FORMAT = "musweep-checkpoint-2"
+OWN_ENGINE = f"{ENGINE} {ENGINE_VERSION}"
 KEPT = 2
 ABANDONED_SECONDS = 3600
 NAME = re.compile(r"step-\d{9}\.safetensors")
@@ -61,8 +64,8 @@ class Checkpoint:
 
 def read(path, run, shapes):
     """Damaged says what is wrong with it."""
-    arrays, metadata = safetensors_file.read(path, shapes)
-    return Checkpoint(path, arrays, *_progress(run, metadata))
+    arrays, metadata, more = safetensors_file.read(path, shapes)
+    return Checkpoint(path, arrays, *_progress(run, metadata, more))
 
 
 def newest(directory, run, shapes):
@@ -74,25 +77,29 @@ def newest(directory, run, shapes):
         except (safetensors_file.Damaged, OSError) as error:
             notes.append(f"Checkpoint {path.name} was passed over: {error}.")
             continue
-        if found.engine != ENGINE:
+        if found.engine != OWN_ENGINE:
             notes.append(
-                f"Checkpoint {path.name} is of engine {found.engine}: from there on numbers differ by rounding."
+                f"Checkpoint {path.name} is of engine {found.engine}, not {OWN_ENGINE}: from there on numbers may differ by rounding."
             )
         return found, notes
     return None, notes
 
 
-def _progress(run, metadata):
-    """Progress and engine, from a checkpoint's metadata."""
-    if metadata.get("format") != FORMAT:
+def _progress(run, metadata, more):
+    """Progress, and the engine with its version, from what a checkpoint holds beside tensors."""
+    if metadata.get("format") not in (FORMAT, OLD_FORMAT):
         raise safetensors_file.Damaged(f"its format is {metadata.get('format')}")
     if metadata.get("run") != run:
         raise safetensors_file.Damaged(f"it belongs to {metadata.get('run')}")
     try:
         step, seconds = int(metadata["step"]), float(metadata["seconds"])
         loss = check_loss(checks.parse_json(metadata["loss"]), "loss")
-        events = checks.parse_json(metadata["events"])
-        return Progress(step, seconds, loss, events), metadata["engine"]
+        if metadata["format"] == FORMAT:
+            events = [checks.parse_json(line) for line in more["events"].splitlines()]
+            version = metadata["engine_version"]
+        else:
+            events, version = checks.parse_json(metadata["events"]), "of an unknown version"
+        return Progress(step, seconds, loss, events), f"{metadata['engine']} {version}"
     except (KeyError, ValueError, checks.Invalid) as error:
         raise safetensors_file.Damaged(f"its metadata is not that of a checkpoint ({error})") from error
 
@@ -117,18 +124,20 @@ class Writer:
             "format": FORMAT,
             "run": self.run,
             "engine": ENGINE,
+            "engine_version": ENGINE_VERSION,
             "step": str(progress.step),
             "seconds": repr(progress.seconds),
             "loss": json.dumps(progress.loss, allow_nan=False),
-            "events": json.dumps(progress.events, ensure_ascii=False, allow_nan=False),
         }
-        self.thread = threading.Thread(target=self._write, args=(progress.step, path, tensors, metadata))
+        lines = "".join(json.dumps(event, ensure_ascii=False, allow_nan=False) + "\n" for event in progress.events)
+        args = (progress.step, path, tensors, metadata, {"events": lines.encode("utf-8")})
+        self.thread = threading.Thread(target=self._write, args=args)
         self.thread.start()
         return path
 
-    def _write(self, step, path, tensors, metadata):
+    def _write(self, step, path, tensors, metadata, more):
         try:
-            size = safetensors_file.write(path, tensors, metadata)
+            size = safetensors_file.write(path, tensors, metadata, more)
             for old in _listed(self.directory)[KEPT:]:
                 old.unlink(missing_ok=True)
             # What a killed process left half-written, a while ago: the trainer of a worker that was cut off may still be at work here,

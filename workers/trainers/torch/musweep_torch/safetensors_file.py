@@ -1,6 +1,6 @@
-"""Reads and writes safetensors files of float32 tensors as the embedded engine does (workers/trainers/common/safetensors.ts): 8 bytes
-header length, a JSON header, raw little-endian data. A file is written beside its destination and renamed, so a reader sees a whole
-one or none; a SHA-256 over everything but itself, in the metadata, tells a damaged file from a good one.
+"""Reads and writes safetensors files of float32 tensors, and of bytes, as the embedded engine does (common/safetensors.ts there): 8
+bytes header length, a JSON header, raw little-endian data. A file is written beside its destination and renamed, so a reader sees a
+whole one or none; a SHA-256 over everything but itself, in the metadata, tells a damaged file from a good one.
 """
 
 import hashlib
@@ -33,20 +33,18 @@ def _header(contents):
     return len(text).to_bytes(8, "little") + text
 
 
-def write(path, tensors, metadata):
+def write(path, tensors, metadata, more=None):
     """
-    Writes tensors (name → float32 on the host) and metadata (name → text) to `path`, whole or not at all, and durably. Returns the
-    file's size in bytes.
+    Writes tensors (name → float32 on the host), metadata (name → text) and more (name → bytes) to `path`, whole or not at all, and
+    durably. Returns the file's size in bytes.
     """
     arrays = {name: np.ascontiguousarray(tensor.numpy(), dtype="<f4") for name, tensor in tensors.items()}
+    contents = [(name, "F32", list(array.shape), memoryview(array).cast("B")) for name, array in arrays.items()]
+    contents += [(name, "U8", [len(content)], content) for name, content in (more or {}).items()]
     entries, offset = {}, 0
-    for name, array in arrays.items():
-        entries[name] = {
-            "dtype": "F32",
-            "shape": list(array.shape),
-            "data_offsets": [offset, offset + array.nbytes],
-        }
-        offset += array.nbytes
+    for name, dtype, shape, content in contents:
+        entries[name] = {"dtype": dtype, "shape": shape, "data_offsets": [offset, offset + len(content)]}
+        offset += len(content)
     hashed = _checksum(entries, metadata)
 
     def header(digest):
@@ -59,10 +57,9 @@ def write(path, tensors, metadata):
     try:
         with temporary.open("wb") as file:
             file.seek(start)
-            for array in arrays.values():
-                data = memoryview(array).cast("B")
-                hashed.update(data)
-                file.write(data)
+            for *_, content in contents:
+                hashed.update(content)
+                file.write(content)
             file.seek(0)
             file.write(header(hashed.hexdigest()))
             file.flush()
@@ -86,8 +83,8 @@ def _sync_directory(directory):
 
 def read(path, shapes):
     """
-    The file's arrays by name, and its metadata. shapes: exactly the tensors that it must hold, name → shape. Damaged says what is wrong
-    with it.
+    The file's tensors by name, its metadata, and the bytes that it holds beside tensors, by name. shapes: exactly the tensors that it
+    must hold, name → shape. Damaged says what is wrong with it.
     """
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -103,10 +100,18 @@ def read(path, shapes):
             }
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Damaged("its header is not that of a checkpoint") from error
-        if places.keys() != shapes.keys():
+        beside = {name for name, (dtype, *_) in places.items() if dtype == "U8"}
+        if places.keys() - beside != shapes.keys():
             raise Damaged("it holds other tensors")
-        hashed, arrays = _checksum(entries, metadata), {}
+        hashed, arrays, more = _checksum(entries, metadata), {}, {}
         for name, (dtype, shape, start, end) in sorted(places.items(), key=lambda place: place[1][2]):
+            if name in beside:
+                if shape != (end - start,):
+                    raise Damaged(f"its bytes {name} have another length")
+                file.seek(8 + length + start)
+                more[name] = file.read(end - start)
+                hashed.update(more[name])
+                continue
             if dtype != "F32" or shape != tuple(shapes[name]) or end - start != 4 * np.prod(shape, dtype=np.int64):
                 raise Damaged(f"its tensor {name} has another shape")
             file.seek(8 + length + start)
@@ -117,4 +122,4 @@ def read(path, shapes):
             arrays[name] = array
     if hashed.hexdigest() != expected:
         raise Damaged("its checksum does not match")
-    return arrays, metadata
+    return arrays, metadata, more
