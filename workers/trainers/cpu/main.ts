@@ -2,6 +2,7 @@
  * The embedded trainer's process: reads commands as JSON lines on stdin, writes events as JSON lines on stdout, stays warm
  * between runs, and exits when stdin closes. See docs/trainer-protocol.md.
  */
+import { writeSync } from "node:fs";
 import { z } from "zod";
 import { MusweepError } from "../../../schema/wire/errors.ts";
 import {
@@ -26,9 +27,23 @@ function threadsFromEnvironment(): number {
   process.exit(2);
 }
 
-const emit = (event: TrainerEvent): void => {
-  process.stdout.write(`${JSON.stringify(event)}\n`);
-};
+const STDOUT = 1;
+const BUSY_MS = 5;
+const sleeping = new Int32Array(new SharedArrayBuffer(4));
+
+/** Waits for a reader that is slower than the run, whose events would else be held here. */
+function emit(event: TrainerEvent): void {
+  const line = Buffer.from(`${JSON.stringify(event)}\n`);
+  for (let done = 0; done < line.length; ) {
+    try {
+      done += writeSync(STDOUT, line, done);
+    } catch (error) {
+      // The worker has gone: nobody is left to train for.
+      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") process.exit(0);
+      Atomics.wait(sleeping, 0, 0, BUSY_MS);
+    }
+  }
+}
 
 const threads = threadsFromEnvironment();
 let active: { run: string; asked: Interruption } | null = null;
@@ -115,8 +130,6 @@ process.stdin.on("data", (chunk: string) => {
   process.exit(2);
 });
 process.stdin.on("end", () => process.exit(0));
-// The worker has gone: nobody is left to train for.
-process.stdout.on("error", () => process.exit(0));
 
 emit({
   type: "ready",

@@ -1,5 +1,6 @@
 /** What a trainer process holds, against what it says it will need, and over many runs. Linux tells it in /proc. */
 import { readFileSync, rmSync } from "node:fs";
+import { setTimeout } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { type Plan, runIdOf } from "../../../../schema/wire/plan.ts";
 import type { RunCommand } from "../../../../schema/wire/protocol.ts";
@@ -98,6 +99,28 @@ onLinux("a warm trainer does not grow from run to run", async () => {
   for (let seed = 3; seed < 7; seed++) await trainAll(seed);
   // Twenty runs later: less than a session of any of these shapes takes.
   expect(residentBytes(trainer, "VmRSS") - warm).toBeLessThan(20 * MEBIBYTE);
+});
+
+onLinux("a trainer whose reader is slow waits for it, and hoards nothing", async () => {
+  const directory = temporaryDirectory();
+  const plan = makePlan({ hash: writeData(directory), plan: { steps: 10_000_000 } });
+  const trainer = new TrainerProcess({}, BUILT);
+  trainer.send(command(plan, directory, { report_every_steps: 1 }));
+  await trainer.next(["step"], ({ step }) => step > 2000);
+  const before = residentBytes(trainer, "VmRSS");
+  trainer.child.stdout.pause();
+  const processorTime = (): string =>
+    readFileSync(`/proc/${trainer.child.pid}/stat`, "utf8").split(" ").slice(13, 15).join();
+  // Until it does nothing any more.
+  for (let [last, still] = ["", 0]; still < 5; await setTimeout(50)) {
+    const now = processorTime();
+    still = now === last ? still + 1 : 0;
+    last = now;
+  }
+  expect(residentBytes(trainer, "VmRSS") - before).toBeLessThan(8 * MEBIBYTE);
+  const said = trainer.events.length;
+  trainer.child.stdout.resume();
+  await trainer.next(["step"], ({ step }) => step > said + 2000);
 });
 
 onLinux("what earlier runs took is given back before the next one takes its own", async () => {
