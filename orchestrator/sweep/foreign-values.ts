@@ -95,8 +95,11 @@ function ofRange(value: Record<string, unknown>, key: string): Meant | null {
     return null;
   if (ends === undefined) return { kind: "range" };
   const [from, to] = ends;
-  const { step, num } = isMap(inner) ? inner : {};
   const { multiples_of } = value;
+  // No exponents: those of rates are below 0, those of sizes are whole.
+  if (key !== "linear" && multiples_of === undefined && from > 0 && to <= 1 && from < to)
+    return between(ends, true);
+  const { step, num } = isMap(inner) ? inner : {};
   const grid = { [key]: stepped(from, to, key === "linear", number(step), number(num)) };
   return { kind: "grid", grid: multiples_of === undefined ? grid : { multiples_of, ...grid } };
 }
@@ -105,6 +108,12 @@ function ofRange(value: Record<string, unknown>, key: string): Meant | null {
 export const octaves = (from: number, to: number): { from: number; to: number } => ({
   from: Math.floor(Math.log2(from)),
   to: Math.ceil(Math.log2(to)),
+});
+
+/** The same of ten. */
+export const decades = (from: number, to: number): { from: number; to: number } => ({
+  from: Math.floor(rounded(Math.log10(from))),
+  to: Math.ceil(rounded(Math.log10(to))),
 });
 
 function stepped(from: number, to: number, needsStep: boolean, step?: number, count?: number): Grid {

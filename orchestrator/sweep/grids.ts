@@ -26,6 +26,7 @@ import {
   sizeOf,
   type TiedRow,
 } from "./grid-sizes.ts";
+import { exponentsMeant } from "./habits.ts";
 import type { Finding, Path } from "./problems.ts";
 import { gridsOf, multiplesOf } from "./taken-axes.ts";
 import { type Distribution, draw, rangeValues } from "./values.ts";
@@ -110,6 +111,8 @@ function settingDimensions(grid: GridFile, path: Path, findings: Finding[]): Dim
       findings.push({ path: at, message: `the range ${values}` });
       return [];
     }
+    const meant = exponentsMeant(name, axis, false);
+    if (meant !== null) findings.push({ path: at, message: meant });
     return [
       dimension(
         [name],
@@ -162,8 +165,11 @@ function axisDimension(
     return [];
   }
   const invalid = values.find((value) => !HYPERPARAMETERS[name].safeParse(value).success);
+  const meant = exponentsMeant(name, axis, invalid !== undefined && invalid === values[0]);
+  if (meant !== null) findings.push({ path, message: meant });
   if (invalid !== undefined) {
-    findings.push({ path, message: `the range has a value that ${name} cannot take: ${why(name, invalid)}` });
+    const message = `the range has a value that ${name} cannot take: ${why(name, invalid)}`;
+    if (meant === null) findings.push({ path, message });
     return [];
   }
   return [

@@ -1,5 +1,5 @@
 /** What people write who come from another tool, and how it is written here: added to the message that refuses it. */
-import { rangeSchema } from "../../schema/sweep/axes.ts";
+import { type Range, rangeSchema } from "../../schema/sweep/axes.ts";
 import {
   type AxisName,
   HYPERPARAMETER_NAMES,
@@ -10,7 +10,7 @@ import {
   TABLE,
 } from "../../schema/sweep/hyperparameters.ts";
 import { OTHER_NAMES } from "../../schema/sweep/other-names.ts";
-import { type Grid, meaningOf, octaves } from "./foreign-values.ts";
+import { decades, type Grid, meaningOf, octaves } from "./foreign-values.ts";
 import { excerpt, type Path, quoted } from "./problems.ts";
 import { rangeLength, rangeMistake, rangeValues } from "./values.ts";
 
@@ -186,8 +186,36 @@ function takes(name: AxisName, grid: Grid): boolean {
   if (!range.success || (!isSettingName(name) && !["numbers", "tuned"].includes(TABLE[name].axis)))
     return false;
   if (rangeMistake(range.data) !== null || rangeLength(range.data) > LONGEST_GRID) return false;
+  if (exponentsMeant(name, range.data, false) !== null) return false;
   const values = rangeValues(range.data) as number[];
   return isSettingName(name) || values.every((value) => HYPERPARAMETERS[name].safeParse(value).success);
+}
+
+const EXPONENTS = { log2: octaves, log10: decades };
+
+/**
+ * Of a range with values where exponents stand, {log10: {from: 1e-4, to: 1e-2}}: how it is written here.
+ * @param isRefused whether the hyperparameter cannot take even the first value of the range
+ * @returns null for a range that is as it should be
+ */
+export function exponentsMeant(name: AxisName, range: Range, isRefused: boolean): string | null {
+  if ("linear" in range || "count" in range) return null;
+  const [key, { from, to }] =
+    "log10" in range ? (["log10", range.log10] as const) : (["log2", range.log2] as const);
+  const isValue = (end: number): boolean =>
+    end > 0 && (isSettingName(name) || HYPERPARAMETERS[name].safeParse(end).success);
+  if (isRefused ? !isValue(from) || !isValue(to) : !areValues(from, to, range)) return null;
+  const ends = EXPONENTS[key](from, to);
+  const meant = { ...("multiples_of" in range ? { multiples_of: range.multiples_of } : {}), [key]: ends };
+  const base = key.slice("log".length);
+  const written = takes(name, meant) ? `; write ${inYaml(meant)}` : "";
+  return `from and to are exponents: the range begins at ${base}^${from} and ends at ${base}^${to}${written}`;
+}
+
+/** Exponents between 0 and 1 that nobody means: neither is whole, or there is one alone. */
+function areValues(from: number, to: number, range: Range): boolean {
+  if (!(from > 0 && from <= to && to <= 1) || from === 1) return false;
+  return to < 1 || rangeLength(range) === 1;
 }
 
 /** A few values as a list is written. */

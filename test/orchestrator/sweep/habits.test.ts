@@ -175,6 +175,53 @@ describe("another tool's", () => {
     expect(problemsOf(text).join("\n")).toContain("write the list itself: [32, 64]");
   });
 
+  it.each([
+    [
+      "learning_rate: {log10: {from: 1e-4, to: 1e-2}}",
+      "10^0.0001 and ends at 10^0.01",
+      "{log10: {from: -4, to: -2}}",
+    ],
+    [
+      "learning_rate: {log10: {from: 1e-4, to: 1}}",
+      "10^0.0001 and ends at 10^1",
+      "{log10: {from: -4, to: 0}}",
+    ],
+    [
+      "learning_rate: {log2: {from: 0.001, to: 0.1}}",
+      "2^0.001 and ends at 2^0.1",
+      "{log2: {from: -10, to: -3}}",
+    ],
+    [
+      "learning_rate: {multiples_of: 0.01, log2: {from: 0.125, to: 1}}",
+      "2^0.125 and ends at 2^1",
+      "{multiples_of: 0.01, log2: {from: -3, to: 0}}",
+    ],
+    ["width: {log2: {from: 64, to: 512}}", "2^64 and ends at 2^512", "{log2: {from: 6, to: 9}}"],
+    ["density: {log2: {from: 0.125, to: 1}}", "2^0.125 and ends at 2^1", "{log2: {from: -3, to: 0}}"],
+    [
+      "settings: {noise: {log2: {from: 0.125, to: 0.5}}}",
+      "2^0.125 and ends at 2^0.5",
+      "{log2: {from: -3, to: -1}}",
+    ],
+  ])("values where exponents stand: %s", (axes, ends, suggested) => {
+    expect(ofAxes(axes)).toContain(
+      `from and to are exponents: the range begins at ${ends}; write ${suggested}`,
+    );
+    const pasted = axes.replace(/\{(multiples_of|log).*?\}\}/, suggested);
+    expect(ofAxes(pasted)).not.toContain("exponents");
+  });
+
+  it.each([
+    ["learning_rate: {log10: {from: 1, to: 1}}", true],
+    ["alpha_input: {log2: {from: 0.25, to: 1, step: 0.25}}", true],
+    ["alpha_input: {log2: {from: 0, to: 0.5, step: 0.5}}", true],
+    // Nothing that could be suggested: 2^0 is no sparsity.
+    ["sparsity: {log2: {from: 0.5, to: 0.9}}", false],
+  ])("exponents that are meant, or mean nothing else: %s", (axes, isValid) => {
+    expect(ofAxes(axes)).not.toContain("; write");
+    expect(ofAxes(axes) === "").toBe(isValid);
+  });
+
   it("takes no longer for texts and ranges that nobody wrote by hand", () => {
     const calls = `${"tag(log,".repeat(50_000)}1${")".repeat(50_000)}`;
     expect(ofAxes(`learning_rate: '${calls}'`)).toContain("got the text");
