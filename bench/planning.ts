@@ -83,7 +83,8 @@ async function measure(curves: number): Promise<void> {
   const redis = connectRedis(service.redis.url);
   try {
     const text = sweepText(curves);
-    const load = async () => loadSweep({ ...parseSweepFile(text, "bench.yaml"), text, directory }, state);
+    const load = async () =>
+      loadSweep({ ...parseSweepFile(text, "bench.yaml"), text, file: "bench.yaml", directory }, state);
     // The data is tokenized once, before.
     await load();
     const points = curves * POINTS;

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { expandPhases, readSweepFile } from "../submission/load-sweep.ts";
 import { sum } from "../submission/plan-summary.ts";
+import { refuseShortFile } from "../submission/short-text.ts";
 import { plural } from "../terminal/format.ts";
 import { type CommonOptions, common, print } from "./common.ts";
 
@@ -16,7 +17,9 @@ export function addValidate(program: Command): void {
       ),
     ["musweep validate sweeps/quickstart.yaml"],
   ).action((file: string, options: CommonOptions) => {
-    const { sweep, warnings } = readSweepFile(file);
+    const read = readSweepFile(file);
+    refuseShortFile(read);
+    const { sweep, warnings } = read;
     const phases = expandPhases(sweep, NO_DATA).map(({ phase, expansion }) => ({
       phase: phase.name,
       axes: expansion.axes,

@@ -1,6 +1,7 @@
 /** From a sweep file to the database: checked, its data tokenized, its phases expanded and stored. */
 import { dirname, resolve } from "node:path";
 import type { Phase, Sweep } from "../../schema/sweep/sweep.ts";
+import type { DataMeta } from "../../schema/wire/data.ts";
 import { unreadable } from "../../schema/wire/path-error.ts";
 import { readRegularSync } from "../../schema/wire/regular-file.ts";
 import { type PrepareProgress, prepareData } from "../data/prepare.ts";
@@ -15,9 +16,12 @@ import { type ParsedSweep, parseSweepFile } from "../sweep/parse-sweep.ts";
 import { takenAxes } from "../sweep/taken-axes.ts";
 import { readSweepAside } from "./read-aside.ts";
 import { prepareRemoteData } from "./remote-data.ts";
+import { refuseShortText } from "./short-text.ts";
 
 export interface SweepText extends ParsedSweep {
   text: string;
+  /** The name that messages give it. */
+  file: string;
   /** Relative paths in the file start here. */
   directory: string;
 }
@@ -52,7 +56,7 @@ const MAX_FILE_BYTES = 1 << 20;
  */
 export function readSweepFile(path: string, check?: Record<string, unknown>): SweepText {
   const text = readText(path);
-  return { ...parseSweepFile(text, path, check), text, directory: dirname(resolve(path)) };
+  return { ...parseSweepFile(text, path, check), text, file: path, directory: dirname(resolve(path)) };
 }
 
 function readText(path: string): string {
@@ -66,7 +70,10 @@ function readText(path: string): string {
   }
 }
 
-/** Tokenizes the sweep's data unless that was done before, and expands its grids. */
+/**
+ * Tokenizes the sweep's data unless that was done before, and expands its grids.
+ * @throws MusweepError where the data cannot be read, or is too short
+ */
 export async function loadSweep(
   read: SweepText,
   state: StateDirectory,
@@ -83,7 +90,7 @@ export async function loadSweep(
       ? NO_DATA
       : await prepareData(spec, { cacheDirectory: state.data, baseDirectory: read.directory, ...options });
   const { directory: _directory, ...rest } = read;
-  return { ...rest, data, phases: expandPhases(read.sweep, data) };
+  return loaded(rest, data);
 }
 
 /**
@@ -105,7 +112,16 @@ export async function loadRemoteSweep(
     spec === undefined
       ? NO_DATA
       : await prepareRemoteData(spec, dataRoot, { cacheDirectory: state.data, signal });
-  return { ...read, text, data, phases: expandPhases(read.sweep, data) };
+  return loaded({ ...read, text, file }, data);
+}
+
+/** @throws SweepFileError where the data is too short for the sweep */
+function loaded(read: Omit<SweepText, "directory">, data: DataIdentity | DataMeta): LoadedSweep {
+  if ("train_tokens" in data) {
+    const { train_tokens: training, validation_tokens: validation } = data;
+    refuseShortText(read, { all: training + validation, training, validation });
+  }
+  return { ...read, data, phases: expandPhases(read.sweep, data) };
 }
 
 /** A large grid takes its time; the process does what else comes in meanwhile. */

@@ -9,13 +9,15 @@ export const readOrderSchema = z.strictObject({
 });
 export type ReadOrder = z.infer<typeof readOrderSchema>;
 
-const problem = z.strictObject({ line: z.int(), column: z.int(), path: z.string(), message: z.string() });
+const place = z.strictObject({ line: z.int(), column: z.int(), path: z.string() });
+const problem = z.strictObject({ ...place.shape, message: z.string() });
 
 export const readAnswerSchema = z.union([
   z.strictObject({
     /** As parsed in the other process: nothing but values of JSON. */
     sweep: z.custom<Sweep>((value) => typeof value === "object" && value !== null),
     warnings: z.array(problem),
+    longest_sequence: z.strictObject({ length: z.int(), place }).nullable(),
   }),
   z.strictObject({ problems: z.array(problem), more: z.int() }),
 ]);

@@ -25,6 +25,8 @@ export interface ParsedSweep {
   sweep: Sweep;
   /** What is odd about the file and no mistake, in its order. */
   warnings: Problem[];
+  /** The longest sequence that any of its runs trains on; null: only its trainer knows. */
+  longest_sequence: { length: number; place: Omit<Problem, "message"> } | null;
 }
 
 export const parseSweep = (text: string, file: string): Sweep => parseSweepFile(text, file).sweep;
@@ -37,10 +39,15 @@ export const parseSweep = (text: string, file: string): Sweep => parseSweepFile(
 export function parseSweepFile(text: string, file: string, check?: Record<string, unknown>): ParsedSweep {
   const { value, broken, problems: doubtful, locate } = readYaml(text, undotSettings);
   if (broken) throw new SweepFileError(file, inOrder(doubtful));
-  const { sweep, findings, remarks } = readSweep(withCheck(value, check));
+  const { sweep, findings, remarks, longest } = readSweep(withCheck(value, check));
   const problems = [...doubtful, ...findings.map(locate)];
   if (problems.length > 0 || sweep === null) throw new SweepFileError(file, inOrder(problems));
-  return { sweep, warnings: inOrder(remarks.map(locate)).slice(0, MAX_TOLD) };
+  const { message: _message, ...place } = locate({ path: longest?.path ?? [], message: "" });
+  return {
+    sweep,
+    warnings: inOrder(remarks.map(locate)).slice(0, MAX_TOLD),
+    longest_sequence: longest && { length: longest.length, place },
+  };
 }
 
 function withCheck(value: unknown, check: Record<string, unknown> | undefined): unknown {
@@ -63,6 +70,7 @@ function readSweep(value: unknown): ReadSweep {
       sweep: null,
       findings: [{ path: [], message: "the file is empty; expected a sweep (musweep init writes one)" }],
       remarks: [],
+      longest: null,
     };
   const parsed = sweepSchema.safeParse(value, { reportInput: true });
   if (parsed.success) return readPhases(value as Record<string, unknown>, parsed.data, new Set());
@@ -70,7 +78,7 @@ function readSweep(value: unknown): ReadSweep {
   const wrong = explained.map((e) => e.remove);
   // With so many mistakes to tell already, what the rest of the file says is for the next time.
   const rest = wrong.length > MAX_TOLD ? [] : salvage(value, wrong);
-  return { sweep: null, findings: [...explained, ...rest], remarks: [] };
+  return { sweep: null, findings: [...explained, ...rest], remarks: [], longest: null };
 }
 
 /**

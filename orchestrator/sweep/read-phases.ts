@@ -28,7 +28,7 @@ import {
   varies,
 } from "./coordinate-phase.ts";
 import { type AxesSize, sizeMistake, sizeOf } from "./grid-sizes.ts";
-import { readGrids } from "./grids.ts";
+import { type Point, readGrids } from "./grids.ts";
 import { nearTwins } from "./near-twins.ts";
 import type { Finding, Path } from "./problems.ts";
 import { EXCLUSIVE } from "./settings-of.ts";
@@ -44,6 +44,8 @@ export interface ReadSweep {
   findings: Finding[];
   /** What is odd and no mistake. */
   remarks: Finding[];
+  /** The longest sequence that a phase trains on, and where the file says so; null: its trainer knows of none. */
+  longest: { length: number; path: Path } | null;
 }
 
 /**
@@ -114,6 +116,7 @@ export function readPhases(raw: Raw, file: SweepFile, damaged: ReadonlySet<strin
             checks: checks.filter((check) => check !== null && varies(check)) as Phase[],
           },
     findings,
+    longest: longestSequence(phases, places),
     remarks: phases.flatMap((phase, i) =>
       [...nearTwins(readGrids(phase.axes).grids), ...idleAdditions(phase)].map((remark) => ({
         ...remark,
@@ -123,7 +126,24 @@ export function readPhases(raw: Raw, file: SweepFile, damaged: ReadonlySet<strin
   };
 }
 
-const refused = (findings: Finding[]): ReadSweep => ({ sweep: null, findings, remarks: [] });
+const refused = (findings: Finding[]): ReadSweep => ({ sweep: null, findings, remarks: [], longest: null });
+
+function longestSequence(
+  phases: readonly Phase[],
+  places: readonly ((path: Path) => Path)[],
+): ReadSweep["longest"] {
+  let longest: ReadSweep["longest"] = null;
+  for (const [i, { axes, model }] of phases.entries())
+    for (const { dimensions } of readGrids(axes).grids) {
+      const own = dimensions.find(({ names }) => names.includes("sequence_length"))?.points;
+      for (const { values, paths } of own ?? [{ values: model, paths: {} as Point["paths"] }]) {
+        const { sequence_length: length } = values;
+        if (length === undefined || length <= (longest?.length ?? 0)) continue;
+        longest = { length, path: places[i]!(paths.sequence_length ?? ["model", "sequence_length"]) };
+      }
+    }
+  return longest;
+}
 
 /** Whether the grids of all phases together are of a size that musweep is made for; if not, where they grow beyond it. */
 function checkSizes(grids: readonly { path: Path; size: AxesSize }[]): Finding[] {

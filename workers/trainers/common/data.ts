@@ -90,11 +90,10 @@ function verify(directory: string, meta: DataMeta, files: readonly TokenFile[]):
   verified.add(state);
 }
 
-const mismatch = (message: string): MusweepError =>
-  new MusweepError("data-mismatch", message, {
-    kind: "unavailable",
-    remedy: "Prepare the data set again (musweep data prepare).",
-  });
+const mismatch = (
+  message: string,
+  remedy = "Prepare the data set again (musweep data prepare).",
+): MusweepError => new MusweepError("data-mismatch", message, { kind: "unavailable", remedy });
 
 function openOrExplain(path: string): number {
   try {
@@ -156,7 +155,10 @@ export class DataSource {
     for (const [name, file] of [["train", this.#train] as const, ["validation", this.#validation] as const]) {
       if (file.tokens >= length) continue;
       this.close();
-      throw mismatch(`The ${name} split has ${file.tokens} tokens; a sequence needs ${length}.`);
+      throw mismatch(
+        `The ${name} split has ${file.tokens} tokens; a sequence needs ${length}.`,
+        "Train on a longer text, with a shorter sequence_length, or with another validation_fraction.",
+      );
     }
     try {
       verify(directory, meta, [this.#train, this.#validation]);

@@ -90,7 +90,11 @@ test("data of another vocabulary or too short for one sequence is refused", () =
   expect(() => new DataSource(wider, directory)).toThrow(mismatch("vocabulary of 11; the plan wants 12"));
   const longer = { ...plan, shape: { ...plan.shape, sequence_length: 400 } };
   expect(() => new DataSource(longer, directory)).toThrow(
-    mismatch("validation split has 400 tokens; a sequence needs 401"),
+    expect.objectContaining({
+      code: "data-mismatch",
+      message: "The validation split has 400 tokens; a sequence needs 401.",
+      remedy: "Train on a longer text, with a shorter sequence_length, or with another validation_fraction.",
+    }),
   );
 });
 

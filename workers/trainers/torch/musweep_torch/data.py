@@ -31,8 +31,8 @@ check_meta = checks.record(
 )
 
 
-def _mismatch(message):
-    return Failure("data-mismatch", f"{message} Prepare the data set again (musweep data prepare).")
+def _mismatch(message, remedy="Prepare the data set again (musweep data prepare)."):
+    return Failure("data-mismatch", f"{message} {remedy}")
 
 
 def _open(path):
@@ -107,7 +107,10 @@ class DataSource:
         self.validation = _tokens(self.directory / "validation.bin", meta, meta["validation_tokens"])
         for name, tokens in [("train", self.train), ("validation", self.validation)]:
             if len(tokens) < self.length + 1:
-                raise _mismatch(f"The {name} split has {len(tokens)} tokens; a sequence needs {self.length + 1}.")
+                raise _mismatch(
+                    f"The {name} split has {len(tokens)} tokens; a sequence needs {self.length + 1}.",
+                    "Train on a longer text, with a shorter sequence_length, or with another validation_fraction.",
+                )
         _verify(self.directory, meta)
         self.stream = Stream(plan["seed"], "data")
         # First position drawn, and what was drawn from there on.
