@@ -3,6 +3,7 @@
  * and prints what they found. What has been measured before is not measured again.
  */
 import { type Command, InvalidArgumentError } from "commander";
+import { parameterizationNamed } from "../../schema/sweep/other-names.ts";
 import type { Phase } from "../../schema/sweep/sweep.ts";
 import { EXIT_CODES, MusweepError } from "../../schema/wire/errors.ts";
 import { answerText } from "../report/answer-text.ts";
@@ -35,7 +36,11 @@ export function addCoordCheck(program: Command): void {
           .description(
             "do activations keep their size as width, density or depth changes? Short runs, slopes with intervals, verdicts",
           )
-          .option("--parameterizations <list>", "such as mup,supar; default: the file's", listOf(String))
+          .option(
+            "--parameterizations <list>",
+            "such as mup,supar; default: the file's",
+            listOf(parameterization),
+          )
           .option("--widths <list>", "such as 64,128,256,512", listOf(number))
           .option("--densities <list>", "such as 1,0.5,0.25", listOf(number))
           .option("--layers <list>", "such as 2,4,8", listOf(number))
@@ -62,6 +67,9 @@ export function addCoordCheck(program: Command): void {
     ),
   ).action(coordCheck);
 }
+
+/** A title as tables print it will do; what is no name at all is told as if it stood in the file. */
+const parameterization = (text: string): string => parameterizationNamed(text) ?? text;
 
 /** Commander tells a bad value together with its option. */
 function number(text: string): number {

@@ -1,4 +1,5 @@
 import { type Command, Option } from "commander";
+import { parameterizationNamed } from "../../schema/sweep/other-names.ts";
 import { PARAMETERIZATIONS, type Parameterization } from "../../schema/sweep/rules.ts";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { recommend } from "../report/recommend.ts";
@@ -36,7 +37,9 @@ export function addRecommend(program: Command): void {
         new Option(
           "--parameterization <name>",
           "default: the one whose rules carry the rate to this model; of several, the one of lowest loss",
-        ).choices(PARAMETERIZATIONS),
+        )
+          .choices(PARAMETERIZATIONS)
+          .argParser(parseParameterization),
       ),
     [
       "musweep recommend quickstart --width 4096 --sparsity 0.9",
@@ -62,6 +65,17 @@ export function addRecommend(program: Command): void {
       );
     });
   });
+}
+
+/** By its title, as tables print it, too. */
+function parseParameterization(text: string): Parameterization {
+  const named = parameterizationNamed(text);
+  if (named !== undefined) return named;
+  throw new MusweepError(
+    "bad-option",
+    `--parameterization wants one of ${PARAMETERIZATIONS.join(", ")}, not "${text}"`,
+    { kind: "usage" },
+  );
 }
 
 function parseSparsity(text: string): number {

@@ -8,6 +8,7 @@ import {
   HYPERPARAMETERS,
   type HyperparameterName,
 } from "../../schema/sweep/hyperparameters.ts";
+import { parameterizationNamed } from "../../schema/sweep/other-names.ts";
 import { type Parameterization, STANDARD_PARAMETERIZATION } from "../../schema/sweep/rules.ts";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { canonicalJson } from "../../schema/wire/plan.ts";
@@ -273,7 +274,7 @@ function constantOf(name: string, text: string): [string, CellValue] {
   const value = plainValue(text);
   const known = HYPERPARAMETER_NAMES.find((own) => own === name);
   if (known === undefined) return [name.startsWith("settings.") ? name : `settings.${name}`, value];
-  const parsed = HYPERPARAMETERS[known].safeParse(value);
+  const parsed = readAs(known, value);
   if (!parsed.success || known === "learning_rate")
     throw new MusweepError(
       "bad-option",
@@ -286,6 +287,12 @@ function constantOf(name: string, text: string): [string, CellValue] {
     ? ["sparsity", complement(parsed.data as number)]
     : [known, parsed.data as CellValue];
 }
+
+/** A parameterization may be called by its title. */
+const readAs = (name: HyperparameterName, value: CellValue) =>
+  HYPERPARAMETERS[name].safeParse(
+    name === "parameterization" ? (parameterizationNamed(String(value)) ?? value) : value,
+  );
 
 /** "0.5" is a number, "true" a truth value, everything else text. */
 function plainValue(text: string): CellValue {
@@ -308,7 +315,7 @@ function coordinatesOf(row: TableRow, { columns }: Recognized, file: string): Re
     const name = meaning as HyperparameterName;
     // As our own export writes what is not known.
     if (value === 0 && (name === "width" || name === "layers")) continue;
-    const parsed = HYPERPARAMETERS[name].safeParse(value);
+    const parsed = readAs(name, value);
     if (!parsed.success)
       throw mistakeIn(file, row, `${column} is ${JSON.stringify(cell)}, which ${name} cannot be`);
     if (name === "density") coordinates.sparsity = complement(parsed.data as number);

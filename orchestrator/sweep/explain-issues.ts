@@ -3,7 +3,7 @@
  * and the nearest valid name.
  */
 import { z } from "zod";
-import { foreignValue, meantBy } from "./habits.ts";
+import { foreignValue, meantBy, wordMeantBy } from "./habits.ts";
 import { didYouMean, excerpt, type Finding, type Path, quoted } from "./problems.ts";
 
 type Issue = z.core.$ZodIssue;
@@ -70,7 +70,7 @@ function explain(root: Schema, value: unknown, issue: Issue, prefix: Path): Expl
     case "invalid_value": {
       if (input === undefined) return missing(path, issue.values.map(String).join(", "));
       const valid = issue.values.map(String);
-      const near = typeof input === "string" ? didYouMean(input, valid) : "";
+      const near = typeof input === "string" ? wordMeantBy(input, valid) : "";
       if (hasOwnMessage(issue)) return here(`${issue.message}${near}`);
       return here(`expected ${valid.join(", ")}; ${got}${near}`);
     }

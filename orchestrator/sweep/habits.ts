@@ -9,9 +9,9 @@ import {
   isSettingName,
   TABLE,
 } from "../../schema/sweep/hyperparameters.ts";
-import { OTHER_NAMES } from "../../schema/sweep/other-names.ts";
+import { OTHER_NAMES, parameterizationNamed } from "../../schema/sweep/other-names.ts";
 import { decades, type Grid, meaningOf, octaves } from "./foreign-values.ts";
-import { excerpt, type Path, quoted } from "./problems.ts";
+import { didYouMean, excerpt, type Path, quoted } from "./problems.ts";
 import { rangeLength, rangeMistake, rangeValues } from "./values.ts";
 
 const HEADS = ["n_head", "n_heads", "num_heads", "num_attention_heads", "heads"];
@@ -21,17 +21,28 @@ const HEADS = ["n_head", "n_heads", "num_heads", "num_attention_heads", "heads"]
  * @returns `; did you mean "learning_rate"?` for "lr" where that may stand, else where it may; empty for a key that nobody uses
  */
 export function meantBy(key: string, valid: readonly string[], at: Path): string {
+  const parameterization = parameterizationNamed(key);
+  if (parameterization !== undefined && valid.includes(parameterization))
+    return didYouMeanThis(parameterization);
   const plain = key.toLowerCase().replaceAll("-", "_");
   if (HEADS.includes(plain) && valid.includes("d_head"))
     return "; the number of heads is width ÷ d_head: set d_head";
   const names = Object.keys(TABLE) as HyperparameterName[];
   const name = names.find((n) => n === plain || OTHER_NAMES[n]?.includes(plain));
   if (name === undefined) return "";
-  if (valid.includes(name)) return `; did you mean "${name}"?`;
+  if (valid.includes(name)) return didYouMeanThis(name);
   // Further inside, what the section takes says more.
   if (at.length > (at[0] === "phases" ? 3 : 1)) return "";
   const { section, key: there = name } = TABLE[name] as { section: string | null; key?: string };
   return `; did you mean ${section === null ? "" : `${section}.${there} or `}axes.${name}?`;
+}
+
+const didYouMeanThis = (name: string): string => `; did you mean "${name}"?`;
+
+/** The same for a value that is one of a few words. */
+export function wordMeantBy(text: string, valid: readonly string[]): string {
+  const name = parameterizationNamed(text);
+  return name !== undefined && valid.includes(name) ? didYouMeanThis(name) : didYouMean(text, valid);
 }
 
 /** Where a value stands that another tool would write so. */

@@ -3,6 +3,7 @@
  * meant in a sweep file, where only the name of our own is taken.
  */
 import type { HyperparameterName } from "./hyperparameters.ts";
+import { PARAMETERIZATIONS, type Parameterization, RULES } from "./rules.ts";
 
 /** Best first. */
 export const OTHER_NAMES: Partial<Record<HyperparameterName, readonly string[]>> = {
@@ -24,3 +25,20 @@ export const OTHER_NAMES: Partial<Record<HyperparameterName, readonly string[]>>
   base_width: ["base_d_model", "mup_base_width"],
   precision: ["dtype"],
 };
+
+/** μ, which keyboards lack, is written mu or u; signs and capitals say nothing. */
+const plainly = (name: string): string =>
+  name
+    .normalize("NFKC")
+    .toLowerCase()
+    .replaceAll(/μ|mu/g, "u")
+    .replaceAll(/\(ours\)|[^a-z0-9]/g, "");
+
+const STANDARD = /^standard(parametri[sz]ation|parameteri[sz]ation)?$/;
+
+/** The parameterization that is called so: by its name, or by its title as pages and reports print it: "SμPar", "muP", "standard". */
+export function parameterizationNamed(text: string): Parameterization | undefined {
+  const plain = plainly(text);
+  if (STANDARD.test(plain)) return "sp";
+  return PARAMETERIZATIONS.find((name) => [name, RULES[name].title].some((one) => plainly(one) === plain));
+}

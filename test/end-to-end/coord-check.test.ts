@@ -60,7 +60,8 @@ describe("coord-check", () => {
   });
 
   it("trains no grid, and again nothing at all", async () => {
-    const again = await succeed(place, "coord-check", file, "--json");
+    const named = ["--parameterizations", "μP,SμPar"];
+    const again = await succeed(place, "coord-check", file, ...named, "--json");
     expect(again.stderr).toContain("9 already trained, 0 to train");
     expect(JSON.parse(again.stdout)).toMatchObject({
       sweep: "tiny.coordinate-check",

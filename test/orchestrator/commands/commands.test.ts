@@ -146,6 +146,8 @@ describe("--json prints one JSON value", () => {
   });
 });
 
+const RECOMMEND = "recommend tiny --width 128 --sparsity 0 --parameterization".split(" ");
+
 describe("exit codes and messages", () => {
   it.concurrent.each<[string, string[], number, RegExp]>([
     ["an unknown command", ["trian"], 2, /unknown command 'trian'/],
@@ -179,6 +181,18 @@ describe("exit codes and messages", () => {
       ["report", "tiny", "--dir", "nowhere"],
       3,
       /no sweeps here yet: there is no .*nowhere/,
+    ],
+    [
+      "a parameterization by its title",
+      [...RECOMMEND, "μP"],
+      2,
+      /tiny has no curve under mup\nIt has: supar/,
+    ],
+    [
+      "a parameterization that is none",
+      [...RECOMMEND, "ntk"],
+      2,
+      /wants one of sp, mup, supar, .*, not "ntk"/,
     ],
     ["serve for all without a token", ["serve", "--host", "0.0.0.0"], 2, /needs a token/],
   ])("%s", async (_what, args, code, message) => {

@@ -38,6 +38,14 @@ describe("columns", () => {
     expect(recognized.ignored).toEqual(["comment"]);
   });
 
+  it("a parameterization is known by its title too", () => {
+    const table = "lr,parametrization,loss\n0.001,SμPar,3.25\n0.002,muP,3.5\n";
+    expect(read(table).results.map((r) => r.coordinates.parameterization)).toEqual(["supar", "mup"]);
+    const constants = new Map([["parameterization", "standard"]]);
+    const [first] = read("lr,loss\n0.001,3.25\n0.002,3.5\n", { constants }).results;
+    expect(first!.coordinates.parameterization).toBe("sp");
+  });
+
   it("a Weights & Biases export", () => {
     const { results, unfinished } = read(
       '"Name","State","Runtime","config.n_embd","config.learning_rate","seed","final/val_loss"\n' +

@@ -51,6 +51,33 @@ describe("another tool's", () => {
     expect(problemsOf(misplaced).join("\n")).toContain(`unknown key "${theirs}"; did you mean ${ours}?`);
   });
 
+  it.each([
+    ["SP", "sp"],
+    ["standard", "sp"],
+    ["μP", "mup"],
+    // The micro sign of keyboards.
+    ["µP", "mup"],
+    ["muP", "mup"],
+    ["uP", "mup"],
+    ["SμPar", "supar"],
+    ["SuPar", "supar"],
+    ["CompleteP", "completep"],
+    ["'SμPar (init only)'", "supar-init-only"],
+    ["'SμPar (LR only)'", "supar-lr-only"],
+    ["'SP (embedding × width)'", "sp-embedding"],
+    ["'SμPar × CompleteP (ours)'", "supar-completep"],
+  ])("title %s is %s, wherever a parameterization is named", (title, name) => {
+    const said = `did you mean "${name}"?`;
+    expect(problemsOf(sweepText({ axes: `axes: {parameterization: [${title}]}` }))).toEqual([
+      expect.stringContaining(said),
+    ]);
+    for (const section of [
+      `coordinate_check: {parameterization: ${title}, width: [32, 64]}`,
+      `base: {width: 256, learning_rate: 0.1, overrides: {${title}: {init_std: 0.02}}}`,
+    ])
+      expect(problemsOf(sweepText({ base: section })).join("\n")).toContain(said);
+  });
+
   it("number of heads follows from the size of one", () => {
     expect(ofAxes("n_head: [2, 4]")).toContain("the number of heads is width ÷ d_head: set d_head");
   });
