@@ -3,6 +3,7 @@
  * and prints what they found. What has been measured before is not measured again.
  */
 import { type Command, InvalidArgumentError } from "commander";
+import { readPower } from "../../schema/sweep/hyperparameters.ts";
 import { parameterizationNamed } from "../../schema/sweep/other-names.ts";
 import type { Phase } from "../../schema/sweep/sweep.ts";
 import { EXIT_CODES, MusweepError } from "../../schema/wire/errors.ts";
@@ -73,7 +74,7 @@ const parameterization = (text: string): string => parameterizationNamed(text) ?
 
 /** Commander tells a bad value together with its option. */
 function number(text: string): number {
-  const value = Number(text);
+  const value = Number(readPower(text));
   if (text.trim() !== "" && Number.isFinite(value)) return value;
   throw new InvalidArgumentError("Expected a number.");
 }

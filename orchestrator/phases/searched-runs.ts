@@ -2,6 +2,7 @@
  * A phase that is a search: gives it the runs that decide most (analysis/search.ts), once all that it has have ended. What comes next
  * follows from the database alone, so a restart goes on where it was.
  */
+import { powerOfTwo } from "../../schema/sweep/hyperparameters.ts";
 import type { Search } from "../../schema/sweep/search.ts";
 import type { Phase } from "../../schema/sweep/sweep.ts";
 import { plannedFlops, sparseTrainingFlops } from "../../schema/wire/cost.ts";
@@ -21,7 +22,6 @@ import { reviveCancelled } from "../database/run-states.ts";
 import { runResult } from "../database/runs.ts";
 import { gatherCells } from "../database/store-cells.ts";
 import { type Cell, type Expansion, expandPhase, type GridCurve } from "../sweep/expand-sweep.ts";
-import { powerOfTwo } from "../sweep/values.ts";
 
 /** Why a point is there that was trained before the search began. */
 const EARLIER = "search: trained before";

@@ -3,7 +3,7 @@
  * and the nearest valid name.
  */
 import { z } from "zod";
-import { foreignValue, meantBy, wordMeantBy } from "./habits.ts";
+import { foreignValue, meantBy, scalarInstead, wordMeantBy } from "./habits.ts";
 import { didYouMean, excerpt, type Finding, type Path, quoted } from "./problems.ts";
 
 type Issue = z.core.$ZodIssue;
@@ -32,7 +32,9 @@ function explain(root: Schema, value: unknown, issue: Issue, prefix: Path): Expl
     const message = `expected ${expected}; got ${show(valueAt(value, way))}${foreign.hint}`;
     return [{ path: at, message, remove: at }];
   }
-  const got = `got ${show(input)}`;
+  const isTaken = (other: unknown): boolean =>
+    z.core.safeParse(writtenAt(root, issue.path as Path), other).success;
+  const got = `got ${show(input)}${scalarInstead(input, isTaken)}`;
   switch (issue.code) {
     case "unrecognized_keys": {
       const schema = schemaAt(root, issue.path as Path);
@@ -133,8 +135,10 @@ function closestOption(errors: readonly (readonly Issue[])[], input: unknown): n
   return Number.isFinite(least) ? costs.indexOf(least) : null;
 }
 
-/** Strips what only wraps a schema: optional, default, nullable. */
+/** Strips what only wraps a schema: optional, default, nullable, another way to write it, what is made of it. */
 function unwrap(schema: Schema): Schema {
+  if (schema instanceof z.ZodPipe)
+    return unwrap(schema.def.in instanceof z.ZodTransform ? schema.def.out : schema.def.in);
   if (
     schema instanceof z.ZodOptional ||
     schema instanceof z.ZodDefault ||
@@ -149,18 +153,22 @@ function unwrap(schema: Schema): Schema {
  * The schema at a path. What lies behind a union comes as nested issues, unless only one option has the value's shape: then
  * the path leads through the union.
  */
-function schemaAt(root: Schema, path: Path): Schema {
-  return path.reduce<Schema>((schema, part) => {
+const schemaAt = (root: Schema, path: Path): Schema => unwrap(writtenAt(root, path));
+
+/** The same with what wraps it. */
+function writtenAt(root: Schema, path: Path): Schema {
+  return path.reduce<Schema>((written, part) => {
+    const schema = unwrap(written);
     const options = schema instanceof z.ZodUnion ? (schema.options as readonly Schema[]) : [schema];
     for (const option of options.map(unwrap)) {
-      if (option instanceof z.ZodArray && typeof part === "number") return unwrap(option.element as Schema);
-      if (option instanceof z.ZodRecord) return unwrap(option.valueType as Schema);
+      if (option instanceof z.ZodArray && typeof part === "number") return option.element as Schema;
+      if (option instanceof z.ZodRecord) return option.valueType as Schema;
       const field =
         option instanceof z.ZodObject ? (option.shape as Record<string, Schema>)[part] : undefined;
-      if (field !== undefined) return unwrap(field);
+      if (field !== undefined) return field;
     }
-    return schema;
-  }, unwrap(root));
+    return written;
+  }, root);
 }
 
 function valueAt(value: unknown, path: Path): unknown {

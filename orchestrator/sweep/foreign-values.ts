@@ -123,6 +123,49 @@ function stepped(from: number, to: number, needsStep: boolean, step?: number, co
   return { from, to, step: distance ?? rounded((to - from) / 4) };
 }
 
+/** Thousands with separators; of two numbers the second is hardly 000. */
+const THOUSANDS = /^\d{1,3}([_,])\d{3}(?:\1\d{3})*$/;
+const FACTORS: Record<string, number> = { k: 1e3, m: 1e6, b: 1e9, g: 1e9 };
+const WORDS: Record<string, boolean> = {
+  yes: true,
+  on: true,
+  true: true,
+  no: false,
+  off: false,
+  false: false,
+};
+
+/** A text that stands for a number or a truth value elsewhere: 2**-8, 1/256, 75%, 1k, 1_000, yes; or that has quotes too many. */
+export function scalarMeant(text: string): number | boolean | undefined {
+  const plain = text.trim().toLowerCase();
+  if (plain === "" || text.length > LONGEST_SCALAR) return undefined;
+  if (Object.hasOwn(WORDS, plain)) return WORDS[plain];
+  const meant = numberMeant(plain);
+  return meant !== undefined && Number.isFinite(meant) ? meant : undefined;
+}
+
+const LONGEST_SCALAR = 40;
+const NUMBER = String.raw`[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?`;
+const POWER = new RegExp(`^(${NUMBER})\\s*(?:\\^|\\*\\*)\\s*\\(?(${NUMBER})\\)?$`);
+const FRACTION = new RegExp(`^(${NUMBER})\\s*/\\s*(${NUMBER})$`);
+const SCALED = new RegExp(`^(${NUMBER})\\s*([%kmbg])$`);
+
+function numberMeant(text: string): number | undefined {
+  if (Number.isFinite(Number(text))) return Number(text);
+  if (THOUSANDS.test(text) && (text.includes("_") || text.endsWith(",000")))
+    return Number(text.replaceAll(/[_,]/g, ""));
+  const [, base, exponent] = POWER.exec(text) ?? [];
+  if (exponent !== undefined)
+    return Number(base) === 10
+      ? Number((10 ** Number(exponent)).toPrecision(12))
+      : Number(base) ** Number(exponent);
+  const [, over, under] = FRACTION.exec(text) ?? [];
+  if (under !== undefined) return Number(over) / Number(under);
+  const [, amount, unit] = SCALED.exec(text) ?? [];
+  if (unit === undefined) return undefined;
+  return Number((unit === "%" ? Number(amount) / 100 : Number(amount) * FACTORS[unit]!).toPrecision(12));
+}
+
 /** What is longer was not written by hand, and calls in calls would take long to take apart. */
 const LONGEST_TEXT = 1000;
 
@@ -130,7 +173,7 @@ const CALL = /^(?:(?:tune|trial|optuna|ray|np|numpy|hp|torch)\.)*([a-z_]+)\((.*)
 
 /** "a,b", choice(a, b), tune.loguniform(1e-4, 1e-1), np.logspace(-4, -1, 4) */
 function ofText(text: string): Meant | null {
-  if (text.length > LONGEST_TEXT) return null;
+  if (text.length > LONGEST_TEXT || scalarMeant(text) !== undefined) return null;
   const plain = text.trim();
   const [, name, inside] = CALL.exec(plain) ?? [];
   if (name === undefined || inside === undefined)
@@ -180,5 +223,5 @@ const listOf = (text: string): Meant => ({
     .split(",")
     .map((part) => part.trim())
     .filter((part) => part !== "" && !/^[a-z_]+=/.test(part))
-    .map((part) => (Number.isFinite(Number(part)) ? Number(part) : part)),
+    .map((part) => scalarMeant(part) ?? part),
 });

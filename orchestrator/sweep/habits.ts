@@ -10,7 +10,7 @@ import {
   TABLE,
 } from "../../schema/sweep/hyperparameters.ts";
 import { OTHER_NAMES, parameterizationNamed } from "../../schema/sweep/other-names.ts";
-import { decades, type Grid, meaningOf, octaves } from "./foreign-values.ts";
+import { decades, type Grid, type Meant, meaningOf, octaves, scalarMeant } from "./foreign-values.ts";
 import { didYouMean, excerpt, type Path, quoted } from "./problems.ts";
 import { rangeLength, rangeMistake, rangeValues } from "./values.ts";
 
@@ -24,6 +24,8 @@ export function meantBy(key: string, valid: readonly string[], at: Path): string
   const parameterization = parameterizationNamed(key);
   if (parameterization !== undefined && valid.includes(parameterization))
     return didYouMeanThis(parameterization);
+  if (key.trim() !== "" && Number.isFinite(Number(key)))
+    return "; several values are a list, in brackets, such as [1, 2]";
   const plain = key.toLowerCase().replaceAll("-", "_");
   if (HEADS.includes(plain) && valid.includes("d_head"))
     return "; the number of heads is width ÷ d_head: set d_head";
@@ -43,6 +45,22 @@ const didYouMeanThis = (name: string): string => `; did you mean "${name}"?`;
 export function wordMeantBy(text: string, valid: readonly string[]): string {
   const name = parameterizationNamed(text);
   return name !== undefined && valid.includes(name) ? didYouMeanThis(name) : didYouMean(text, valid);
+}
+
+/**
+ * How a single value is written here that is written otherwise, or in quotes, or without those that it needs.
+ * @param takes whether a value is one for this place
+ */
+export function scalarInstead(value: unknown, takes: (value: unknown) => boolean): string {
+  if (typeof value === "number" || typeof value === "boolean")
+    return takes(String(value)) ? `; write it in quotes: "${value}"` : "";
+  const meant = typeof value === "string" ? scalarMeant(value) : undefined;
+  if (meant === undefined || !takes(meant)) return "";
+  const text = value as string;
+  if (String(meant) === text || Number(text) === meant) return `; write it without quotes: ${text.trim()}`;
+  const power =
+    /[*^/]/.test(text) && Number.isInteger(Math.log2(Number(meant))) ? `2^${Math.log2(Number(meant))}` : "";
+  return `; write ${power !== "" && takes(power) ? power : meant}`;
 }
 
 /** Where a value stands that another tool would write so. */
@@ -97,22 +115,27 @@ function insteadOf(value: unknown, path: Path): string {
   const place = placeOf(path);
   if (place === null || (place.kind === "draw" && isDistribution(value))) return "";
   const { kind, name } = place;
-  if (kind === "section" && Array.isArray(value))
-    return value.every(isPlain) ? underAxes(name, listed(value)) : "";
-  const meant = meaningOf(value);
+  const meant: Meant | null =
+    kind === "section" && Array.isArray(value) ? { kind: "list", values: value } : meaningOf(value);
   if (meant === null) return "";
   switch (meant.kind) {
-    case "list":
+    case "list": {
       if (!meant.values.every(isPlain)) return "";
-      if (kind === "draw") return `; write the list under choice: {choice: ${listed(meant.values)}}`;
-      if (kind === "section") return underAxes(name, listed(meant.values));
+      const values = meant.values.map((one) => asTaken(name, one));
+      if (values.includes(undefined)) return "; several values are a list, in brackets";
+      if (kind === "draw") return `; write the list under choice: {choice: ${listed(values)}}`;
+      if (kind === "section") return underAxes(name, listed(values));
       return typeof value === "string"
-        ? `; several values are a list: ${listed(meant.values)}`
-        : `; write the list itself: ${listed(meant.values)}`;
-    case "value":
-      if (kind === "draw") return `; write the value under choice: {choice: ${listed([meant.value])}}`;
-      if (kind === "axis" && name === "seed") return `; write a list: ${listed([meant.value])}`;
-      return `; write the value itself: ${inYaml(meant.value)}`;
+        ? `; several values are a list: ${listed(values)}`
+        : `; write the list itself: ${listed(values)}`;
+    }
+    case "value": {
+      const one = asTaken(name, meant.value);
+      if (one === undefined) return "; write the value itself";
+      if (kind === "draw") return `; write the value under choice: {choice: ${listed([one])}}`;
+      if (kind === "axis" && name === "seed") return `; write a list: ${listed([one])}`;
+      return `; write the value itself: ${inYaml(one)}`;
+    }
     case "grid": {
       const grid = takes(name, meant.grid) ? inYaml(meant.grid) : null;
       if (grid === null) return `; ${RANGES}`;
@@ -138,6 +161,15 @@ function insteadOf(value: unknown, path: Path): string {
     case "range":
       return kind === "section" ? `; several values stand under axes, as ${name}` : `; ${RANGES}`;
   }
+}
+
+/** A value as this hyperparameter takes it; undefined: it takes none like it. */
+function asTaken(name: AxisName, value: unknown): unknown {
+  const takes = (one: unknown): boolean =>
+    isSettingName(name) || HYPERPARAMETERS[name].safeParse(one).success;
+  if (takes(value)) return value;
+  const meant = typeof value === "string" ? scalarMeant(value) : undefined;
+  return takes(meant) ? meant : undefined;
 }
 
 /** What may stand in a list of values at all. */

@@ -4,12 +4,7 @@
  */
 import { hash } from "node:crypto";
 import { MAX_AXIS_POINTS, type Range } from "../../schema/sweep/axes.ts";
-
-/** 2^k: exact for whole k, and 2^(k+1) is twice 2^k for any k. */
-export function powerOfTwo(k: number): number {
-  const whole = Math.floor(k);
-  return 2 ** whole * 2 ** (k - whole);
-}
+import { powerOfTwo } from "../../schema/sweep/hyperparameters.ts";
 
 /** 10^k: for whole k the number that is written so, else to 12 digits, as it is shown. */
 const powerOfTen = (k: number): number =>

@@ -8,6 +8,7 @@ import {
   HYPERPARAMETER_NAMES,
   type HyperparameterName,
   HYPERPARAMETERS as h,
+  orPower,
   rowOf,
   TABLE,
   TAKEN,
@@ -48,7 +49,7 @@ const decades = z
   });
 const multiples = z
   .strictObject({
-    multiples_of: z.number().positive().describe("The value at exponent 0."),
+    multiples_of: orPower(z.number().positive()).describe("The value at exponent 0."),
     log2: exponents,
   })
   .meta({
@@ -144,13 +145,12 @@ export const axisShape = Object.fromEntries(
   HYPERPARAMETER_NAMES.map((name) => [name, AXIS_KINDS[TABLE[name].axis](h[name] as z.ZodType)]),
 ) as { [K in HyperparameterName]: AxisSchema<Table[K]["axis"], Table[K]["schema"]> };
 
-const bounds = z.strictObject({ from: z.number(), to: z.number() });
-const positiveBounds = z.strictObject({ from: z.number().positive(), to: z.number().positive() });
+const boundsOf = (schema: z.ZodNumber) => z.strictObject({ from: orPower(schema), to: orPower(schema) });
 const uniform = z
-  .strictObject({ uniform: bounds })
+  .strictObject({ uniform: boundsOf(z.number()) })
   .meta({ id: "uniform", description: "Every value between from and to equally likely." });
 const logUniform = z
-  .strictObject({ log_uniform: positiveBounds })
+  .strictObject({ log_uniform: boundsOf(z.number().positive()) })
   .meta({ id: "log_uniform", description: "Every octave between from and to equally likely." });
 
 const choice = <T extends z.ZodType>(value: T) =>

@@ -7,16 +7,37 @@ import { z } from "zod";
 import { LIMITS, MASKS, NORMS, POSITIONS, PRECISIONS, SCHEDULES } from "../wire/plan.ts";
 import { PAPER, PARAMETERIZATIONS, type Parameterization, RULES } from "./rules.ts";
 
+/** 2^k: exact for whole k, and 2^(k+1) is twice 2^k for any k. */
+export function powerOfTwo(k: number): number {
+  const whole = Math.floor(k);
+  return 2 ** whole * 2 ** (k - whole);
+}
+
+const POWER = /^2\^([+-]?\d+(?:\.\d+)?)$/;
+
+/** "2^-8", as titles have it (`power`), is 0.00390625; anything else is as it was. */
+export function readPower(value: unknown): unknown {
+  const [, exponent] = (typeof value === "string" && POWER.exec(value)) || [];
+  return exponent === undefined ? value : powerOfTwo(Number(exponent));
+}
+
+/** Takes the number written as a power of two as well. */
+export function orPower(schema: z.ZodNumber) {
+  return z.preprocess(readPower, schema).meta({ type: ["number", "string"], pattern: POWER.source });
+}
+
 const count = (most: number) => z.int().positive().max(most);
 
 /** Every product of such numbers in a plan is one that a double holds. */
 const AMOUNTS = { least: 1e-30, most: 1e30 };
 /** A number above 0, neither of a size that would vanish in arithmetic nor one that would overflow. */
-const positive = z
-  .number()
-  .positive()
-  .max(AMOUNTS.most)
-  .refine((value) => value <= 0 || value >= AMOUNTS.least, { error: `expected at least ${AMOUNTS.least}` });
+const positive = orPower(
+  z
+    .number()
+    .positive()
+    .max(AMOUNTS.most)
+    .refine((value) => value <= 0 || value >= AMOUNTS.least, { error: `expected at least ${AMOUNTS.least}` }),
+);
 
 /** Sections of the file, as paths; null: only an axis can set it. */
 type Section = "model" | "model.ffn" | "training" | "training.optimizer" | "base" | null;
@@ -444,11 +465,11 @@ export const withDefault = <T extends z.ZodType>(
   value: z.util.NoUndefined<z.output<T>>,
   reason?: string,
 ): z.ZodDefault<T> =>
-  schema
-    .default(value)
-    .describe(
-      `${schema.description} Default ${JSON.stringify(value)}${reason === undefined ? "" : `: ${reason}`}.`,
-    );
+  schema.default(value).meta({
+    description: `${schema.description} Default ${JSON.stringify(value)}${reason === undefined ? "" : `: ${reason}`}.`,
+    // zod leaves it out where a value has two ways to be written.
+    default: value,
+  });
 
 type Fields<S> = {
   [K in HyperparameterName as Table[K]["section"] extends S

@@ -7,6 +7,7 @@ import { distinct, type Point } from "../../../orchestrator/sweep/grids.ts";
 import { parseSweep } from "../../../orchestrator/sweep/parse-sweep.ts";
 import { SWEEP_TEMPLATE } from "../../../orchestrator/sweep/template.ts";
 import { titleOf } from "../../../orchestrator/sweep/title.ts";
+import { powerOfTwo } from "../../../schema/sweep/hyperparameters.ts";
 import { canonicalJson, planSchema, runIdOf } from "../../../schema/wire/plan.ts";
 import { modelCells } from "../../support/model-cells.ts";
 import { smallSweep } from "./small-sweep.ts";
@@ -36,6 +37,35 @@ describe("rows and values that only look alike", () => {
     expect([...distinct(names, [...rows, ...rows])]).toEqual(rows);
     const values = [1, "1", true, "true"].map((value) => point({ "settings.a": value }));
     expect([...distinct(["settings.a"], [...values, ...values])]).toEqual(values);
+  });
+});
+
+describe("powers of two", () => {
+  it("may be written as titles have them, and are the same runs", () => {
+    const runsOf = (sections: Parameters<typeof smallSweep>[0]) => cellsOf(sections).map(({ run }) => run);
+    expect(runsOf({ axes: one("learning_rate: [2^-8, 2^-7.5, 2^-7]") })).toEqual(
+      runsOf({ axes: one("learning_rate: {log2: {from: -8, to: -7, step: 0.5}}") }),
+    );
+    expect(
+      runsOf({ base: "base: {width: 256, learning_rate: 2^-8, init_std: 2^-4, alpha_input: 2^3}" }),
+    ).toEqual(
+      runsOf({ base: "base: {width: 256, learning_rate: 0.00390625, init_std: 0.0625, alpha_input: 8}" }),
+    );
+    expect(runsOf({ axes: one("learning_rate: {multiples_of: 2^-6, log2: {from: -1, to: 1}}") })).toEqual(
+      runsOf({ axes: one("learning_rate: [0.0078125, 0.015625, 0.03125]") }),
+    );
+    const drawn = (from: string, to: string) =>
+      one(`random: {n: 3, distributions: {learning_rate: {log_uniform: {from: ${from}, to: ${to}}}}}`);
+    expect(runsOf({ axes: drawn("2^-10", "2^-4") })).toEqual(
+      runsOf({ axes: drawn("0.0009765625", "0.0625") }),
+    );
+  });
+
+  it("are read from every title of a rate", () => {
+    for (const rate of [2 ** -8, powerOfTwo(-7.5), 0.001, 3])
+      expect(
+        only({ axes: one(`learning_rate: [${titleOf({ learning_rate: rate }).slice(3)}]`) }).coordinates,
+      ).toMatchObject({ learning_rate: rate });
   });
 });
 

@@ -249,6 +249,53 @@ describe("another tool's", () => {
     expect(ofAxes(axes) === "").toBe(isValid);
   });
 
+  it.each([
+    ["learning_rate", "2**-8", "2^-8"],
+    ["learning_rate", "2 ** (-8)", "2^-8"],
+    ["learning_rate", "1/256", "2^-8"],
+    ["init_std", "1/1000", "0.001"],
+    ["learning_rate", "10^-3", "0.001"],
+    ["sparsity", "75%", "0.75"],
+    ["warmup_steps", "0.05k", "50"],
+    ["batch_size", "1_000", "1000"],
+    ["batch_size", "'1,000'", "1000"],
+    ["width", "2^7", "128"],
+    ["tied_embeddings", "yes", "true"],
+  ])("%s: %s is written %s", (name, theirs, ours) => {
+    for (const axes of [`${name}: ${theirs}`, `${name}: [${theirs}]`])
+      expect(ofAxes(axes)).toMatch(new RegExp(`got the text "[^"]*"; write ${ours.replace("^", "\\^")}$`));
+    expect(ofAxes(`${name}: ${ours}`)).toBe("");
+  });
+
+  it.each([
+    ["learning_rate: '1e-3'", "; write it without quotes: 1e-3"],
+    ["width: ['64']", "; write it without quotes: 64"],
+    ["tied_embeddings: 'true'", "; write it without quotes: true"],
+    ["learning_rate: fast", 'got the text "fast"'],
+    ["learning_rate: 2^x", 'got the text "2^x"'],
+    // No width.
+    ["width: 1/256", 'got the text "1/256"'],
+    ["learning_rate: 0.1,0.2", 'unknown key "0.2"; several values are a list, in brackets, such as [1, 2]'],
+  ])("quotes and signs: %s", (axes, end) => {
+    expect(ofAxes(axes).slice(-end.length)).toBe(end);
+  });
+
+  it("text that looks like something else stands in quotes", () => {
+    expect(problemsOf(sweepText({ name: "name: 123" }))).toEqual([
+      'name: expected text; got 123; write it in quotes: "123"',
+    ]);
+    expect(problemsOf(sweepText({ name: 'name: "123"' }))).toEqual([]);
+  });
+
+  it.each([
+    ["learning_rate: {values: [2**-8, 1/128]}", "write the list itself: [0.00390625, 0.0078125]"],
+    ["learning_rate: '2^-8, 2^-7'", "several values are a list: [0.00390625, 0.0078125]"],
+    ["learning_rate: {values: [0.1, fast]}", "; several values are a list, in brackets"],
+    ["width: {value: '64'}", "write the value itself: 64"],
+  ])("numbers in another tool's list: %s", (axes, hint) => {
+    expect(ofAxes(axes).slice(-hint.length)).toBe(hint);
+  });
+
   it("takes no longer for texts and ranges that nobody wrote by hand", () => {
     const calls = `${"tag(log,".repeat(50_000)}1${")".repeat(50_000)}`;
     expect(ofAxes(`learning_rate: '${calls}'`)).toContain("got the text");

@@ -1,7 +1,8 @@
 /** Ranges give the exact numbers that a person would write; random draws depend on nothing but their seed. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { draw, powerOfTwo, rangeLength, rangeValues } from "../../../orchestrator/sweep/values.ts";
+import { draw, rangeLength, rangeValues } from "../../../orchestrator/sweep/values.ts";
+import { powerOfTwo } from "../../../schema/sweep/hyperparameters.ts";
 
 /** 2^k from the bits of a double, for normal exponents. */
 function bitsOfPowerOfTwo(k: number): number {
