@@ -49,7 +49,7 @@ function explain(root: Schema, value: unknown, issue: Issue, prefix: Path): Expl
       return issue.keys.map((key) => ({
         path: [...path, key],
         atKey: true,
-        message: `unknown key ${quoted(key)}${meantBy(key, valid, path) || didYouMean(key, valid) || `; expected one of ${valid.join(", ")}`}`,
+        message: `unknown key ${quoted(key)}${meantBy(key, valid, path, valueAt(input, [key])) || didYouMean(key, valid) || `; expected one of ${valid.join(", ")}`}`,
         remove: [...path, key],
       }));
     }

@@ -1,5 +1,5 @@
 /** What people write who come from another tool, and how it is written here: added to the message that refuses it. */
-import { type Range, rangeSchema } from "../../schema/sweep/axes.ts";
+import { axisShape, type Range, rangeSchema } from "../../schema/sweep/axes.ts";
 import {
   type AxisName,
   HYPERPARAMETER_NAMES,
@@ -9,35 +9,66 @@ import {
   isSettingName,
   TABLE,
 } from "../../schema/sweep/hyperparameters.ts";
-import { OTHER_NAMES, parameterizationNamed } from "../../schema/sweep/other-names.ts";
+import { INSTEAD, LOOSE_NAMES, OTHER_NAMES, parameterizationNamed } from "../../schema/sweep/other-names.ts";
 import { decades, type Grid, type Meant, meaningOf, octaves, scalarMeant } from "./foreign-values.ts";
-import { didYouMean, excerpt, type Path, quoted } from "./problems.ts";
+import { didYouMean, excerpt, nearestName, type Path, quoted } from "./problems.ts";
 import { rangeLength, rangeMistake, rangeValues } from "./values.ts";
 
-const HEADS = ["n_head", "n_heads", "num_heads", "num_attention_heads", "heads"];
+/** A key as it is compared: without case, and of a dotted path, optimizer.beta2, the end. */
+const plainKey = (key: string): string => key.toLowerCase().replaceAll("-", "_").split(".").at(-1)!;
+
+/** The hyperparameter that is called so, here or elsewhere; by its place in the file, too. */
+const nameCalled = (key: string): HyperparameterName | undefined =>
+  HYPERPARAMETER_NAMES.find(
+    (name) => key.includes(".") && `.${homeOf(name)?.join(".")}`.endsWith(`.${key}`),
+  ) ??
+  HYPERPARAMETER_NAMES.find((name) =>
+    [name, ...(OTHER_NAMES[name] ?? []), ...(LOOSE_NAMES[name] ?? [])].includes(plainKey(key)),
+  );
+const insteadOfKey = (key: string) => INSTEAD.find(({ names }) => names.includes(plainKey(key)));
+
+/** Every hyperparameter that a key can have meant. */
+export function namesMeantBy(key: string): readonly string[] {
+  const name = nameCalled(key) ?? nearestName(key, HYPERPARAMETER_NAMES);
+  return [...(name === null ? [] : [name]), ...(insteadOfKey(key)?.give ?? [])];
+}
+
+/** Where the file has a hyperparameter, beside an axis. */
+const placeInFile = (name: HyperparameterName): string => homeOf(name)?.join(".") ?? `axes.${name}`;
 
 /**
  * @param at the section that the key stands in
+ * @param value what it has there
  * @returns `; did you mean "learning_rate"?` for "lr" where that may stand, else where it may; empty for a key that nobody uses
  */
-export function meantBy(key: string, valid: readonly string[], at: Path): string {
+export function meantBy(key: string, valid: readonly string[], at: Path, value: unknown): string {
   const parameterization = parameterizationNamed(key);
   if (parameterization !== undefined && valid.includes(parameterization))
     return didYouMeanThis(parameterization);
   if (key.trim() !== "" && Number.isFinite(Number(key)))
     return "; several values are a list, in brackets, such as [1, 2]";
-  const plain = key.toLowerCase().replaceAll("-", "_");
-  if (HEADS.includes(plain) && valid.includes("d_head"))
-    return "; the number of heads is width ÷ d_head: set d_head";
-  const names = Object.keys(TABLE) as HyperparameterName[];
-  const name = names.find((n) => n === plain || OTHER_NAMES[n]?.includes(plain));
-  if (name === undefined) return "";
-  if (valid.includes(name)) return didYouMeanThis(name);
   // Further inside, what the section takes says more.
-  if (at.length > (at[0] === "phases" ? 3 : 1)) return "";
-  const { section, key: there = name } = TABLE[name] as { section: string | null; key?: string };
-  return `; did you mean ${section === null ? "" : `${section}.${there} or `}axes.${name}?`;
+  const isSection = at.length <= (at[0] === "phases" ? 3 : 1) || at.at(-1) === "optimizer";
+  const instead = insteadOfKey(key);
+  if (instead !== undefined) {
+    const { give, why, all } = instead;
+    const places = give.map((name) => (valid.includes(name) ? name : isSection ? placeInFile(name) : null));
+    return places.includes(null) ? "" : `; ${why}: set ${places.join(all ? " and " : " or ")}`;
+  }
+  const name = nameCalled(key);
+  if (name === undefined) return "";
+  if (name === "seed" && typeof value === "number" && placeOf([...at, name])?.kind === "axis")
+    return `; write seed: {count: ${value}}`;
+  if (valid.includes(name)) return didYouMeanThis(name);
+  if (!isSection) return "";
+  const home = homeOf(name);
+  if (home !== undefined && key.includes(".")) return `; write ${nested(home)}`;
+  return `; did you mean ${home === undefined ? "" : `${home.join(".")} or `}axes.${name}?`;
 }
+
+/** "training: {optimizer: {beta2: …}}" */
+const nested = ([first = "", ...rest]: readonly string[]): string =>
+  `${first}: ${rest.length === 0 ? "…" : `{${nested(rest)}}`}`;
 
 const didYouMeanThis = (name: string): string => `; did you mean "${name}"?`;
 
@@ -115,6 +146,7 @@ function insteadOf(value: unknown, path: Path): string {
   const place = placeOf(path);
   if (place === null || (place.kind === "draw" && isDistribution(value))) return "";
   const { kind, name } = place;
+  if (kind === "axis" && name === "seed") return seedsInstead(value);
   const meant: Meant | null =
     kind === "section" && Array.isArray(value) ? { kind: "list", values: value } : meaningOf(value);
   if (meant === null) return "";
@@ -133,7 +165,6 @@ function insteadOf(value: unknown, path: Path): string {
       const one = asTaken(name, meant.value);
       if (one === undefined) return "; write the value itself";
       if (kind === "draw") return `; write the value under choice: {choice: ${listed([one])}}`;
-      if (kind === "axis" && name === "seed") return `; write a list: ${listed([one])}`;
       return `; write the value itself: ${inYaml(one)}`;
     }
     case "grid": {
@@ -163,6 +194,42 @@ function insteadOf(value: unknown, path: Path): string {
   }
 }
 
+/** Of seeds nobody cares which they are, but how many. */
+function seedsInstead(value: unknown): string {
+  // Ranges of our own, which are none of seeds, and {n: 3}.
+  const [[key, inner] = ["", null], ...others] = isMap(value) ? Object.entries(value) : [];
+  const grid: Meant | null = rangeSchema.safeParse(value).success
+    ? { kind: "grid", grid: value as Grid }
+    : null;
+  const number: Meant | null =
+    typeof inner === "number" && others.length === 0 && !["count", "first"].includes(key)
+      ? { kind: "between", from: 1, to: inner, isLog: false }
+      : null;
+  const meant = grid ?? meaningOf(value) ?? number;
+  if (meant === null) return "";
+  const isSeed = (one: unknown): boolean => HYPERPARAMETERS.seed.safeParse(one).success;
+  if (meant.kind === "list" || meant.kind === "value") {
+    const values = (meant.kind === "list" ? meant.values : [meant.value]).map((one) => asTaken("seed", one));
+    return values.every(isSeed) ? `; write a list: ${listed(values)}` : `; ${SEEDS}`;
+  }
+  const ends: Ends | undefined =
+    meant.kind === "between" ? meant : meant.kind === "grid" ? (meant.grid.linear as Ends) : undefined;
+  if (ends === undefined) return `; ${SEEDS}`;
+  // The upper end of these does not belong to them.
+  const isOpen = typeof value === "string" && /rand(int|range)/.test(value);
+  const count = Math.floor((ends.to - ends.from) / (ends.step ?? 1)) + (isOpen ? 0 : 1);
+  const seeds = { count, ...(ends.from <= 1 ? {} : { first: ends.from }) };
+  return axisShape.seed.safeParse(seeds).success ? `; write ${inYaml(seeds)}` : `; ${SEEDS}`;
+}
+
+interface Ends {
+  from: number;
+  to: number;
+  step?: number;
+}
+
+const SEEDS = "write {count: 3} for three seeds";
+
 /** A value as this hyperparameter takes it; undefined: it takes none like it. */
 function asTaken(name: AxisName, value: unknown): unknown {
   const takes = (one: unknown): boolean =>
@@ -176,10 +243,12 @@ function asTaken(name: AxisName, value: unknown): unknown {
 const isPlain = (value: unknown): boolean =>
   typeof value === "string" || typeof value === "boolean" || Number.isFinite(value);
 
+const isMap = (value: unknown): value is Record<string, unknown> =>
+  value !== null && typeof value === "object" && !Array.isArray(value);
+
 /** As it is written here. */
 const isDistribution = (value: unknown): boolean =>
-  value !== null &&
-  typeof value === "object" &&
+  isMap(value) &&
   Object.entries(value).some(
     ([key, inner]) =>
       (key === "choice" && Array.isArray(inner)) ||

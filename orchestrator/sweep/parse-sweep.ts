@@ -2,19 +2,11 @@
  * A sweep file's text in, the sweep out, or every mistake in it at once, each at its line and column. Pure: paths in the
  * file are not followed.
  */
-import { HYPERPARAMETER_NAMES } from "../../schema/sweep/hyperparameters.ts";
 import { type Sweep, sweepSchema } from "../../schema/sweep/sweep.ts";
 import { undotSettings } from "./dotted-settings.ts";
 import { explainIssues } from "./explain-issues.ts";
-import {
-  type Finding,
-  inOrder,
-  MAX_TOLD,
-  nearestName,
-  type Path,
-  type Problem,
-  SweepFileError,
-} from "./problems.ts";
+import { namesMeantBy } from "./habits.ts";
+import { type Finding, inOrder, MAX_TOLD, type Path, type Problem, SweepFileError } from "./problems.ts";
 import { type ReadSweep, readPhases } from "./read-phases.ts";
 import { readYaml } from "./read-yaml.ts";
 
@@ -118,18 +110,28 @@ class Remains {
   }
 
   remove(paths: readonly Path[]): void {
+    const taken = new Set<string>();
     // Later list items first, so that the positions of the earlier ones hold.
-    for (const path of paths.toSorted((a, b) => comparePaths(b, a))) {
-      this.removed.push(path);
-      const parent = path.slice(0, -1).reduce<unknown>(child, this.value);
-      const last = path.at(-1);
-      if (Array.isArray(parent) && typeof last === "number") {
-        const positions = this.#positions.get(parent) ?? [...parent.keys()];
-        parent.splice(last, 1);
-        this.#positions.set(parent, positions.toSpliced(last, 1));
-      } else if (parent !== null && typeof parent === "object" && last !== undefined)
-        delete (parent as Record<string | number, unknown>)[last];
-    }
+    for (const path of paths.toSorted((a, b) => comparePaths(b, a))) this.#take(path, taken);
+  }
+
+  /** With what would be left empty: a list of nothing would be the next mistake. */
+  #take(path: Path, taken: Set<string>): void {
+    const key = JSON.stringify(path);
+    if (taken.has(key)) return;
+    taken.add(key);
+    this.removed.push(path);
+    const way = path.slice(0, -1);
+    const parent = way.reduce<unknown>(child, this.value);
+    const last = path.at(-1);
+    if (Array.isArray(parent) && typeof last === "number") {
+      const positions = this.#positions.get(parent) ?? [...parent.keys()];
+      parent.splice(last, 1);
+      this.#positions.set(parent, positions.toSpliced(last, 1));
+    } else if (parent !== null && typeof parent === "object" && last !== undefined)
+      delete (parent as Record<string | number, unknown>)[last];
+    if (way.length > 1 && parent !== null && typeof parent === "object" && Object.keys(parent).length === 0)
+      this.#take(way, taken);
   }
 
   originalPath(path: Path): Path {
@@ -154,8 +156,8 @@ function comparePaths(a: Path, b: Path): number {
   return a.length - b.length;
 }
 
-/** Names that the file tried to set: those on a removed path, and those that an unknown key was near to. */
+/** Names that the file tried to set: those on a removed path, and those that an unknown key can have meant. */
 function damagedNames(removed: readonly Path[]): Set<string> {
   const parts = removed.flat().filter((part) => typeof part === "string");
-  return new Set(parts.flatMap((part) => [part, nearestName(part, HYPERPARAMETER_NAMES) ?? part]));
+  return new Set(parts.flatMap((part) => [part, ...namesMeantBy(part)]));
 }

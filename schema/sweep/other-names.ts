@@ -26,6 +26,78 @@ export const OTHER_NAMES: Partial<Record<HyperparameterName, readonly string[]>>
   precision: ["dtype"],
 };
 
+/** The same where a file says what is wanted: a column of results that is called so may hold something else. */
+export const LOOSE_NAMES: typeof OTHER_NAMES = {
+  sequence_length: [
+    "n_ctx",
+    "n_positions",
+    "context",
+    "context_size",
+    "context_window",
+    "max_position_embeddings",
+    "max_length",
+    "seqlen",
+  ],
+  batch_size: ["batch", "per_device_train_batch_size", "train_batch"],
+  steps: [
+    "iterations",
+    "iters",
+    "n_iters",
+    "num_iterations",
+    "max_iterations",
+    "train_iters",
+    "num_train_steps",
+    "num_training_steps",
+  ],
+  seed: ["seeds", "manual_seed"],
+  layers: ["n_blocks", "num_blocks", "blocks"],
+  schedule: ["lr_scheduler_type", "lr_scheduler", "lr_schedule", "scheduler", "lr_decay_style"],
+  clip_norm: ["gradient_clip_val", "clip_grad", "clip_grad_norm", "max_norm"],
+  beta1: ["adam_beta1", "beta_1"],
+  beta2: ["adam_beta2", "beta_2"],
+  eps: ["epsilon", "adam_epsilon", "adam_eps"],
+  norm: ["norm_type", "normalization"],
+  norm_eps: ["layer_norm_eps", "layer_norm_epsilon", "rms_norm_eps"],
+  tied_embeddings: ["tie_word_embeddings", "tie_embeddings", "weight_tying"],
+  precision: ["mixed_precision"],
+};
+
+/** What others set and nobody sets here: by its names, what is set in place of it, and why. */
+export const INSTEAD: readonly {
+  names: readonly string[];
+  give: readonly HyperparameterName[];
+  why: string;
+  /** Whether all of them are given, not one. */
+  all?: true;
+}[] = [
+  {
+    names: ["n_head", "n_heads", "num_heads", "num_attention_heads", "heads"],
+    give: ["d_head"],
+    why: "the number of heads is width ÷ d_head",
+  },
+  {
+    names: ["epochs", "n_epochs", "num_epochs", "num_train_epochs", "max_epochs"],
+    give: ["steps", "tokens"],
+    why: "a run's length is not counted in epochs",
+  },
+  {
+    names: ["warmup", "warm_up", "lr_warmup"],
+    give: ["warmup_steps", "warmup_fraction"],
+    why: "a warm-up is so many steps, or a share of them",
+  },
+  {
+    names: ["min_lr", "lr_min", "min_learning_rate", "final_lr", "end_lr", "eta_min"],
+    give: ["final_fraction"],
+    why: "the last rate is a share of the peak",
+  },
+  {
+    names: ["betas", "adam_betas"],
+    give: ["beta1", "beta2"],
+    all: true,
+    why: "each has a name",
+  },
+];
+
 /** μ, which keyboards lack, is written mu or u; signs and capitals say nothing. */
 const plainly = (name: string): string =>
   name

@@ -296,6 +296,76 @@ describe("another tool's", () => {
     expect(ofAxes(axes).slice(-hint.length)).toBe(hint);
   });
 
+  it.each([
+    ["seed: range(3)", "write {count: 3}"],
+    ["seed: {min: 1, max: 5}", "write {count: 5}"],
+    ["seed: {min: 10, max: 12}", "write {count: 3, first: 10}"],
+    ["seed: 'tune.randint(0,10)'", "write {count: 10}"],
+    ["seed: {linear: {from: 1, to: 3, step: 1}}", "write {count: 3}"],
+    ["seed: {n: 4}", "write {count: 4}"],
+    ["seed: {values: ['1', 2]}", "write a list: [1, 2]"],
+    ["seeds: 3", "write seed: {count: 3}"],
+  ])("seeds: %s", (axes, hint) => {
+    const problem = ofAxes(axes);
+    expect(problem.split("\n")).toHaveLength(1);
+    expect(problem.slice(-hint.length)).toBe(hint);
+    const suggested = hint.replace(/^[a-z ]*:? ?(?=[{[]|seed:)/, "");
+    expect(ofAxes(suggested.startsWith("seed") ? suggested : `seed: ${suggested}`)).toBe("");
+  });
+
+  it.each([
+    ["seed: {distribution: q_uniform}", "; write {count: 3} for three seeds"],
+    ["seed: {log2: {from: 1, to: 3}}", "; write {count: 3} for three seeds"],
+    ["seeds: [1, 2]", '; did you mean "seed"?'],
+  ])("seeds that are not counted: %s", (axes, end) => {
+    expect(ofAxes(axes).slice(-end.length)).toBe(end);
+  });
+
+  it.each([
+    ["model: {n_embd: 64, layers: 2, d_head: 16, block_size: 32}", 2],
+    ["training: {max_iters: 100, batch: 8}", 2],
+    ["training: {epochs: 3, batch_size: 8}", 1],
+    ["base: {width: 256, lr: 0.1}", 1],
+  ])("name is one mistake, and no hyperparameter is missing for it: %s", (text, mistakes) => {
+    const problems = problemsOf(sweepText({ [text.split(":")[0]!]: text }));
+    expect(problems).toHaveLength(mistakes);
+    for (const problem of problems) expect(problem).toContain("unknown key");
+  });
+
+  it("what is left empty by a mistake is none", () => {
+    expect(ofAxes("together: [{lr: 0.1}]").split("\n")).toHaveLength(1);
+    expect(ofAxes("random: {n: 1, distributions: {lr: {choice: [0.1]}}}").split("\n")).toHaveLength(1);
+    const own = `phases: [{name: a, axes: {parameterization: [μP], width: [x]}}]`;
+    expect(problemsOf(sweepText({ axes: own }))).toHaveLength(2);
+  });
+
+  it.each([
+    ["axes", "betas: 1", "each has a name: set beta1 and beta2"],
+    ["training", "betas: 1", "each has a name: set training.optimizer.beta1 and training.optimizer.beta2"],
+    ["training", "epochs: 3", "a run's length is not counted in epochs: set steps or tokens"],
+    ["axes", "min_lr: 1e-5", "the last rate is a share of the peak: set final_fraction"],
+    [
+      "training",
+      "warmup: 10",
+      "a warm-up is so many steps, or a share of them: set warmup_steps or warmup_fraction",
+    ],
+    ["axes", "max_position_embeddings: 64", 'did you mean "sequence_length"?'],
+    ["training", "adam_epsilon: 1e-8", "did you mean training.optimizer.eps or axes.eps?"],
+    ["training", "lr_scheduler_type: cosine", 'did you mean "schedule"?'],
+    ["training", "optimizer: {lr: 0.1}", "did you mean base.learning_rate or axes.learning_rate?"],
+    ["axes", "optimizer.beta2: 0.9", 'did you mean "beta2"?'],
+    ["axes", "training.batch_size: 8", 'did you mean "batch_size"?'],
+    ["axes", "model.ffn.width: 8", 'did you mean "ffn_width"?'],
+    ["axes", "base.width: 8", 'did you mean "base_width"?'],
+    ["", "training.optimizer.beta2: 8", "write training: {optimizer: {beta2: …}}"],
+  ])("key in %s: %s", (section, key, hint) => {
+    const text = sweepText({});
+    const misplaced =
+      section === "" ? `${text}${key}\n` : text.replace(new RegExp(`\n${section}: \\{`), `$&${key}, `);
+    expect(problemsOf(misplaced)).toEqual([expect.stringMatching(/unknown key "[^"]+"; /)]);
+    expect(problemsOf(misplaced)[0]!.slice(-hint.length)).toBe(hint);
+  });
+
   it("takes no longer for texts and ranges that nobody wrote by hand", () => {
     const calls = `${"tag(log,".repeat(50_000)}1${")".repeat(50_000)}`;
     expect(ofAxes(`learning_rate: '${calls}'`)).toContain("got the text");
