@@ -27,6 +27,31 @@ const nameCalled = (key: string): HyperparameterName | undefined =>
   );
 const insteadOfKey = (key: string) => INSTEAD.find(({ names }) => names.includes(plainKey(key)));
 
+const hasAxes = (file: object): boolean => ["axes", "phases", "coordinate_check"].some((key) => key in file);
+
+/** What a file is that another tool reads, by its tell-tale keys; null: one of ours, whatever is wrong in it. */
+export function otherToolsFile(file: unknown): string | null {
+  if (!isMap(file) || hasAxes(file)) return null;
+  const tool =
+    "method" in file && "parameters" in file
+      ? "a sweep of Weights & Biases"
+      : "hydra" in file
+        ? "a configuration of Hydra"
+        : null;
+  return (
+    tool &&
+    `this is ${tool}; \`musweep init\` writes a sweep file to start from, and docs/sweep-file.md says what goes where`
+  );
+}
+
+const LIKE_AXES = ["parameters", "hyperparameters", "params", "grid", "search_space", "axis"];
+
+/** The key of a file that stands for its axes; null where it has such, or nothing like them. */
+export function keyOfAxes(file: unknown): string | null {
+  if (!isMap(file) || hasAxes(file)) return null;
+  return LIKE_AXES.find((key) => typeof file[key] === "object" && file[key] !== null) ?? null;
+}
+
 /** Every hyperparameter that a key can have meant. */
 export function namesMeantBy(key: string): readonly string[] {
   const name = nameCalled(key) ?? nearestName(key, HYPERPARAMETER_NAMES);

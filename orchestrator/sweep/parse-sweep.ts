@@ -5,9 +5,17 @@
 import { type Sweep, sweepSchema } from "../../schema/sweep/sweep.ts";
 import { undotSettings } from "./dotted-settings.ts";
 import { explainIssues } from "./explain-issues.ts";
-import { namesMeantBy } from "./habits.ts";
-import { type Finding, inOrder, MAX_TOLD, type Path, type Problem, SweepFileError } from "./problems.ts";
-import { type ReadSweep, readPhases } from "./read-phases.ts";
+import { keyOfAxes, namesMeantBy, otherToolsFile } from "./habits.ts";
+import {
+  type Finding,
+  inOrder,
+  MAX_TOLD,
+  type Path,
+  type Problem,
+  quoted,
+  SweepFileError,
+} from "./problems.ts";
+import { type ReadSweep, readPhases, refused } from "./read-phases.ts";
 import { readYaml } from "./read-yaml.ts";
 
 /** Rounds of taking wrong parts out before the rest is taken for hopeless. */
@@ -58,19 +66,29 @@ function withCheck(value: unknown, check: Record<string, unknown> | undefined): 
 /** The sweep, and what is wrong with it: the schema's findings, and those of the rules on whatever of it is sound. */
 function readSweep(value: unknown): ReadSweep {
   if (value === null || value === undefined)
-    return {
-      sweep: null,
-      findings: [{ path: [], message: "the file is empty; expected a sweep (musweep init writes one)" }],
-      remarks: [],
-      longest: null,
-    };
+    return refused([{ path: [], message: "the file is empty; expected a sweep (musweep init writes one)" }]);
+  const theirs = otherToolsFile(value);
+  if (theirs !== null) return refused([{ path: [], message: theirs }]);
+  const key = keyOfAxes(value);
+  if (key !== null) return readRenamed(key, value as Record<string, unknown>);
   const parsed = sweepSchema.safeParse(value, { reportInput: true });
   if (parsed.success) return readPhases(value as Record<string, unknown>, parsed.data, new Set());
   const explained = explainIssues(sweepSchema, value, parsed.error.issues);
   const wrong = explained.map((e) => e.remove);
   // With so many mistakes to tell already, what the rest of the file says is for the next time.
   const rest = wrong.length > MAX_TOLD ? [] : salvage(value, wrong);
-  return { sweep: null, findings: [...explained, ...rest], remarks: [], longest: null };
+  return refused([...explained, ...rest]);
+}
+
+/** A file whose axes have another name: what is wrong in them is told with it. */
+function readRenamed(key: string, { [key]: axes, ...rest }: Record<string, unknown>): ReadSweep {
+  const message = `unknown key ${quoted(key)}; did you mean "axes"?`;
+  const { findings } = readSweep({ ...rest, axes });
+  const inFile = (path: Path): Path => (path[0] === "axes" ? [key, ...path.slice(1)] : path);
+  return refused([
+    { path: [key], atKey: true, message },
+    ...findings.map((finding) => ({ ...finding, path: inFile(finding.path) })),
+  ]);
 }
 
 /**

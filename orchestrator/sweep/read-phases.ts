@@ -126,7 +126,12 @@ export function readPhases(raw: Raw, file: SweepFile, damaged: ReadonlySet<strin
   };
 }
 
-const refused = (findings: Finding[]): ReadSweep => ({ sweep: null, findings, remarks: [], longest: null });
+export const refused = (findings: Finding[]): ReadSweep => ({
+  sweep: null,
+  findings,
+  remarks: [],
+  longest: null,
+});
 
 function longestSequence(
   phases: readonly Phase[],

@@ -366,6 +366,33 @@ describe("another tool's", () => {
     expect(problemsOf(misplaced)[0]!.slice(-hint.length)).toBe(hint);
   });
 
+  it.each([
+    [
+      "a sweep of Weights & Biases",
+      "program: train.py\nmethod: bayes\nmetric: {name: val_loss, goal: minimize}\nparameters: {lr: {min: 1e-4, max: 0.1}}",
+    ],
+    [
+      "a configuration of Hydra",
+      "defaults: [_self_]\nhydra: {sweeper: {params: {lr: 'choice(1, 2)'}}}\nmodel: {dim: 3}",
+    ],
+  ])("whole file is said to be one: %s", (what, text) => {
+    expect(problemsOf(text)).toEqual([expect.stringContaining(`this is ${what}; \`musweep init\` writes`)]);
+  });
+
+  it.each(["parameters", "hyperparameters", "grid"])(
+    "axes may be called %s: what is in them is looked at",
+    (key) => {
+      const text = sweepText({
+        axes: `${key}: {parameterization: sp, lr: [0.1], width: {values: [32, 64]}}`,
+      });
+      expect(problemsOf(text)).toEqual([
+        `${key}: unknown key "${key}"; did you mean "axes"?`,
+        `${key}.lr: unknown key "lr"; did you mean "learning_rate"?`,
+        expect.stringMatching(new RegExp(`^${key}\\.width: .*write the list itself: \\[32, 64\\]$`)),
+      ]);
+    },
+  );
+
   it("takes no longer for texts and ranges that nobody wrote by hand", () => {
     const calls = `${"tag(log,".repeat(50_000)}1${")".repeat(50_000)}`;
     expect(ofAxes(`learning_rate: '${calls}'`)).toContain("got the text");
