@@ -56,7 +56,7 @@ export function checkPhase(
       ...exclusiveAxes(grid),
       ...shadowedOverrides(sweep, grid),
       ...scriptFindings(sweep, grid, settings),
-      ...mismatches(sweep, grid, settings, allowance),
+      ...mismatches(sweep, grid, settings, damaged, allowance),
     ]),
   ];
   const seen = new Set<string>();
@@ -262,7 +262,13 @@ function shadowedOverrides(sweep: Phase, grid: Grid): Finding[] {
 const OF_OUR_MODEL = new Set<keyof Settings>(["d_head", "ffn_width", "base_ffn_width", "micro_batch_size"]);
 
 /** Applies every rule to every combination of the axes it reads. */
-function mismatches(sweep: Phase, grid: Grid, reader: SettingsReader, allowance: Allowance): Finding[] {
+function mismatches(
+  sweep: Phase,
+  grid: Grid,
+  reader: SettingsReader,
+  damaged: ReadonlySet<string>,
+  allowance: Allowance,
+): Finding[] {
   const checks =
     sweep.script === undefined
       ? SETTINGS_CHECKS
@@ -275,7 +281,7 @@ function mismatches(sweep: Phase, grid: Grid, reader: SettingsReader, allowance:
       const settings = reader.some(reads, point.values);
       if (!hasAll(settings, reads)) continue;
       const mistake = find(settings);
-      if (mistake === null) continue;
+      if (mistake === null || (OF_THE_BASE.has(mistake.blame) && damaged.has(mistake.blame))) continue;
       const place = placeOf(mistake.blame, reads, point, grid);
       const key = place.path.join("\n");
       const known = places.get(key) ?? { place, messages: new Set<string>() };
@@ -298,6 +304,9 @@ function hasAll(
   return names.every((name) => settings[name] !== undefined);
 }
 
+/** What a parameterization lacks, where it is to blame. */
+const OF_THE_BASE: ReadonlySet<keyof Settings> = new Set(["base_width", "base_ffn_width", "base_layers"]);
+
 /** The axis value to blame; else another axis value the rule read; else the file's own value; else the nearest section. */
 function placeOf(
   blame: keyof Settings,
@@ -306,8 +315,7 @@ function placeOf(
   grid: Grid,
 ): { path: Path; atKey?: boolean } {
   const sources = [blame, ...reads].flatMap(decidedBy);
-  if (blame === "base_width" || blame === "base_ffn_width" || blame === "base_layers")
-    return { path: point.paths.parameterization ?? grid.path };
+  if (OF_THE_BASE.has(blame)) return { path: point.paths.parameterization ?? grid.path };
   for (const name of sources) {
     const path = point.paths[name];
     if (path !== undefined) return { path };

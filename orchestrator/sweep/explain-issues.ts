@@ -3,7 +3,7 @@
  * and the nearest valid name.
  */
 import { z } from "zod";
-import { foreignValue, meantBy, scalarInstead, wordMeantBy } from "./habits.ts";
+import { foreignValue, inYaml, meantBy, scalarInstead, wordMeantBy } from "./habits.ts";
 import { didYouMean, excerpt, type Finding, type Path, quoted } from "./problems.ts";
 
 type Issue = z.core.$ZodIssue;
@@ -68,6 +68,7 @@ function explain(root: Schema, value: unknown, issue: Issue, prefix: Path): Expl
     }
     case "invalid_type":
       if (input === undefined && path.length > 0) return missing(path, expectedType(root, issue));
+      if (hasOwnMessage(issue)) return here(`${issue.message}; ${got}`);
       return here(`expected ${expectedType(root, issue)}; ${got}`);
     case "invalid_value": {
       if (input === undefined) return missing(path, issue.values.map(String).join(", "));
@@ -194,10 +195,13 @@ function shapeOf(schema: Schema): string {
   return "another value";
 }
 
-/** A whole-number schema first says that it expected a number. */
+/** A whole-number schema first says that it expected a number; a section shows one that is valid. */
 function expectedType(root: Schema, issue: z.core.$ZodIssueInvalidType): string {
   const schema = schemaAt(root, issue.path as Path);
-  return schema instanceof z.ZodNumber ? shapeOf(schema) : typeName(issue.expected);
+  if (schema instanceof z.ZodNumber) return shapeOf(schema);
+  const { examples } = z.globalRegistry.get(schema) ?? {};
+  const example: unknown = Array.isArray(examples) ? examples[0] : undefined;
+  return `${typeName(issue.expected)}${example === undefined ? "" : ` such as ${inYaml(example)}`}`;
 }
 
 const typeName = (expected: string): string =>

@@ -360,12 +360,12 @@ const listed = (values: readonly unknown[]): string =>
   `[${excerpt(values.slice(0, 4).map(inYaml).join(", "))}${values.length > 4 ? ", …" : ""}]`;
 
 /** In one line, with no more quotes than YAML wants. */
-function inYaml(value: unknown): string {
+export function inYaml(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(inYaml).join(", ")}]`;
   if (value !== null && typeof value === "object")
     return `{${Object.entries(value)
       .map(([key, inner]) => `${key}: ${inYaml(inner)}`)
       .join(", ")}}`;
   const text = String(value);
-  return typeof value !== "string" || /^[A-Za-z0-9_.+-]+$/.test(text) ? text : quoted(text);
+  return typeof value !== "string" || /^[A-Za-z0-9_.+-]+%?$/.test(text) ? text : quoted(text);
 }

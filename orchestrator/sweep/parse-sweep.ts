@@ -2,6 +2,7 @@
  * A sweep file's text in, the sweep out, or every mistake in it at once, each at its line and column. Pure: paths in the
  * file are not followed.
  */
+import { HYPERPARAMETER_NAMES, homeOf } from "../../schema/sweep/hyperparameters.ts";
 import { type Sweep, sweepSchema } from "../../schema/sweep/sweep.ts";
 import { undotSettings } from "./dotted-settings.ts";
 import { explainIssues } from "./explain-issues.ts";
@@ -10,6 +11,7 @@ import {
   type Finding,
   inOrder,
   MAX_TOLD,
+  nearestName,
   type Path,
   type Problem,
   quoted,
@@ -174,8 +176,13 @@ function comparePaths(a: Path, b: Path): number {
   return a.length - b.length;
 }
 
-/** Names that the file tried to set: those on a removed path, and those that an unknown key can have meant. */
+/** Names that the file tried to set: those on a removed path or in a removed section, and those that an unknown key can have meant. */
 function damagedNames(removed: readonly Path[]): Set<string> {
   const parts = removed.flat().filter((part) => typeof part === "string");
-  return new Set(parts.flatMap((part) => [part, ...namesMeantBy(part)]));
+  const isNear = (part: string | number, key: string): boolean =>
+    nearestName(String(part), [key]) === key || namesMeantBy(String(part)).includes(key);
+  const isSaid = (home: readonly string[]): boolean =>
+    removed.some((path) => path.every((part, i) => home[i] !== undefined && isNear(part, home[i])));
+  const said = HYPERPARAMETER_NAMES.filter((name) => isSaid(["axes", name]) || isSaid(homeOf(name) ?? []));
+  return new Set([...parts.flatMap((part) => [part, ...namesMeantBy(part)]), ...said]);
 }

@@ -30,6 +30,7 @@ const exponentsOf = (largest: number, step: string) =>
 const exponents = exponentsOf(1000, "Distance of two exponents, octaves.").meta({
   id: "exponents",
   description: "Exponents of two.",
+  examples: [{ from: -9, to: -5 }],
 });
 
 const logRange = z.strictObject({ log2: exponents }).meta({
@@ -41,6 +42,7 @@ const decades = z
     log10: exponentsOf(300, "Distance of two exponents, decades: 0.5 gives about three values in ten.").meta({
       id: "exponents_of_ten",
       description: "Exponents of ten.",
+      examples: [{ from: -4, to: -2 }],
     }),
   })
   .meta({
@@ -58,11 +60,13 @@ const multiples = z
   });
 const linearRange = z
   .strictObject({
-    linear: z.strictObject({
-      from: z.number(),
-      to: z.number().describe("Included when a step falls on it."),
-      step: z.number().positive(),
-    }),
+    linear: z
+      .strictObject({
+        from: z.number(),
+        to: z.number().describe("Included when a step falls on it."),
+        step: z.number().positive(),
+      })
+      .meta({ examples: [{ from: 0, to: 0.75, step: 0.25 }] }),
   })
   .meta({ id: "linear", description: "Evenly spaced values." });
 const seedCount = z
@@ -176,19 +180,28 @@ const distributionShape = Object.fromEntries(
 const rowSchema = z
   .strictObject({ ...h, settings: settings.describe(`${OWN_SETTINGS}.`) })
   .partial()
-  .meta(DOTTED);
+  .meta({ ...DOTTED, examples: [{ width: 256, sparsity: 0.75 }] });
 
 const gridSchema = z
   .strictObject({
     ...z.strictObject(axisShape).partial().shape,
     settings: z
       .record(settingNameSchema, z.union([settingSchema, list(settingSchema), ...rangeSchema.options]))
+      .meta({ examples: [{ dropout: [0, 0.1] }] })
       .optional()
       .describe(`${OWN_SETTINGS}: one value, a list, or a range each, such as {dropout: [0, 0.1]}.`),
     together: z
       .array(rowSchema)
       .min(1)
       .max(MAX_AXIS_POINTS)
+      .meta({
+        examples: [
+          [
+            { width: 128, sparsity: 0 },
+            { width: 256, sparsity: 0.75 },
+          ],
+        ],
+      })
       .optional()
       .describe(
         "Hyperparameters varied in step: a list of rows, each giving a value to the same names, such as {width: 768, sparsity: 0}, {width: 1088, sparsity: 0.5}.",
@@ -204,7 +217,11 @@ const gridSchema = z
         distributions: z
           .strictObject(distributionShape)
           .partial()
+          .meta({ examples: [{ learning_rate: { log_uniform: { from: 0.001, to: 0.1 } } }] })
           .describe("Per hyperparameter: {log_uniform: {from, to}}, {uniform: {from, to}} or {choice: […]}."),
+      })
+      .meta({
+        examples: [{ n: 20, distributions: { learning_rate: { log_uniform: { from: 0.001, to: 0.1 } } } }],
       })
       .optional()
       .describe("Points drawn at random; each is crossed with every other axis of the grid."),

@@ -33,6 +33,7 @@ export const questionShape = {
         .optional()
         .describe("Loss that the base's optimum may cost elsewhere, such as 1%, the default."),
     })
+    .meta({ examples: [{ cost: "1%", octaves: 0.5 }] })
     .optional()
     .describe("What still counts as a transfer: {octaves: 0.5, cost: 1%}."),
   criterion: z

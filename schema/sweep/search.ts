@@ -30,6 +30,7 @@ export const searchSchema = z
       .optional()
       .describe("Runs to add at a time. Default: as many as the workers have slots."),
   })
+  .meta({ examples: [{ until: "decided", budget: "50%" }] })
   .optional()
   .describe(
     "In place of the whole grid, train the runs that decide the verdicts: the axes say which curves there are, the rates where to begin.",

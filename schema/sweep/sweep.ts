@@ -153,30 +153,34 @@ const modelSection = z
   .strictObject({
     ...fieldsOf("model"),
     ffn: z
-      .union([
-        z
-          .strictObject({
-            ratio: z
-              .number()
-              .positive()
-              .max(1000)
-              .default(8 / 3)
-              .describe(
-                "Feed-forward width over model width. Default 8/3: SwiGLU then costs what a 4× block does.",
-              ),
-            multiple_of: z
-              .int()
-              .positive()
-              .max(LIMITS.ffn_width)
-              .default(1)
-              .describe("The result is rounded to the nearest multiple of this. Default 1."),
-          })
-          .describe("A feed-forward width that follows the model's width."),
-        z.strictObject({ width: h.ffn_width }).describe("One feed-forward width for every model."),
-      ])
+      .union(
+        [
+          z
+            .strictObject({
+              ratio: z
+                .number()
+                .positive()
+                .max(1000)
+                .default(8 / 3)
+                .describe(
+                  "Feed-forward width over model width. Default 8/3: SwiGLU then costs what a 4× block does.",
+                ),
+              multiple_of: z
+                .int()
+                .positive()
+                .max(LIMITS.ffn_width)
+                .default(1)
+                .describe("The result is rounded to the nearest multiple of this. Default 1."),
+            })
+            .describe("A feed-forward width that follows the model's width."),
+          z.strictObject({ width: h.ffn_width }).describe("One feed-forward width for every model."),
+        ],
+        { error: "{ratio: 4}, or {width: 512} for all models" },
+      )
       .prefault({})
       .describe("Feed-forward width: {ratio, multiple_of} or {width}."),
   })
+  .meta({ examples: [{ width: 128, layers: 2, sequence_length: 128 }] })
   .describe("The decoder language model: pre-norm blocks of attention and SwiGLU.");
 
 const trainingSection = z
@@ -206,6 +210,7 @@ const trainingSection = z
           ),
         ...fieldsOf("training.optimizer"),
       })
+      .meta({ examples: [{ name: "adamw", beta2: 0.95 }] })
       .prefault({})
       .describe("AdamW and its decay."),
     evaluation: z
@@ -224,6 +229,7 @@ const trainingSection = z
           .default(256)
           .describe("Validation sequences, evenly spaced over the held-out tokens. Default 256."),
       })
+      .meta({ examples: [{ every_steps: 100 }] })
       .prefault({})
       .describe("When the validation loss is measured; always after the last step."),
     divergence: z
@@ -237,9 +243,11 @@ const trainingSection = z
             "A run whose training loss stays above its value at step 1 for this many steps in a row ends as diverged. Default 100.",
           ),
       })
+      .meta({ examples: [{ patience_steps: 100 }] })
       .prefault({})
       .describe("When a run is given up as diverged; a non-finite loss always ends it."),
   })
+  .meta({ examples: [{ steps: 300, batch_size: 16 }] })
   .describe("Length, batch, schedule and optimizer.");
 
 const overrideFields = { learning_rate: h.learning_rate, init_std: h.init_std };
@@ -259,6 +267,7 @@ const overridesShape = Object.fromEntries(
         RULES[parameterization].has_alphas ? { ...overrideFields, ...alphaFields } : overrideFields,
       )
       .partial()
+      .meta({ examples: [{ init_std: 0.02 }] })
       .optional()
       .describe("Values for this parameterization alone."),
   ]),
@@ -281,9 +290,11 @@ const baseSection = z
       ),
     overrides: z
       .strictObject(overridesShape)
+      .meta({ examples: [{ sp: { init_std: 0.02 } }] })
       .prefault({})
       .describe("Values for one parameterization in place of those above."),
   })
+  .meta({ examples: [{ width: 256 }] })
   .describe("The proxy model and the values tuned on it, from which the multipliers start.");
 
 export const sweepNameSchema = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, {
@@ -294,6 +305,7 @@ const extendSchema = z
   .strictObject({
     max: z.int().positive().max(100).describe("Values of what is tuned that may be added to one curve."),
   })
+  .meta({ examples: [{ max: 3 }] })
   .optional()
   .describe(
     "Add values of what is tuned, at the grid's own spacing, on the side where a curve's optimum is at the edge, until it is bracketed or `max` were added; never into divergence.",
@@ -302,6 +314,7 @@ const refineSchema = z
   .strictObject({
     budget: z.int().positive().max(100_000).describe("Runs that may be added in all."),
   })
+  .meta({ examples: [{ budget: 100 }] })
   .optional()
   .describe(
     "Add values of what is tuned, or seeds, where noise or a gap of the grid leaves an optimum or a verdict undecided, until it is decided or the budget is spent.",
@@ -353,7 +366,7 @@ const coordinateCheckSchema = z
       .default(false)
       .describe("A phase starts only when its check has passed. Default false: `musweep coord-check` alone."),
   })
-  .meta({ id: "coordinate_check" })
+  .meta({ id: "coordinate_check", examples: [{ width: [64, 128, 256], seeds: 3 }] })
   .optional()
   .describe(
     "Do activations keep their size as width, density or depth changes? Axes that are not given are those of the grid. In a file without axes it is all there is to do.",
@@ -413,7 +426,11 @@ const phaseSchema = z
         "Take the best learning rate of the grid where the optimum of the source is not bracketed; otherwise the phase stops. Default false.",
       ),
   })
-  .meta({ id: "phase", description: "One phase: axes of its own, and sections over the sweep's." });
+  .meta({
+    id: "phase",
+    description: "One phase: axes of its own, and sections over the sweep's.",
+    examples: [{ name: "proxy", axes: { parameterization: ["mup"], learning_rate: [0.01, 0.02] } }],
+  });
 
 export const sweepSchema = z
   .strictObject({
@@ -442,6 +459,7 @@ export const sweepSchema = z
     ...placement,
     settings: z
       .record(settingNameSchema, settingSchema)
+      .meta({ examples: [{ dropout: 0.1 }] })
       .optional()
       .describe(
         "Anything else that the script of another trainer reads, by name, such as {dropout: 0.1}; any of them can be an axis. For trainers with a model and data of their own: without data.",
@@ -458,6 +476,9 @@ export const sweepSchema = z
       .array(phaseSchema)
       .min(1)
       .max(MAX_PHASES)
+      .meta({
+        examples: [[{ name: "proxy", axes: { parameterization: ["mup"], learning_rate: [0.01, 0.02] } }]],
+      })
       .optional()
       .describe(
         "In place of `axes`: grids that are trained one after the other, a later one with what an earlier one found.",

@@ -1,5 +1,6 @@
 /** Every mistake in a sweep file is told at once, each at its own line and column, with what was expected. */
 import { describe, expect, it } from "vitest";
+import { parseSweep } from "../../../orchestrator/sweep/parse-sweep.ts";
 import { errorOf, marked, smallSweep, sweepText } from "./small-sweep.ts";
 
 /** Checks that exactly the marked places have a problem, with these messages in the order of the file. */
@@ -266,6 +267,68 @@ describe("values that do not fit together", () => {
     ]);
     smallSweep({ data: "data: {tokens: a.bin, vocab_size: 70000, dtype: uint32}" });
   });
+});
+
+describe("a section of the wrong shape", () => {
+  const AXES = "parameterization: sp, learning_rate: [0.01, 0.02]";
+  const TRAINING = "training: {steps: 100, batch_size: 8, ?}";
+  it.each([
+    ["extend: ?", "3", "{max: 3}"],
+    ["refine: ?", "100", "{budget: 100}"],
+    ["search: ?", "true", "{until: decided, budget: 50%}"],
+    ["margin: ?", "1%", "{cost: 1%, octaves: 0.5}"],
+    ["coordinate_check: ?", "true", "{width: [64, 128, 256], seeds: 3}"],
+    ["model: ?", "3", "{width: 128, layers: 2, sequence_length: 128}"],
+    ["training: ?", "3", "{steps: 300, batch_size: 16}"],
+    [TRAINING.replace("?", "optimizer: ?"), "adam", "{name: adamw, beta2: 0.95}"],
+    [TRAINING.replace("?", "evaluation: ?"), "100", "{every_steps: 100}"],
+    [TRAINING.replace("?", "divergence: ?"), "100", "{patience_steps: 100}"],
+    ["base: ?", "3", "{width: 256}"],
+    ["base: {width: 256, learning_rate: 0.01, overrides: ?}", "[sp]", "{sp: {init_std: 0.02}}"],
+    ["base: {width: 256, learning_rate: 0.01, overrides: {sp: ?}}", "0.02", "{init_std: 0.02}"],
+    ["phases: ?", "{a: 1}", "[{name: proxy, axes: {parameterization: [mup], learning_rate: [0.01, 0.02]}}]"],
+    ["phases: [?]", "1", "{name: proxy, axes: {parameterization: [mup], learning_rate: [0.01, 0.02]}}"],
+    [`axes: {${AXES}, together: ?}`, "3", "[{width: 128, sparsity: 0}, {width: 256, sparsity: 0.75}]"],
+    [
+      "axes: {parameterization: sp, random: ?}",
+      "3",
+      "{n: 20, distributions: {learning_rate: {log_uniform: {from: 0.001, to: 0.1}}}}",
+    ],
+  ])("%s: %s is told one that is valid", (section, wrong, example) => {
+    const key = section.slice(0, section.indexOf(":"));
+    const textWith = (value: string): string => {
+      const sections = { axes: `axes: {${AXES}}` };
+      const own = section.replace("?", value);
+      if (key === "phases") return sweepText({ axes: own });
+      return ["extend", "refine", "search", "margin", "coordinate_check"].includes(key)
+        ? `${sweepText(sections)}${own}\n`
+        : sweepText({ ...sections, [key]: own });
+    };
+    const shape = example.startsWith("[") ? "a list" : "a map of keys";
+    expect(errorOf(textWith(wrong)).problems.map(({ message }) => message)).toEqual([
+      expect.stringContaining(`expected ${shape} such as ${example}; got `),
+    ]);
+    parseSweep(textWith(example), "small.yaml");
+  });
+
+  it("a share says that it wants its sign", () => {
+    expectProblems(`${sweepText()}noise: §0.2\nmargin: {cost: §0.01}\n`, [
+      /^noise: expected a percentage with its sign, above 0% and at most 20%, such as 1%; got 0\.2$/,
+      /^margin\.cost: expected a percentage with its sign, .*; got 0\.01$/,
+    ]);
+  });
+
+  it("a feed-forward width", () => {
+    const model = "model: {width: 64, layers: 2, d_head: 16, sequence_length: 32, ffn: §4}";
+    expectProblems(sweepText({ model }), [
+      /ffn: expected \{ratio: 4\}, or \{width: 512\} for all models; got 4$/,
+    ]);
+  });
+
+  it.each(["base: {§widht: 256, learning_rate: 0.1}", "base: {§d_model: 256, learning_rate: 0.1}"])(
+    "what a misspelt key sets is not missing: %s",
+    (base) => expectProblems(sweepText({ base }), [/did you mean "width"\?$/]),
+  );
 });
 
 describe("what excludes each other", () => {
