@@ -9,6 +9,7 @@ import { lockHolder, lockState } from "../database/state-lock.ts";
 import { openState } from "../machine/open-state.ts";
 import { type StateDirectory, stateDirectory } from "../machine/state-directory.ts";
 import { hasPassword } from "../redis/probe.ts";
+import { type Problem, warningLine } from "../sweep/problems.ts";
 import { colouredAnswer } from "../terminal/colour.ts";
 
 export interface CommonOptions {
@@ -87,6 +88,11 @@ function shellWord(word: string): string {
 
 /** Notes for the person at the terminal: standard error, so that standard output stays data. */
 export const say = (text: string): void => void process.stderr.write(printable(`${text}\n`));
+
+/** What is odd about a sweep file, before anything is done with it. */
+export function sayWarnings({ file, warnings }: { file: string; warnings: readonly Problem[] }): void {
+  for (const warning of warnings) say(warningLine(file, warning));
+}
 
 export const sayGone = (message: string): void => say(`${message}. What was prepared from it is used.`);
 

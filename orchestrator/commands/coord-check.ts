@@ -12,7 +12,7 @@ import { readFigureData } from "../report/figures/data.ts";
 import type { ReportTargets } from "../report/figures/write-report.ts";
 import { readSweepFile, type SweepText } from "../submission/load-sweep.ts";
 import { ONLY_CHECK } from "../sweep/coordinate-phase.ts";
-import { common, parseCount, print, say, withRedis } from "./common.ts";
+import { common, parseCount, print, say, sayWarnings, withRedis } from "./common.ts";
 import { type TrainOptions, trainHere } from "./train-here.ts";
 import { workerOptions } from "./worker-options.ts";
 
@@ -101,7 +101,9 @@ function settingsOf(o: Options): Record<string, unknown> {
 }
 
 async function coordCheck(file: string, options: Options): Promise<void> {
-  const read = checksAlone(readSweepFile(file, settingsOf(options)));
+  const whole = readSweepFile(file, settingsOf(options));
+  sayWarnings(whole);
+  const read = checksAlone(whole);
   const { name } = read.sweep;
   let data: ReturnType<typeof readFigureData> | undefined;
   await trainHere(read, options, (service, seconds) => {

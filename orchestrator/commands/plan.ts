@@ -25,6 +25,7 @@ import {
   print,
   say,
   sayGone,
+  sayWarnings,
   withDatabase,
 } from "./common.ts";
 import { type WorkerOptions, workerOptions } from "./worker-options.ts";
@@ -79,6 +80,7 @@ export function addPlan(program: Command): void {
         remedy: "Add --resolved.",
       });
     const read = readSweepFile(file);
+    sayWarnings(read);
     await withDatabase(options, { readonly: false }, async (db, state) => {
       const loaded = await loadSweep(read, state, { onGone: sayGone });
       if (options.resolved) {
@@ -138,7 +140,7 @@ export function addPlan(program: Command): void {
       const needs = phaseNeeds(loaded.sweep, offer);
       const isTrained =
         summary.to_train === 0 && summary.waiting.length === 0 && summary.searches.length === 0;
-      print(options, { ...summary, speed, needs }, () =>
+      print(options, { ...summary, speed, needs, warnings: read.warnings }, () =>
         [summaryText(summary, estimated, options.gpuTflops), ...(isTrained ? [] : needsTexts(needs))].join(
           "\n",
         ),

@@ -6,7 +6,7 @@ import { readAnswer } from "../report/answer.ts";
 import { answerText } from "../report/answer-text.ts";
 import { curvesQuery } from "../sql/examples.ts";
 import { readSweepFile } from "../submission/load-sweep.ts";
-import { commandLine, common, parseCount, printAnswer, withRedis } from "./common.ts";
+import { commandLine, common, parseCount, printAnswer, sayWarnings, withRedis } from "./common.ts";
 import { type TrainOptions, trainHere } from "./train-here.ts";
 import { workerOptions } from "./worker-options.ts";
 
@@ -39,6 +39,7 @@ export function addRun(program: Command): void {
 
 async function run(file: string, options: TrainOptions): Promise<void> {
   const read = readSweepFile(file);
+  sayWarnings(read);
   await trainHere(read, options, (service, seconds) => finish(service, read.sweep.name, options, seconds));
 }
 

@@ -7,7 +7,15 @@ import { stateDirectory } from "../machine/state-directory.ts";
 import { type NamedToken, namedToken, readToken } from "../machine/token.ts";
 import { loadSweep, readSweepFile, submitSweep } from "../submission/load-sweep.ts";
 import { plural } from "../terminal/format.ts";
-import { type CommonOptions, common, print, sayGone, withDatabase, withToken } from "./common.ts";
+import {
+  type CommonOptions,
+  common,
+  print,
+  sayGone,
+  sayWarnings,
+  withDatabase,
+  withToken,
+} from "./common.ts";
 
 interface Options extends CommonOptions, NamedToken {
   server?: string;
@@ -31,15 +39,16 @@ export function addSubmit(program: Command): void {
     ),
   ).action(async (file: string, options: Options) => {
     const read = readSweepFile(file);
+    sayWarnings(read);
     if (options.server !== undefined) {
       const server = serverUrl(options.server);
       const stored = await submitTo(accessTo(server, options), read.text, file);
-      print(options, stored, () => submittedText(stored));
+      print(options, { ...stored, warnings: read.warnings }, () => submittedText(stored));
       return;
     }
     await withDatabase(options, { readonly: false }, async (db, state) => {
       const stored = await submitSweep(db, await loadSweep(read, state, { onGone: sayGone, verify: true }));
-      print(options, stored, () => {
+      print(options, { ...stored, warnings: read.warnings }, () => {
         const idle = lockHolder(state) === undefined && toTrain(stored) > 0;
         return `${submittedText(stored)}${idle ? "\nNothing is training it yet: start `musweep serve` and `musweep worker`, or `musweep run` with the same file." : ""}`;
       });

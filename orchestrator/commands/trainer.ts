@@ -12,7 +12,7 @@ import { openState } from "../machine/open-state.ts";
 import { loadSweep, readSweepFile } from "../submission/load-sweep.ts";
 import { knownCells } from "../submission/plan-summary.ts";
 import { titleOf } from "../sweep/title.ts";
-import { type CommonOptions, common, print, say } from "./common.ts";
+import { type CommonOptions, common, print, say, sayWarnings } from "./common.ts";
 import { type WorkerOptions, workerOptions } from "./worker-options.ts";
 import { resolveTrainers } from "./worker-trainer.ts";
 
@@ -42,6 +42,7 @@ export function addTrainer(program: Command): void {
 
 async function check(file: string, options: CommonOptions & WorkerOptions): Promise<void> {
   const read = readSweepFile(file);
+  sayWarnings(read);
   const state = openState(options);
   const loaded = await loadSweep(read, state);
   const { trainers } = await resolveTrainers(options);

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { expandPhases, readSweepFile } from "../submission/load-sweep.ts";
 import { sum } from "../submission/plan-summary.ts";
 import { refuseShortFile } from "../submission/short-text.ts";
+import { warningLine } from "../sweep/problems.ts";
 import { plural } from "../terminal/format.ts";
 import { type CommonOptions, common, print } from "./common.ts";
 
@@ -35,7 +36,7 @@ export function addValidate(program: Command): void {
       const dropped = all.duplicates > 0 ? ` (${plural(all.duplicates, "duplicate")} removed)` : "";
       const parts = phases.map((p) => `${p.phase} ${p.cells}`).join(", ");
       const split = phases.length > 1 ? ` in ${phases.length} phases (${parts})` : "";
-      const odd = warnings.map((w) => `${file}:${w.line}:${w.column}: warning: ${w.path}: ${w.message}\n`);
+      const odd = warnings.map((warning) => `${warningLine(file, warning)}\n`);
       return `${odd.join("")}${file}: valid. Sweep "${sweep.name}", ${plural(all.cells, "grid point")}${dropped}${split} over ${all.axes.join(", ")}.${sweep.phases.some((p) => p.search !== undefined) ? " A search trains those that decide, and others: musweep plan says how many." : ""}`;
     });
   });

@@ -59,6 +59,10 @@ export function problemLines(file: string, all: readonly Problem[], untold: numb
 const problemLine = (file: string, { line, column, path, message }: Problem): string =>
   `${inOneLine(file)}:${line}:${column}: ${path === "" ? "" : `${path}: `}${message}`;
 
+/** What is odd and no mistake. */
+export const warningLine = (file: string, { message, ...place }: Problem): string =>
+  problemLine(file, { ...place, path: "", message: `warning: ${place.path}: ${message}` });
+
 /** Sorted by place, each told once: an alias repeats what its anchor says. */
 export function inOrder(problems: readonly Problem[]): Problem[] {
   const once = new Map(problems.map((p) => [`${p.line}:${p.column}:${p.message}`, p] as const).toReversed());
