@@ -7,7 +7,7 @@ import { pino } from "pino";
 import { EXIT_CODES } from "../schema/wire/errors.ts";
 import { logStream } from "../schema/wire/log.ts";
 import { keepDebuggerClosed, onStopSignal } from "../schema/wire/stop-signals.ts";
-import { workerConfigSchema } from "../schema/wire/worker.ts";
+import { EXIT_WITHOUT_TRAINER, workerConfigSchema } from "../schema/wire/worker.ts";
 import { firstLine } from "./first-line.ts";
 import { untilLimit } from "./limits.ts";
 import { readable } from "./readable-log.ts";
@@ -41,6 +41,7 @@ const stop = async (why: string, code: number = EXIT_CODES.ok): Promise<void> =>
   process.exit(code);
 };
 void worker.diskFull.then(() => stop("the disk takes no more", EXIT_CODES.unavailable));
+void worker.trainerUnfit.then(() => stop("its trainer does not start", EXIT_WITHOUT_TRAINER));
 onStopSignal((signal) => void stop(signal));
 if (config.exit_with_stdin) {
   process.stdin.on("end", () => void stop("parent gone")).resume();

@@ -18,6 +18,7 @@ export class TrainerPool {
   readonly #silenceMs: number;
   readonly #onRemark: (remark: string) => void;
   readonly #idle: TrainerProcess[] = [];
+  readonly #proven = new Set<OfferedTrainer>();
   readonly #all = new Map<TrainerProcess, Seat>();
   /** Aborted when no trainer may go on, those that are starting included. */
   readonly #over = new AbortController();
@@ -51,8 +52,14 @@ export class TrainerPool {
       onRemark: this.#onRemark,
     });
     this.#all.set(process, seat);
+    this.#proven.add(trainer);
     if (this.#over.signal.aborted) await process.end(0);
     return process;
+  }
+
+  /** Whether it has been ready at least once, on any device. */
+  hasStarted(trainer: OfferedTrainer): boolean {
+    return this.#proven.has(trainer);
   }
 
   async #makeRoom(device: string): Promise<void> {

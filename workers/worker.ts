@@ -51,6 +51,8 @@ import { TrainerPool } from "./trainer-pool.ts";
 const LEAVE_MS = 250;
 /** Of one job that was picked up so often, another is made: its attempts are numbered by its pick-ups, up to 999. */
 const MAX_PICKUPS = 900;
+/** A trainer that has never been ready is tried so often. */
+const STARTS_TRIED = 3;
 /** From so many failures in a row on, a worker that others may do better than waits before it takes the next run. */
 const FAILURES_UNTIL_WAIT = 3;
 const MAX_WAIT_MS = 30_000;
@@ -61,6 +63,8 @@ export interface RunningWorker extends Limited {
   readonly ready: Promise<void>;
   /** Resolves when its disk takes no checkpoint: whatever it trained, it could not keep. */
   readonly diskFull: Promise<void>;
+  /** Resolves when a trainer does not start and never has, where no other worker may do better. */
+  readonly trainerUnfit: Promise<void>;
   /**
    * Stops taking runs, checkpoints and releases the ones in progress, ends the trainers. Without Redis nobody is told:
    * the runs are picked up again once their locks expire, from the same checkpoints.
@@ -101,6 +105,12 @@ export function startWorker(config: WorkerConfig, log: Logger): RunningWorker {
   const diskFull = new Promise<void>((resolve) => {
     tellDiskFull = resolve;
   });
+  let tellUnfit: () => void = () => undefined;
+  const trainerUnfit = new Promise<void>((resolve) => {
+    tellUnfit = resolve;
+  });
+  /** Of trainers that have never been ready. */
+  const failedStarts = new Map<OfferedTrainer, number>();
   /** Aborted when the worker leaves without Redis. */
   const redisLost = new AbortController();
 
@@ -227,28 +237,32 @@ export function startWorker(config: WorkerConfig, log: Logger): RunningWorker {
           ? error
           : new TrainerFailure("internal", String((error as Error).stack));
       const { code, message, logTail: log_tail } = failure;
+      const giveBack = (step: number): Promise<unknown> =>
+        reporter.report({
+          ...{ type: "released", step, reason: "unable", checkpoint: null },
+          inability: { code, message, log_tail },
+        });
       const isDisk = code === "disk";
       const inability = config.gives_back || isDisk ? inabilities.learn(failure, plan, run) : undefined;
       if (isDisk) tellDiskFull();
       if (inability) {
         log.warn({ run, attempt, code, what: inability.what }, `given back, untrained: ${message}`);
-        const why = { code, message, log_tail };
-        const { step } = progress;
-        await reporter.report({ type: "released", step, reason: "unable", checkpoint: null, inability: why });
+        await giveBack(progress.step);
         sayPause();
+        return;
+      }
+      if (failure.beforeRun && !pool.hasStarted(trainer)) {
+        log.warn({ run, attempt, code }, `given back, untrained: ${message}`);
+        await giveBack(0);
+        const tried = (failedStarts.get(trainer) ?? 0) + 1;
+        failedStarts.set(trainer, tried);
+        if (tried >= STARTS_TRIED || !failure.retryable) tellUnfit();
         return;
       }
       if (code === COHORT_MEMORY) {
         // No attempt that counts: halved again and again, there might be more of them than a run is given.
         log.warn({ run, attempt, code }, message);
-        const why = { code, message, log_tail };
-        await reporter.report({
-          type: "released",
-          step: 0,
-          reason: "unable",
-          checkpoint: null,
-          inability: why,
-        });
+        await giveBack(0);
         return;
       }
       const final = !failure.retryable;
@@ -328,6 +342,7 @@ export function startWorker(config: WorkerConfig, log: Logger): RunningWorker {
     name,
     ready,
     diskFull,
+    trainerUnfit,
     get taken() {
       return taken;
     },

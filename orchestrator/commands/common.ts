@@ -77,7 +77,9 @@ export const printData = (
 
 /** This command as it was typed, to be typed again: words that a shell would read otherwise are in quotes. */
 export const commandLine = (words: readonly string[] = process.argv.slice(2)): string =>
-  ["musweep", ...words].map(shellWord).join(" ");
+  shellLine(["musweep", ...words]);
+
+export const shellLine = (words: readonly string[]): string => words.map(shellWord).join(" ");
 
 function shellWord(word: string): string {
   if (/^[\w@%+=:,./-]+$/.test(word)) return word;

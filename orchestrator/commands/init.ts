@@ -14,6 +14,8 @@ interface Start {
   script?: { file: string; text: string };
   /** Options of `musweep run`. */
   options?: readonly string[];
+  /** What is to be done before that, for people. */
+  first?: (path: string) => string;
 }
 
 const shipped = (...names: string[]): string =>
@@ -35,6 +37,7 @@ const STARTS: Record<string, (path?: string) => Start> = {
   validation_fraction: 0.05 # the text's end, which is never trained on
 `,
     ),
+    first: (path) => `Name your text in ${path} first, under data.`,
   }),
   "own-model": (path = "sweep.yaml") => {
     const options = ["--trainer", "mlp=python3 train.py"];
@@ -42,7 +45,8 @@ const STARTS: Record<string, (path?: string) => Start> = {
       inOneLine(commandLine(["run", path, ...options])),
     );
     const script = { file: "train.py", text: shipped("examples", "mlp", "train.py") };
-    return { file: path, text, script, options };
+    const first = () => "train.py needs PyTorch in that python3: python3 -m pip install torch";
+    return { file: path, text, script, options, first };
   },
   paper: () => ({ file: "lr-vs-sparsity.yaml", text: shipped("sweeps", "lr-vs-sparsity.yaml") }),
 };
@@ -70,7 +74,7 @@ export function addInit(program: Command): void {
     print(options, { file: path, script }, () =>
       [
         `Wrote ${path}${script === null ? "" : ` and ${script}`}.`,
-        ...(options.from === "own-text" ? [`Name your text in ${path} first, under data.`] : []),
+        ...(start.first === undefined ? [] : [start.first(path)]),
         `Next: ${["plan", "run"].map((command) => commandLine([command, path, ...(start.options ?? [])])).join(", then ")}`,
       ].join("\n"),
     );

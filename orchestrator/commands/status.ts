@@ -10,7 +10,7 @@ import { inTime } from "../redis/in-time.ts";
 import { findRedis } from "../redis/open-redis.ts";
 import { connected } from "../redis/probe.ts";
 import { phaseLines } from "../report/phase-states.ts";
-import { type UnmetNeed, unmetNeeds, unmetText } from "../report/unmet-needs.ts";
+import { type UnmetNeed, unableText, unmetNeeds, unmetText } from "../report/unmet-needs.ts";
 import { plural } from "../terminal/format.ts";
 import { textTable } from "../terminal/table.ts";
 import { type CommonOptions, common, print, withDatabase, withRedis } from "./common.ts";
@@ -100,10 +100,6 @@ async function readFleet({ redis }: StateDirectory, named: string | undefined): 
 function fleetText(workers: Workers, unmet: readonly UnmetNeed[]): string {
   const { alive, lost, slots, busy, unreadable, unable } = fleetOf(workers);
   const waits = unmet.map((need) => `${unmetText(need)}: \`${need.command}\` starts one.`);
-  const cannot = unable.map(
-    ({ what, why, workers: n }) =>
-      `${plural(n, "worker")} cannot train ${what}, and leaves it to others: ${why}`,
-  );
   const strangers = unreadable > 0 ? ` ${plural(unreadable, "heartbeat")} cannot be read.` : "";
   if (alive + lost === 0)
     return [
@@ -111,7 +107,7 @@ function fleetText(workers: Workers, unmet: readonly UnmetNeed[]): string {
       ...waits,
     ].join("\n");
   const all = `${plural(alive, "worker")} alive, ${busy} of ${plural(slots, "slot")} busy${lost > 0 ? `; ${lost} lost` : ""}.${strangers}`;
-  return [all, ...cannot, ...waits].join("\n");
+  return [all, ...unable.map(unableText), ...waits].join("\n");
 }
 
 const table = (sweeps: SweepProgress[]): string =>

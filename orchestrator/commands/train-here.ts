@@ -9,8 +9,9 @@ import { EXIT_CODES, MusweepError } from "../../schema/wire/errors.ts";
 import { logStream } from "../../schema/wire/log.ts";
 import { describeNeed, workerCommandFor, workerOptionsFor } from "../../schema/wire/need.ts";
 import { onStopSignal } from "../../schema/wire/stop-signals.ts";
-import type { OfferedTrainer } from "../../schema/wire/worker.ts";
+import { EXIT_WITHOUT_TRAINER, type OfferedTrainer } from "../../schema/wire/worker.ts";
 import type { Dashboard } from "../dashboard/listen.ts";
+import { lastGivenBack } from "../database/attempts.ts";
 import { awayRuns } from "../database/away-runs.ts";
 import { bestRun } from "../database/best-run.ts";
 import {
@@ -36,7 +37,7 @@ import { progressLine, timeLeft } from "../terminal/progress.ts";
 import { type CommonOptions, commandLine, say, sayGone, sayInstalling } from "./common.ts";
 import { submittedText } from "./submit.ts";
 import { type WorkerOptions, workerConfig } from "./worker-options.ts";
-import { needsMetBy, type Offer, resolveTrainers } from "./worker-trainer.ts";
+import { isFor, needsMetBy, type Offer, programOf, resolveTrainers } from "./worker-trainer.ts";
 
 export interface TrainOptions extends CommonOptions, WorkerOptions {
   redis?: string;
@@ -99,7 +100,8 @@ export async function trainHere(
       );
       kill = worker.kill;
       try {
-        await watch(service, read.sweep.name, interrupted.signal, worker.gaveUp, state);
+        const failed = worker.gaveUp.then((code) => whyGaveUp(service, code, state, offer));
+        await watch(service, read.sweep.name, interrupted.signal, failed);
         if (interrupted.signal.aborted)
           say("Stopping: runs in progress are checkpointed. Ctrl-C again to stop at once.");
       } finally {
@@ -207,8 +209,7 @@ async function watch(
   service: Service,
   sweep: string,
   signal: AbortSignal,
-  gaveUp: Promise<number | null>,
-  state: StateDirectory,
+  workerFailed: Promise<Error>,
 ): Promise<void> {
   const line = progressLine();
   const best = bestSoFar(service);
@@ -216,20 +217,7 @@ async function watch(
   let last = first;
   const started = Date.now();
   let failed: Error | undefined;
-  void gaveUp.then((code) => {
-    failed =
-      code === EXIT_CODES.unavailable
-        ? workerDisk(state)
-        : new MusweepError(
-            "worker-died",
-            `the worker process died ${DEATHS_WITHOUT_PROGRESS} times in a row, and nothing was trained between`,
-            {
-              kind: "unavailable",
-              remedy: `Its log is ${join(state.logs, "worker.log")}. What is done is kept; run the same command to resume.`,
-            },
-          );
-  });
-  void service.broken.then((error) => {
+  void Promise.race([workerFailed, service.broken]).then((error) => {
     failed = error;
   });
   try {
@@ -250,6 +238,39 @@ async function watch(
   } finally {
     line.end();
   }
+}
+
+/** @param code of the worker that is not started again */
+async function whyGaveUp(
+  service: Service,
+  code: number | null,
+  state: StateDirectory,
+  offer: Offer,
+): Promise<MusweepError> {
+  if (code === EXIT_CODES.unavailable) return workerDisk(state);
+  const log = join(state.logs, "worker.log");
+  if (code !== EXIT_WITHOUT_TRAINER)
+    return new MusweepError(
+      "worker-died",
+      `the worker process died ${DEATHS_WITHOUT_PROGRESS} times in a row, and nothing was trained between`,
+      {
+        kind: "unavailable",
+        remedy: `Its log is ${log}. What is done is kept; run the same command to resume.`,
+      },
+    );
+  await inTime(service.collected(), COLLECT_MS);
+  const last = lastGivenBack(service.db);
+  const trainer = offer.trainers.find((trainer) => last !== undefined && isFor(trainer, last.need));
+  return new MusweepError(
+    "trainer-start",
+    `${trainer === undefined ? "the trainer" : programOf(trainer)} does not start: ${last?.error ?? `see ${log}`}`,
+    {
+      kind: "unavailable",
+      remedy:
+        "No run has failed by it: they all wait. Mend what it says, then run the same command again; " +
+        "`musweep trainer check FILE` with the same --trainer tries the program alone.",
+    },
+  );
 }
 
 /** @throws MusweepError where nothing is left but runs that are trained elsewhere: they would be waited for in vain */
@@ -331,8 +352,8 @@ function superviseWorker(
     for (let deaths = 1; ; deaths++) {
       const code = await worker.ended;
       if (stopping) return new Promise<never>(() => undefined);
-      // Its disk is full: another one would find it so too.
-      if (code === EXIT_CODES.unavailable) return code;
+      // Its disk is full, or its trainer does not start: another one would find it so too.
+      if (code === EXIT_CODES.unavailable || code === EXIT_WITHOUT_TRAINER) return code;
       const reached = progress();
       if (reached > furthest) deaths = 1;
       if (deaths === DEATHS_WITHOUT_PROGRESS) return code;

@@ -5,6 +5,7 @@ import { MusweepError } from "../../schema/wire/errors.ts";
 import { nativeLibrary } from "../../schema/wire/native-library.ts";
 import { ENGINES, type Engine, type Need, needsMet } from "../../schema/wire/need.ts";
 import { BUILT_IN_TRAINER, trainerNameSchema } from "../../schema/wire/plan.ts";
+import { inOneLine } from "../../schema/wire/printable.ts";
 import {
   deviceSchema,
   kindOfDevice,
@@ -13,7 +14,7 @@ import {
   type WorkerConfig,
 } from "../../schema/wire/worker.ts";
 import { findTorch, installCommand, type TorchPython } from "../machine/find-python.ts";
-import { say, sayCompiling } from "./common.ts";
+import { say, sayCompiling, shellLine } from "./common.ts";
 import { type RegisteredTrainers, registeredTrainers } from "./trainers-file.ts";
 
 export interface TrainerOptions {
@@ -88,12 +89,19 @@ export async function resolveTrainers(options: TrainerOptions & { dir?: string }
 }
 
 /** What runs may need for a worker with this offer to train them. */
-export const needsMetBy = ({ trainers }: Offer): ReadonlySet<Need> =>
-  new Set(
-    trainers.flatMap((trainer) =>
-      trainer.devices.flatMap((device) => needsMet(trainer, kindOfDevice(device))),
-    ),
-  );
+export const needsMetBy = ({ trainers }: Offer): ReadonlySet<Need> => new Set(trainers.flatMap(needsMetWith));
+
+const needsMetWith = (trainer: OfferedTrainer): Need[] =>
+  trainer.devices.flatMap((device) => needsMet(trainer, kindOfDevice(device)));
+
+/** Whether a run that needs this goes to the trainer. */
+export const isFor = (trainer: OfferedTrainer, need: Need): boolean => needsMetWith(trainer).includes(need);
+
+/** What is started, for people. */
+export function programOf({ start }: OfferedTrainer): string {
+  if (start === "embedded") return "the embedded trainer";
+  return inOneLine(shellLine("python" in start ? [start.python, "-m", "musweep_torch"] : start.command));
+}
 
 const [EMBEDDED, TORCH] = ENGINES;
 const ENGINE_OF: Readonly<Record<string, Engine>> = { torch: TORCH, [TORCH]: TORCH, [EMBEDDED]: EMBEDDED };

@@ -1,9 +1,10 @@
 /** The attempts at runs: who makes each, how far its events have been applied, how it ended. */
-import { and, eq, exists, gte, isNotNull, isNull, lt, or, sql } from "drizzle-orm";
+import { and, desc, eq, exists, gte, isNotNull, isNull, lt, or, sql } from "drizzle-orm";
 import type { AttemptOutcome } from "../../schema/database/states.ts";
 import { attempts, runs } from "../../schema/database/tables.ts";
 import type { WorkerEvent } from "../../schema/wire/events.ts";
 import { dispatchOf } from "../../schema/wire/job.ts";
+import type { Need } from "../../schema/wire/need.ts";
 import { type Database, given, prepared } from "./connection.ts";
 import { isHeld } from "./run-states.ts";
 
@@ -168,6 +169,21 @@ export const endAttempt = (
   const ended = { ...own, code, error, checkpoint, log_tail };
   end(db).run({ ...ended, step, seconds, train_loss, validation_loss });
 };
+
+const givenBack = prepared(({ orm }) =>
+  orm
+    .select({ error: attempts.error, need: runs.need })
+    .from(attempts)
+    .innerJoin(runs, eq(runs.id, attempts.run_id))
+    .where(and(eq(attempts.outcome, "released"), isNotNull(attempts.error)))
+    .orderBy(desc(attempts.ended_at))
+    .limit(1)
+    .prepare(),
+);
+
+/** Why a worker could not train a run that it has given back, and what the run needs: of the last one. */
+export const lastGivenBack = (db: Database): { error: string | null; need: Need } | undefined =>
+  givenBack(db).get();
 
 const lose = prepared(({ orm }) =>
   orm

@@ -1,5 +1,9 @@
-/** Runs that wait for a worker which is not there: one with a GPU, with PyTorch, with somebody's own trainer. */
+/**
+ * Runs that wait for a worker which is not there, one with a GPU, with PyTorch, with somebody's own trainer; and workers that are there and
+ * cannot train.
+ */
 import { describeNeed, type Need, workerCommandFor } from "../../schema/wire/need.ts";
+import type { Inability } from "../../schema/wire/worker.ts";
 import type { Database } from "../database/open.ts";
 import { needsOf, type WaitingRuns, waitingRuns } from "../database/queued-runs.ts";
 import { plural } from "../terminal/format.ts";
@@ -24,3 +28,7 @@ export function unmetNeeds(db: Database, met: ReadonlySet<Need>, sweep?: string)
 /** "12 runs of target wait for a cuda worker" */
 export const unmetText = ({ sweep, need, runs }: UnmetNeed): string =>
   `${plural(runs, "run")} of ${sweep} ${runs === 1 ? "waits" : "wait"} for ${describeNeed(need)}`;
+
+/** @param inability and how many workers say it of themselves */
+export const unableText = ({ what, why, workers }: Inability & { workers: number }): string =>
+  `${plural(workers, "worker")} cannot train ${what}, and leaves it to others: ${why}`;

@@ -31,6 +31,8 @@ export const MIN_GRACE_SECONDS = LEAVING_SECONDS + 1;
 
 /** How a worker process ends that has given up waiting for its Redis. */
 export const EXIT_WITHOUT_REDIS = 5;
+/** How one ends none of whose trainers of a kind has ever been ready: its runs are given back. */
+export const EXIT_WITHOUT_TRAINER = 6;
 
 /** What a worker process is told: one JSON object, the first line of its standard input. */
 export const workerConfigSchema = z.strictObject({

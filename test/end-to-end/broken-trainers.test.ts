@@ -1,6 +1,8 @@
 /** Trainers that fail in every way, through the whole system: each leaves a clear attempt, and nothing stops for it. */
+import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import {
+  asOwner,
   freePort,
   Musweep,
   misbehavingTrainer,
@@ -29,12 +31,6 @@ describe("run with a broken trainer", () => {
   // Each sweep has a rate of its own: a run that failed in one is not another's.
   it.each([
     ["crash mid run", "trainer-exited", "the trainer ended by exit code 7 in the middle of its work", 3],
-    [
-      "crash at start",
-      "trainer-exited",
-      "the trainer ended by exit code 3 before it was ready: no usable device",
-      3,
-    ],
     ["silent mid run", "trainer-silent", "the trainer said nothing for 1 s", 3],
     ["garbage", "trainer-protocol", 'is not JSON: "Epoch 1/10: loss 3.21"', 3],
     ["failed for good", "unsupported", "This engine knows no ALiBi.", 1],
@@ -55,6 +51,69 @@ describe("run with a broken trainer", () => {
     for (const attempt of attempts)
       expect(attempt).toEqual({ outcome: "failed", code, error: expect.stringContaining(message) });
     await place.expectNoProcess();
+  });
+
+  it.each([
+    [
+      "crashes at the start",
+      misbehavingTrainer("crash-at-start"),
+      /misbehaving\.mjs crash-at-start does not start: the trainer ended by exit code 3 before it was ready: no usable device/,
+      3,
+    ],
+    [
+      "does not exist",
+      "musweep=no-such-trainer a.py",
+      /no-such-trainer a\.py does not start: cannot start/,
+      1,
+    ],
+    [
+      "says something else first",
+      misbehavingTrainer("no-greeting"),
+      /no-greeting does not start: the trainer's first line was "step"/,
+      1,
+    ],
+  ])(
+    "one that %s: exit code 3, its last words, and runs that wait as before",
+    async (what, trainer, says, tries) => {
+      const name = what.replaceAll(" ", "-");
+      const rate = 0.03 + what.length / 1000;
+      const file = writeSweep(place, {
+        name,
+        sparsity: "[0, 0.5]",
+        rates: `[${rate}]`,
+        seeds: "{ count: 3 }",
+      });
+      const { code, stdout, stderr } = await musweep(
+        place,
+        "run",
+        file,
+        "--trainer",
+        trainer,
+        "--slots",
+        "1",
+      );
+      expect({ code, stdout }).toEqual({ code: 3, stdout: "" });
+      expect(stderr).toMatch(says);
+      expect(stderr).toContain("No run has failed by it");
+      const attempts = attemptsOf(name);
+      expect(attempts.map(({ outcome }) => outcome)).toEqual(Array(tries).fill("released"));
+      const { by_state } = JSON.parse((await succeed(place, "status", name, "--json")).stdout);
+      expect([by_state.pending + by_state.queued, by_state.failed]).toEqual([6, 0]);
+      await place.expectNoProcess();
+      await succeed(place, "run", file);
+    },
+  );
+
+  it("one that starts no more is tried as often as ever once it has been ready", async () => {
+    const file = writeSweep(place, { name: "ready-once", sparsity: "[0]", rates: "[0.0041, 0.0031]" });
+    const trainer = [
+      "--trainer",
+      `${misbehavingTrainer("ready-once")} ${join(place.directory, "was-ready")}`,
+      "--slots",
+      "1",
+    ];
+    expect((await musweep(place, "run", file, ...trainer)).code).toBe(1);
+    expect(attemptsOf("ready-once").map(({ outcome }) => outcome)).toEqual(Array(6).fill("failed"));
   });
 
   it("aborted after its end: each run is finished in its one attempt", async () => {
@@ -140,7 +199,8 @@ describe("serve with workers that cannot train", () => {
         rates: `[${rate}]`,
         seeds: "{ count: 4 }",
       });
-      const serve = new Musweep(place, ["serve", "--port", String(await freePort())]);
+      const port = await freePort();
+      const serve = new Musweep(place, ["serve", "--port", String(port)]);
       await serve.says(/musweep is at/);
       const unable = new Musweep(place, ["worker", "--slots", "1", ...options]);
       await unable.says(/worker ready/);
@@ -154,6 +214,8 @@ describe("serve with workers that cannot train", () => {
       expect((await succeed(place, "status")).stdout).toContain(
         `1 worker cannot train ${inabilities[0].what}`,
       );
+      const page = await fetch(`http://127.0.0.1:${port}/sweeps/${name}`, { headers: asOwner(place) });
+      expect(await page.text()).toContain(`1 worker cannot train ${inabilities[0].what}`);
       const able = new Musweep(place, ["worker", "--slots", "1"]);
       await until(() =>
         expect(sql(place, `SELECT outcome FROM run_results WHERE sweep = '${name}'`)).toEqual(

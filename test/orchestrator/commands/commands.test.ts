@@ -251,11 +251,11 @@ describe("exit codes and messages", () => {
     await first.signal("SIGTERM");
   });
 
-  it("a trainer that cannot be started: 1, with its name", async () => {
+  it("a trainer that cannot be started: 3, with its name", async () => {
     const own = scratch();
     const ended = await musweep(own, "run", writeSweep(own), "--trainer", "musweep=./no-such-trainer");
-    expect(ended.code).toBe(1);
-    expect(ended.stdout).toContain("cannot start ./no-such-trainer");
+    expect(ended.code).toBe(3);
+    expect(ended.stderr).toContain("cannot start ./no-such-trainer");
   });
 });
 

@@ -2,8 +2,9 @@
 import type { Database } from "../../../database/open.ts";
 import { type SweepProgress, unfinished } from "../../../database/progress.ts";
 import { sweepRates } from "../../../database/rates.ts";
+import { fleetOf, needsMet, type Workers } from "../../../queue/read-workers.ts";
 import type { Answer } from "../../../report/answer.ts";
-import { type UnmetNeed, unmetText } from "../../../report/unmet-needs.ts";
+import { unableText, unmetNeeds, unmetText } from "../../../report/unmet-needs.ts";
 import { plural } from "../../../terminal/format.ts";
 import { ago, badge, countsText, speedText, stateBar, sweepPath } from "../../components.ts";
 import { type Html, html } from "../../html.ts";
@@ -14,7 +15,7 @@ export function statusView(
   db: Database,
   progress: SweepProgress,
   failures: Answer["failures"],
-  unmet: readonly UnmetNeed[],
+  workers: Workers | null,
 ): Html {
   return html`<div class="card status">
 <div class="sweep plain">
@@ -23,14 +24,16 @@ export function statusView(
 <div class="progress">${stateBar(progress.by_state)}<p><strong>${Math.floor(progress.fraction * 100)}%</strong>: ${countsText(progress.by_state)}</p></div>
 <div class="speed">${speedText(progress, sweepRates(db).get(progress.id))}</div>
 </div>
-${unmet.length === 0 ? "" : unmetList(unmet)}
+${workers === null || unfinished(progress) === 0 ? "" : whoIsMissing(db, progress, workers)}
 ${failures.length === 0 ? "" : failureList(failures)}
 ${actions(progress)}
 </div>`;
 }
 
-const unmetList = (unmet: readonly UnmetNeed[]): Html =>
-  html`${unmet.map((need) => html`<p class="note">${unmetText(need)}: <code>${need.command}</code> starts one.</p>`)}`;
+/** What nobody would see otherwise: runs wait for a worker that is not there, or that cannot train them. */
+const whoIsMissing = (db: Database, { sweep }: SweepProgress, workers: Workers): Html =>
+  html`${unmetNeeds(db, needsMet(workers), sweep).map((need) => html`<p class="note">${unmetText(need)}: <code>${need.command}</code> starts one.</p>`)}
+${fleetOf(workers).unable.map((inability) => html`<p class="problem breaks">${unableText(inability)}</p>`)}`;
 
 const failureList = (failures: Answer["failures"]): Html =>
   html`<ul class="failures">${failures

@@ -9,12 +9,11 @@ import { cancelSweep, requeueRuns } from "../../../database/stop-and-requeue.ts"
 import { findSweep } from "../../../database/sweeps.ts";
 import { readTags, setTags } from "../../../database/tags.ts";
 import { inTurns } from "../../../machine/turns.ts";
-import { needsMet, readWorkers } from "../../../queue/read-workers.ts";
+import { readWorkers, type Workers } from "../../../queue/read-workers.ts";
 import { inTime } from "../../../redis/in-time.ts";
 import { tunedNames } from "../../../report/answer.ts";
 import { trained } from "../../../report/figures/html.ts";
 import type { DrawnPhase } from "../../../report/figures/report-figures.ts";
-import { type UnmetNeed, unmetNeeds } from "../../../report/unmet-needs.ts";
 import { plural } from "../../../terminal/format.ts";
 import { removeFilesOf } from "../../../upkeep/leftovers.ts";
 import { readForm } from "../../bodies.ts";
@@ -41,9 +40,7 @@ export const sweepPage: Page = {
   mount(app, context) {
     const { db } = context;
     const answers = keepAnswers(db);
-    app.get("/sweeps/:name", async (c) =>
-      sweep(c, context, answers, await readUnmet(context, c.req.param("name"))),
-    );
+    app.get("/sweeps/:name", async (c) => sweep(c, context, answers, await workersOf(context)));
     app.get("/sweeps/:name/live", (c) => {
       const name = c.req.param("name");
       progressOf(db, name);
@@ -51,7 +48,7 @@ export const sweepPage: Page = {
         c,
         db,
         async () =>
-          (await inTurns(parts(c, context, answers, readView(c, db, name), await readUnmet(context, name))))
+          (await inTurns(parts(c, context, answers, readView(c, db, name), await workersOf(context))))
             .fragments,
       );
     });
@@ -128,13 +125,13 @@ function* parts(
   { db }: Context,
   answers: Answers,
   view: View,
-  unmet: readonly UnmetNeed[],
+  workers: Workers | null,
 ): Generator<void, Parts> {
   const data = answers(view);
   yield;
   const drawn = chosenPhase(data, view);
   yield;
-  const status = statusView(db, view.progress, data.answer.failures, unmet);
+  const status = statusView(db, view.progress, data.answer.failures, workers);
   const verdicts = html`${narrowedText(data)}${verdictView(data.answer)}`;
   yield;
   const figures = isSearchView(view) ? searchView(db, data, view) : yield* figuresView(drawn, view);
@@ -157,19 +154,18 @@ function* parts(
 }
 
 /** Nothing is said while Redis does not answer: nobody knows then who is there. */
-const readUnmet = async ({ db, redis }: Context, sweep: string): Promise<UnmetNeed[]> =>
-  (await inTime(readWorkers(redis).then((workers) => unmetNeeds(db, needsMet(workers), sweep)))) ?? [];
+const workersOf = ({ redis }: Context): Promise<Workers | null> => inTime(readWorkers(redis));
 
 async function sweep(
   c: Request,
   context: Context,
   answers: Answers,
-  unmet: readonly UnmetNeed[],
+  workers: Workers | null,
 ): Promise<Response> {
   const { db } = context;
   const name = c.req.param("name")!;
   const view = readView(c, db, name);
-  const { data, drawn, fragments: live } = await inTurns(parts(c, context, answers, view, unmet));
+  const { data, drawn, fragments: live } = await inTurns(parts(c, context, answers, view, workers));
   const files = await inTurns(fileList(name, data));
   const runs = readRuns(c, db, view);
   const { search } = new URL(c.req.url);

@@ -11,6 +11,7 @@ import {
   type Workers,
 } from "../../../queue/read-workers.ts";
 import { inTime } from "../../../redis/in-time.ts";
+import { unableText } from "../../../report/unmet-needs.ts";
 import { duration, plural } from "../../../terminal/format.ts";
 import { ago, dataTable, runPath } from "../../components.ts";
 import { type Html, html } from "../../html.ts";
@@ -142,8 +143,7 @@ function unableContent(found: Workers): Html | "" {
   const { unable } = fleetOf(found);
   if (unable.length === 0) return "";
   return html`<ul class="plain">${unable.map(
-    ({ what, why, workers }) =>
-      html`<li class="problem breaks">${plural(workers, "worker")} cannot train ${what}, and leaves it to others: ${why}</li>`,
+    (inability) => html`<li class="problem breaks">${unableText(inability)}</li>`,
   )}</ul>`;
 }
 
