@@ -102,15 +102,22 @@ export const sayInstalling = (what: string): void => say(`Installing ${what} …
 
 export const sayCompiling = (what: string): void => say(`Compiling ${what} …`);
 
-export function parseCount(name: string): (text: string) => number {
+export function parseCount(name: string, most = Number.POSITIVE_INFINITY): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (Number.isInteger(value) && value > 0) return value;
-    throw new MusweepError("bad-option", `${name} wants a whole number above 0, not "${text}"`, {
+    if (Number.isInteger(value) && value > 0 && value <= most) return value;
+    const range = most === Number.POSITIVE_INFINITY ? "above 0" : `from 1 to ${most}`;
+    throw new MusweepError("bad-option", `${name} wants a whole number ${range}, not "${text}"`, {
       kind: "usage",
     });
   };
 }
+
+export const parsePort = parseCount("--port", 65_535);
+
+/** A timer of a longer time would go off at once: Node holds it in 31 bits of milliseconds. */
+export const parseSeconds = (name: string): ((text: string) => number) =>
+  parseCount(name, Math.floor((2 ** 31 - 1) / 1000));
 
 export function parsePositive(name: string): (text: string) => number {
   return (text) => {

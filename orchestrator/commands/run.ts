@@ -6,7 +6,7 @@ import { readAnswer } from "../report/answer.ts";
 import { answerText } from "../report/answer-text.ts";
 import { curvesQuery } from "../sql/examples.ts";
 import { readSweepFile } from "../submission/load-sweep.ts";
-import { commandLine, common, parseCount, printAnswer, sayWarnings, withRedis } from "./common.ts";
+import { commandLine, common, parsePort, printAnswer, sayWarnings, withRedis } from "./common.ts";
 import { type TrainOptions, trainHere } from "./train-here.ts";
 import { workerOptions } from "./worker-options.ts";
 
@@ -24,7 +24,7 @@ export function addRun(program: Command): void {
           .option(
             "--port <n>",
             "show the dashboard on this port of 127.0.0.1 (default: a free one, where a person watches at a terminal)",
-            parseCount("--port"),
+            parsePort,
           ),
         [
           "musweep run sweeps/quickstart.yaml",

@@ -14,7 +14,7 @@ import {
   type CommonOptions,
   commandLine,
   common,
-  parseCount,
+  parsePort,
   say,
   sayInstalling,
   withRedis,
@@ -48,7 +48,7 @@ export function addServe(program: Command): void {
             "address to listen on; any but loopback needs a token that you name",
             "127.0.0.1",
           )
-          .option("--port <n>", "port to listen on", parseCount("--port"), 4242)
+          .option("--port <n>", "port to listen on", parsePort, 4242)
           .option(
             "--data-root <path>",
             "sweeps submitted over HTTP may name the data files in this directory (default: none; shipped corpora and prepared data sets always)",

@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { MIN_GRACE_SECONDS } from "../../schema/wire/worker.ts";
-import { parseCount } from "./common.ts";
+import { parseCount, parseSeconds } from "./common.ts";
 import { GRACE_SECONDS, type Limits } from "./worker-options.ts";
 
 export interface LimitOptions {
@@ -56,7 +56,7 @@ function parseTime(text: string): number {
 }
 
 function parseGrace(text: string): number {
-  const seconds = parseCount("--grace")(text);
+  const seconds = parseSeconds("--grace")(text);
   if (seconds >= MIN_GRACE_SECONDS) return seconds;
   throw new MusweepError(
     "bad-option",

@@ -1,9 +1,9 @@
 /** The options of a worker, shared by `worker` and `run`, and the configuration they make. */
 import type { Command } from "commander";
-import type { WorkerConfig } from "../../schema/wire/worker.ts";
+import { MAX_SLOTS, type WorkerConfig } from "../../schema/wire/worker.ts";
 import { memoryBytesPerSlot } from "../machine/slot-memory.ts";
 import type { StateDirectory } from "../machine/state-directory.ts";
-import { parseCount } from "./common.ts";
+import { parseCount, parseSeconds } from "./common.ts";
 import type { Offer, TrainerOptions } from "./worker-trainer.ts";
 
 export interface WorkerOptions extends TrainerOptions {
@@ -18,7 +18,7 @@ export const workerOptions = (command: Command): Command =>
     .option(
       "--slots <n>",
       "runs trained at the same time on the CPU (default: one per core); a GPU trains one",
-      parseCount("--slots"),
+      parseCount("--slots", MAX_SLOTS),
     )
     .option("--threads <n>", "threads per slot", parseCount("--threads"), 1)
     .option(
@@ -38,19 +38,19 @@ export const workerOptions = (command: Command): Command =>
     .option(
       "--checkpoint-seconds <n>",
       "time between checkpoints of a run",
-      parseCount("--checkpoint-seconds"),
+      parseSeconds("--checkpoint-seconds"),
       60,
     )
     .option(
       "--silence-seconds <n>",
       "end a trainer that says nothing for so long",
-      parseCount("--silence-seconds"),
+      parseSeconds("--silence-seconds"),
       900,
     )
     .option(
       "--lock-seconds <n>",
       "how long a killed worker's runs stay locked",
-      parseCount("--lock-seconds"),
+      parseSeconds("--lock-seconds"),
       30,
     );
 

@@ -115,7 +115,7 @@ const inabilitySchema = z.strictObject({
 });
 export type Inability = z.infer<typeof inabilitySchema>;
 /** More than any machine has cores. */
-const MAX_SLOTS = 1024;
+export const MAX_SLOTS = 1024;
 /** More than anybody offers. */
 const MAX_NEEDS = 200;
 /** Of a heartbeat with all of them busy, and as many inabilities as there may be. */
