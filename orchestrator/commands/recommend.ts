@@ -7,8 +7,8 @@ import { pytorchSnippet, recommendationText } from "../report/recommend-text.ts"
 import { type CommonOptions, common, parseCount, print, withDatabase } from "./common.ts";
 
 interface Options extends CommonOptions {
-  width: number;
-  sparsity: number;
+  width?: number;
+  sparsity?: number;
   layers?: number;
   dHead?: number;
   ffnWidth?: number;
@@ -25,8 +25,12 @@ export function addRecommend(program: Command): void {
       .description(
         "for a model you are about to train: base learning rate, effective init and rate per tensor group",
       )
-      .requiredOption("--width <n>", "its d_model", parseCount("--width"))
-      .requiredOption("--sparsity <x>", "its sparsity, 0 for dense", parseSparsity)
+      .option("--width <n>", "its d_model: needed", parseCount("--width"))
+      .option(
+        "--sparsity <x>",
+        "its sparsity, 0 for dense: needed, unless the sweep has only one",
+        parseSparsity,
+      )
       .option("--layers <n>", "its depth, if not the sweep's", parseCount("--layers"))
       .option("--d-head <n>", "width of one attention head, if not the sweep's", parseCount("--d-head"))
       .option("--ffn-width <n>", "its feed-forward width, if not the sweep's", parseCount("--ffn-width"))

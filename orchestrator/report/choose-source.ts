@@ -38,15 +38,32 @@ export function brokenAxes(row: AnswerRow, wanted: Wanted): TransferAxis[] {
   };
   return (["width", "density", "layers"] as const).filter((axis) => changes[axis] && !keeps.includes(axis));
 }
-type TransferAxis = Rules["keeps"][number];
+export type TransferAxis = Rules["keeps"][number];
+
+/** Those whose optimum is of the learning rate. @throws MusweepError no-optimum where there are none */
+export function rateRows(answer: Answer): AnswerRow[] {
+  const rows = answer.rows.filter((row) => row.tuned === "learning_rate");
+  if (rows.length === 0) throw noCurves(answer);
+  return rows;
+}
+
+/** Octaves of width, density and depth between a curve and the target. */
+function distance({ width, sparsity, layers }: AnswerRow, wanted: Wanted): number {
+  const octaves = (a: number, b: number): number => (a > 0 && b > 0 ? Math.abs(Math.log2(a / b)) : 0);
+  return (
+    octaves(width, wanted.width) +
+    octaves(1 - sparsity, 1 - wanted.sparsity) +
+    octaves(layers, wanted.layers ?? layers)
+  );
+}
 
 /**
  * The curve with an estimate from which the rules promise most, and of those the one that is most like the target in steps,
- * batch and layers; then the densest and narrowest, as a proxy is; then the one of lowest loss.
+ * batch and layers; then the nearest to it; then the one of lowest loss.
  * @throws MusweepError no-optimum
  */
 export function chooseSource(answer: Answer, phases: readonly StoredPhase[], wanted: Wanted): Source {
-  const ofRates = answer.rows.filter((r) => r.tuned === "learning_rate");
+  const ofRates = rateRows(answer);
   const { parameterization: asked } = wanted;
   const available = new Set(ofRates.map((r) => r.parameterization));
   if (asked !== undefined && !available.has(asked)) {
@@ -66,28 +83,60 @@ export function chooseSource(answer: Answer, phases: readonly StoredPhase[], wan
       return { row, phase, ...lengths.get(row.phase)!(row) };
     });
   const sorted = sortBy(sources, (source) => {
-    const { sparsity, width, layers, parameterization, optimum } = source.row;
+    const { parameterization, optimum } = source.row;
     return [
       brokenAxes(source.row, wanted).length,
       unlike(source),
-      sparsity,
-      width,
-      layers,
+      distance(source.row, wanted),
       optimum.loss ?? Number.MAX_VALUE,
       -RULES[parameterization].keeps.length,
     ];
   });
   const estimate = sorted.find(({ row }) => row.optimum.flag === "bracketed");
   if (estimate) return estimate;
-  const proxy = sorted[0]?.row;
-  const why = proxy === undefined ? "it has no curves" : explainFlag(proxy.optimum, proxy);
-  throw new MusweepError(
-    "no-optimum",
-    `${answer.progress.sweep} has no estimated optimum to carry over: ${why}`,
-    {
-      kind: "usage",
-      remedy: `Only a bracketed optimum is carried over: ${proxy?.searched ? "give the search a larger budget" : "extend the grid"}, then submit it again.`,
-    },
+  const nearest = sorted[0]!;
+  throw noOptimum(answer, explainFlag(nearest.row.optimum, nearest.row), remedyFor(answer, nearest));
+}
+
+const noOptimum = ({ progress }: Answer, why: string, remedy: string): MusweepError =>
+  new MusweepError("no-optimum", `${progress.sweep} has no estimated optimum to carry over: ${why}`, {
+    kind: "usage",
+    remedy,
+  });
+
+/** What would give a curve an estimate. */
+function remedyFor({ progress: { sweep } }: Answer, { row, phase }: Source): string {
+  if (row.open > 0) return `Wait until it has trained: musweep status ${sweep} says how far it is.`;
+  if (row.optimum.flag === "incomplete" && phase.definition.imported === undefined)
+    return `Train what is missing: musweep requeue ${sweep} --missing, then run the same file again.`;
+  const more = row.searched
+    ? "give the search a larger budget, then submit it again"
+    : `musweep suggest ${sweep} says which runs would give one`;
+  return `Only a bracketed optimum is carried over: ${more}.`;
+}
+
+/** Of a sweep without a curve of the learning rate. */
+function noCurves(answer: Answer): MusweepError {
+  const { rows, searches, checks, progress } = answer;
+  const others = [...new Set(rows.map(({ tuned }) => tuned))];
+  if (searches.length > 0)
+    return noOptimum(
+      answer,
+      "its settings are drawn at random, so no curve has several learning rates",
+      `musweep report ${progress.sweep} has its best settings. A sweep that keeps them and varies the learning rate has an optimum.`,
+    );
+  if (others.length > 0)
+    return noOptimum(
+      answer,
+      `it tunes ${others.join(", ")}`,
+      "A sweep that varies the learning rate has such an optimum.",
+    );
+  return noOptimum(
+    answer,
+    checks.length > 0 ? "it is a coordinate check" : "it has no curves yet",
+    checks.length > 0
+      ? "A sweep that varies the learning rate has such an optimum."
+      : `musweep status ${progress.sweep} says what it waits for.`,
   );
 }
 

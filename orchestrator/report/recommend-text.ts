@@ -84,7 +84,7 @@ function validationLines(r: Recommendation): string[] {
   const each = r.flops === null ? "" : `, ${quantity(r.flops)}FLOPs each`;
   return [
     `Before you rely on it, ${r.validation.length} runs at the target's size${each}: base learning rates ${r.validation.map(number).join(", ")}.`,
-    "The middle one lowest: the rate has transferred. An outer one lowest: go on to its side.",
+    `${number(r.learning_rate)} lowest: the rate has transferred. Another one lowest: take that; an outer one: go on to its side.`,
     `In a sweep file: axes: { parameterization: [${r.parameterization}], width: [${r.target.width}], sparsity: [${r.target.sparsity}], ${layers}${asked}learning_rate: [${r.validation.map(number).join(", ")}] }${notes.join("")}`,
   ];
 }

@@ -19,13 +19,19 @@ import type { Values } from "../sweep/grids.ts";
 import { settingsReader } from "../sweep/settings-of.ts";
 import { gridAt } from "../sweep/taken-axes.ts";
 import { type Answer, type AnswerRow, readAnswer, sayings } from "./answer.ts";
-import { brokenAxes, chooseSource, LENGTHS, type Source, type Wanted } from "./choose-source.ts";
+import { brokenAxes, chooseSource, LENGTHS, rateRows, type Source, type Wanted } from "./choose-source.ts";
+import { driftText, type MeasuredDrift, measuredDrifts, validationRates } from "./measured-drift.ts";
 
-export interface Target extends Wanted {
+export interface Target extends Omit<Wanted, "width" | "sparsity"> {
+  width?: number | undefined;
+  /** Absent: the only one that the sweep has. */
+  sparsity?: number | undefined;
   d_head?: number | undefined;
   ffn_width?: number | undefined;
   vocab_size?: number | undefined;
 }
+
+type Whole = Target & Wanted;
 
 /** Of the model that ships: what a target may have of its own, and the option that says it. */
 const OWN = {
@@ -90,8 +96,9 @@ export interface Recommendation {
   cautions: string[];
 }
 
-export function recommend(db: Database, sweepName: string, target: Target): Recommendation {
+export function recommend(db: Database, sweepName: string, asked: Target): Recommendation {
   const answer = readAnswer(db, sweepName);
+  const target = completed(answer, asked);
   const source = chooseSource(answer, readPhases(db, answer.progress.id), target);
   const { row } = source;
   const { parameterization, optimum } = row;
@@ -100,7 +107,7 @@ export function recommend(db: Database, sweepName: string, target: Target): Reco
   const { data, imported } = source.phase.definition;
   const phase =
     imported === undefined ? source.phase.definition.phase : ownProxy(source.phase.definition.phase, row);
-  if (phase.script !== undefined) refuseUnknown(target, source);
+  if (phase.script !== undefined) refuseUnknown(target, source, imported !== undefined);
   const carried = carriedOver(row, imported !== undefined);
   const { base } = phase;
   const own: Phase =
@@ -126,6 +133,7 @@ export function recommend(db: Database, sweepName: string, target: Target): Reco
     target.vocab_size === undefined || data === null ? data : { ...data, vocab_size: target.vocab_size };
   const [cell] = expandPhase(point, vocabulary).cells();
   const { plan } = cell!;
+  const drifts = measuredDrifts(answer.transfer, row, { ...target, layers });
   return {
     sweep: sweepName,
     parameterization,
@@ -152,17 +160,36 @@ export function recommend(db: Database, sweepName: string, target: Target): Reco
       ASKED.flatMap((name) => (target[name] === undefined ? [] : [[name, target[name]]])),
     ),
     taken: isScriptPlan(plan) ? [] : takenBy(plan, target),
-    validation: [0.5, 1, 2].map((multiple) => multiple * learning_rate),
+    validation: validationRates(optimum, drifts),
     flops: isScriptPlan(plan) ? null : trainingFlops(plan),
     verdicts: sayings(
       answer.verdicts.filter((v) => v.parameterization === parameterization && v.phase === row.phase),
     ).map(({ title, place, sentence }) => `${title}${place} ${sentence}`),
-    cautions: cautions(answer, source, { ...target, layers }),
+    cautions: cautions(answer, source, { ...target, layers }, drifts),
   };
 }
 
-/** @throws MusweepError where something is said of a model that a script alone knows */
-function refuseUnknown(target: Target, source: Source): void {
+/** @throws MusweepError bad-option, with all that is missing */
+function completed(answer: Answer, asked: Target): Whole {
+  const known = [...new Set(rateRows(answer).map((row) => row.sparsity))];
+  const { width, sparsity = known.length === 1 ? known[0] : undefined } = asked;
+  if (width !== undefined && sparsity !== undefined) return { ...asked, width, sparsity };
+  const missing = [
+    ...(width === undefined ? ["--width N (its d_model)"] : []),
+    ...(sparsity === undefined ? ["--sparsity X (0 for dense)"] : []),
+  ];
+  throw new MusweepError("bad-option", `say which model you are about to train: ${missing.join(" and ")}`, {
+    kind: "usage",
+    ...(sparsity === undefined
+      ? {
+          remedy: `${answer.progress.sweep} has the sparsities ${known.toSorted((a, b) => a - b).join(", ")}.`,
+        }
+      : {}),
+  });
+}
+
+/** @throws MusweepError where something is said of a model that a script alone knows, or whoever has trained it */
+function refuseUnknown(target: Target, source: Source, isImported: boolean): void {
   const isKnown = (name: keyof typeof OWN): boolean =>
     name === "layers" || ((name === "steps" || name === "batch_size") && source[name] !== null);
   const said = Object.entries(OWN).find(
@@ -171,7 +198,7 @@ function refuseUnknown(target: Target, source: Source): void {
   if (said === undefined) return;
   throw new MusweepError(
     "bad-option",
-    `${said[1]}: the model is a script's own, and its runs say nothing of that`,
+    `${said[1]}: ${isImported ? "imported results" : "the model is a script's own, and its runs"} say nothing of that`,
     {
       kind: "usage",
       remedy: "Leave it out: the numbers are by role, and hold for any shape of that width.",
@@ -259,7 +286,12 @@ function pointPhase(phase: Phase, coordinates: Readonly<Record<string, unknown>>
   return point;
 }
 
-function cautions(answer: Answer, source: Source, target: Target & { layers: number }): string[] {
+function cautions(
+  answer: Answer,
+  source: Source,
+  target: Whole & { layers: number },
+  drifts: readonly MeasuredDrift[],
+): string[] {
   const { row } = source;
   const tested = answer.rows.filter((r) => r.parameterization === row.parameterization);
   const widths = tested.map((r) => r.width);
@@ -281,6 +313,7 @@ function cautions(answer: Answer, source: Source, target: Target & { layers: num
     notes.push(
       `${row.title} promises no transfer${broken.length > 1 ? `, neither ${broken.join(" nor ")}` : ` ${broken[0]}`}`,
     );
+  notes.push(...drifts.map(driftText));
   for (const name of LENGTHS) {
     const [wanted, measured] = [target[name], source[name]];
     if (wanted !== undefined && measured !== null && wanted !== measured)

@@ -216,7 +216,11 @@ describe("exit codes and messages", () => {
     ].map((command): [string, number, RegExp] => [command, 3, /^no sweeps here yet: /]),
     ["worker --until-empty", 3, /^no Redis is running/],
     ...["serve --port 99999", "serve --port 0", "run tiny.yaml --port 65536"].map(
-      (command): [string, number, RegExp] => [command, 2, /^--port wants a whole number from 1 to 65535, not /],
+      (command): [string, number, RegExp] => [
+        command,
+        2,
+        /^--port wants a whole number from 1 to 65535, not /,
+      ],
     ),
     // Node's timers would go off at once.
     ["worker --silence-seconds 2147484", 2, /^--silence-seconds wants a whole number from 1 to 2147483, /],

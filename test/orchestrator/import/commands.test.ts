@@ -73,6 +73,15 @@ describe("the same runs, trained here and imported", () => {
     // SμPar at four times the width of the source: σ/2 and η/4.
     expect(stdout).toMatch(/hidden +1 +0\.5 .* 0\.25 /);
     expect(stdout).toContain("times your own at width 32");
+    expect(await musweep(place, "recommend", "bracketed", "--width", "128", "--d-head", "64")).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/--sparsity X/),
+    });
+    const shaped = ["--width", "128", "--sparsity", "0", "--d-head", "64"];
+    expect(await musweep(place, "recommend", "bracketed", ...shaped)).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/^--d-head: imported results say nothing of that\n/),
+    });
     expect(stdout).toMatch(
       /axes: \{ parameterization: \[supar\], width: \[128\], sparsity: \[0\], learning_rate: /,
     );

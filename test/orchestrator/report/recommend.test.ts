@@ -156,6 +156,98 @@ describe("of curves that differ in more than width and sparsity", () => {
   });
 });
 
+describe("an optimum that moves", () => {
+  const widths = SWEEP.replace("[sp, supar]", "[mup]")
+    .replace("width: 256, layers", "layers")
+    .replace("sparsity: [0]", "width: [128, 512]\n  sparsity: [0]")
+    .replace("from: -9", "from: -12")
+    .replace("base: { width: 256", "base: { width: 128");
+
+  it("carries over the curve nearest to the target, with the drift that was measured", () => {
+    const db = trainedIn(widths, ({ width }) => ({ log2: width === 128 ? -7 : -8, loss: 2 }));
+    const r = recommend(db, "proxy", { width: 1024 });
+    expect(r.source.width).toBe(512);
+    expect(Math.log2(r.learning_rate)).toBeCloseTo(-8, 1);
+    expect(r.cautions).toContainEqual(
+      expect.stringMatching(
+        /^from width 128 to 512 the optimum moved by -1\.0\d octaves \(95%: -1\.\d\d to -0\.\d\d\)$/,
+      ),
+    );
+    // Half an octave more is to be expected, downwards.
+    const octaves = r.validation.map((rate) => Math.round(Math.log2(rate / r.learning_rate)));
+    expect(octaves).toEqual([-1, 0, 1]);
+    // Two octaves on: another one of drift, and what is not known of it.
+    const far = recommend(db, "proxy", { width: 4096 });
+    expect(far.validation.map((rate) => Math.round(Math.log2(rate / r.learning_rate)))).toEqual([
+      -2, -1, 0, 1,
+    ]);
+  });
+
+  it("of which only a bound is known is looked for beyond it", () => {
+    const text = SWEEP.replace("[sp, supar]", "[mup]").replace("sparsity: [0]", "sparsity: [0, 0.75]");
+    const db = trainedIn(text, ({ sparsity }) => ({ log2: sparsity === 0 ? -6 : -1, loss: 2 }));
+    const r = recommend(db, "proxy", { width: 256, sparsity: 0.75 });
+    expect(r.source.sparsity).toBe(0);
+    const [, least] = /^from sparsity 0 to 0\.75 the optimum moves up by at least (\d\.\d) octaves$/.exec(
+      r.cautions.find((note) => note.startsWith("from"))!,
+    )!;
+    expect(Number(least)).toBeGreaterThan(1);
+    expect(Math.log2(r.validation.at(-1)! / r.learning_rate)).toBeGreaterThanOrEqual(Number(least) + 0.5);
+    expect(Math.log2(r.validation[0]! / r.learning_rate)).toBeCloseTo(-1, 6);
+    expect(recommendationText(r)).toContain(`${r.validation.length} runs at the target's size`);
+  });
+});
+
+describe("what is not said", () => {
+  it("is the sweep's only sparsity; all else is asked for at once", () => {
+    expect(recommend(trained(), "proxy", { width: 512 }).target.sparsity).toBe(0);
+    expect(() => recommend(trained(), "proxy", {})).toThrow(/: --width N \(its d_model\)$/);
+    const two = trained(SWEEP.replace("sparsity: [0]", "sparsity: [0, 0.75]"));
+    expect(() => recommend(two, "proxy", {})).toThrow(
+      expect.objectContaining({
+        code: "bad-option",
+        message: expect.stringMatching(/: --width N \(its d_model\) and --sparsity X \(0 for dense\)$/),
+        remedy: "proxy has the sparsities 0, 0.75.",
+      }),
+    );
+  });
+});
+
+describe("without an optimum to carry over it says what would help", () => {
+  const saysOf = (text: string, train = false): { message: string; remedy: string } => {
+    const db = train ? trained(text) : freshDatabase();
+    if (!train) submitText(db, text);
+    try {
+      recommend(db, "proxy", { width: 512 });
+    } catch (error) {
+      return error as { message: string; remedy: string };
+    }
+    throw new Error("it has one");
+  };
+
+  it("while it trains: to wait", () => {
+    const { message, remedy } = saysOf(SWEEP);
+    expect(message).toMatch(/still training/);
+    expect(remedy).toMatch(/^Wait until it has trained: musweep status proxy /);
+  });
+
+  it("at the grid's edge: more runs", () => {
+    expect(saysOf(SWEEP.replace("from: -9, to: -3", "from: -6, to: -3"), true).remedy).toBe(
+      "Only a bracketed optimum is carried over: musweep suggest proxy says which runs would give one.",
+    );
+  });
+
+  it("of a random search: a sweep of learning rates", () => {
+    const random = SWEEP.replace(
+      "learning_rate: { log2: { from: -9, to: -3 } }",
+      "random: { n: 4, seed: 1, distributions: { learning_rate: { log_uniform: { from: 1e-3, to: 1e-1 } } } }",
+    );
+    const { message, remedy } = saysOf(random);
+    expect(message).toMatch(/its settings are drawn at random/);
+    expect(remedy).toMatch(/^musweep report proxy has its best settings\. /);
+  });
+});
+
 describe("the parameterization, where none is asked for", () => {
   const of = (names: string, axis = "") =>
     withAxis(axis).replace("[supar]", names).replace("base: { width: 256,", "base: { width: 256, layers: 2,");
@@ -181,7 +273,7 @@ describe("the parameterization, where none is asked for", () => {
       }),
     );
     const r = recommend(db, "proxy", { width: 512, sparsity: 0.75 });
-    expect([r.parameterization, r.source.width]).toEqual(["supar", 128]);
+    expect([r.parameterization, r.source.width]).toEqual(["supar-completep", 256]);
   });
 });
 
