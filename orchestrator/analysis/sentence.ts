@@ -210,7 +210,7 @@ function reasonOf(
           "add seeds there",
         ];
       case "incomplete":
-        return ["runs next to the best are missing", "finish them"];
+        return ["runs next to the best failed or were cancelled", "train them again"];
       case "bracketed":
         return ["optimum bracketed", ""];
     }

@@ -2,8 +2,9 @@
 import type { Command } from "commander";
 import { EXIT_CODES } from "../../schema/wire/errors.ts";
 import type { Service } from "../queue/service.ts";
-import { readAnswer } from "../report/answer.ts";
+import { type Answer, readAnswer } from "../report/answer.ts";
 import { answerText } from "../report/answer-text.ts";
+import { suggest } from "../report/suggest.ts";
 import { curvesQuery } from "../sql/examples.ts";
 import { readSweepFile } from "../submission/load-sweep.ts";
 import { commandLine, common, parsePort, printAnswer, sayWarnings, withRedis } from "./common.ts";
@@ -50,12 +51,17 @@ function finish(service: Service, sweep: string, options: TrainOptions, seconds:
   printAnswer(options, { ...answer, seconds }, () => {
     const dir = options.dir === ".musweep" ? [] : ["--dir", options.dir];
     const line = (words: string[], why = ""): string => `  ${commandLine([...words, ...dir])}${why}`;
+    const isOpen = answer.verdicts.some(({ verdict }) => verdict.verdict === "inconclusive");
+    const target = largerModel(answer);
     const next = [
       "Next:",
       line(["serve"], "   # shows it in a browser: the link that it prints"),
-      ...(answer.verdicts.some(({ verdict }) => verdict.verdict === "inconclusive")
+      ...(isOpen && suggest(service.db, sweep).suggestions.length > 0
         ? [line(["suggest", sweep], "   # runs that would decide more")]
         : []),
+      ...(target === null
+        ? []
+        : [line(["recommend", sweep, ...target], "   # for a model that you will train")]),
       line(["report", sweep]),
       line(["sql", curvesQuery(sweep, tuned)]),
       ...(failed + cancelled > 0
@@ -66,4 +72,15 @@ function finish(service: Service, sweep: string, options: TrainOptions, seconds:
   });
   const stopped = answer.progress.phases.some((phase) => phase.state === "stopped");
   process.exitCode = failed + cancelled > 0 || stopped ? EXIT_CODES.incomplete : EXIT_CODES.ok;
+}
+
+/** Where a verdict is decided: the options of `recommend` for a model four times as wide as the widest, as sparse as the sparsest. */
+function largerModel({ rows, verdicts }: Answer): string[] | null {
+  const known = rows.filter((row) => row.tuned === "learning_rate" && row.optimum.flag === "bracketed");
+  if (known.length === 0 || verdicts.every(({ verdict }) => verdict.verdict === "inconclusive")) return null;
+  const sparsities = new Set(rows.map(({ sparsity }) => sparsity));
+  return [
+    ...["--width", String(4 * Math.max(...rows.map(({ width }) => width)))],
+    ...(sparsities.size > 1 ? ["--sparsity", String(Math.max(...sparsities))] : []),
+  ];
 }

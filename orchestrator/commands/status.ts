@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { awayRuns } from "../database/away-runs.ts";
 import type { Database } from "../database/open.ts";
-import { progressOf, type SweepProgress, sweepProgress } from "../database/progress.ts";
+import { doneText, isSettled, progressOf, type SweepProgress, sweepProgress } from "../database/progress.ts";
 import { lockHolder } from "../database/state-lock.ts";
 import { newestSweep } from "../database/sweeps.ts";
 import type { StateDirectory } from "../machine/state-directory.ts";
@@ -53,10 +53,13 @@ export function addStatus(program: Command): void {
           return "All sweeps are put away: `musweep status --all` lists them.";
         if (sweeps.length === 0) return "No sweeps yet: `musweep init` writes one to start from.";
         const holder = lockHolder(state);
+        const waits = !sweeps.every(isSettled);
         const serving =
-          holder === undefined
-            ? "No orchestrator is running on this directory: `musweep run FILE` or `musweep serve` trains what is pending."
-            : `Orchestrator running (process ${holder}).`;
+          holder !== undefined
+            ? `Orchestrator running (process ${holder}).`
+            : waits
+              ? "No orchestrator is running on this directory: `musweep run FILE` or `musweep serve` trains what is pending."
+              : "Nothing is left to train.";
         const notes = sweeps.flatMap((s) => [
           ...(s.tags.length === 0 ? [] : [`${s.sweep} is tagged ${s.tags.join(", ")}`]),
           ...(s.note === null ? [] : [`${s.sweep}: ${s.note}`]),
@@ -115,7 +118,7 @@ const table = (sweeps: SweepProgress[]): string =>
     [
       { title: "sweep", value: (s) => s.sweep },
       { title: "state", value: (s) => s.state },
-      { title: "done", align: "right", value: (s) => `${Math.floor(s.fraction * 100)}%` },
+      { title: "done", align: "right", value: doneText },
       { title: "points", align: "right", value: (s) => String(s.points) },
       { title: "runs", align: "right", value: (s) => String(s.runs) },
       {

@@ -21,7 +21,9 @@ export type { Database } from "./connection.ts";
  */
 export function openDatabase(path: string, options: { readonly?: boolean } = {}): Database {
   const readonly = options.readonly ?? false;
-  if (!readonly) mkdirSync(dirname(path), { recursive: true });
+  // Before the binding, which on Node 20 may have to be made.
+  if (readonly) requireDatabase(path);
+  else mkdirSync(dirname(path), { recursive: true });
   const sqlite = openFile(loadBinding(), path, readonly);
   try {
     sqlite.pragma("busy_timeout = 10000");
@@ -80,7 +82,6 @@ export function requireDatabase(path: string): void {
 }
 
 function openFile(Binding: typeof Sqlite, path: string, readonly: boolean): Sqlite.Database {
-  if (readonly) requireDatabase(path);
   try {
     return new Binding(path, { readonly, fileMustExist: readonly });
   } catch (cause) {

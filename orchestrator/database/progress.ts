@@ -20,8 +20,8 @@ import { tagsOf } from "./tags.ts";
 export interface SweepProgress {
   id: number;
   sweep: string;
-  /** stopped: nothing is left to train, but a phase could not start. */
-  state: "active" | "cancelled" | "complete" | "stopped";
+  /** Nothing is left to train. stopped: a phase could not start; failed: no run has a result. */
+  state: "active" | "cancelled" | "complete" | "stopped" | "failed";
   /** In the file's order. Only what has started is in the counts below: what waits is not known yet. */
   phases: PhaseProgress[];
   submitted_at: number;
@@ -142,11 +142,19 @@ export function sweepProgress(db: Database, names?: readonly string[]): SweepPro
   }
   for (const sweep of progress.values()) {
     sweep.fraction = sweep.planned_flops > 0 ? sweep.done_flops / sweep.planned_flops : 1;
-    if (sweep.state === "active" && isSettled(sweep))
-      sweep.state = sweep.phases.some((phase) => phase.state === "stopped") ? "stopped" : "complete";
+    if (sweep.state === "active" && isSettled(sweep)) sweep.state = settledState(sweep);
   }
   return [...progress.values()];
 }
+
+function settledState({ phases, by_state, runs }: SweepProgress): SweepProgress["state"] {
+  if (phases.some((phase) => phase.state === "stopped")) return "stopped";
+  return runs > 0 && by_state.failed === runs ? "failed" : "complete";
+}
+
+/** For people: the share of the work; none where all failed. */
+export const doneText = ({ state, fraction }: Pick<SweepProgress, "state" | "fraction">): string =>
+  `${state === "failed" ? 0 : Math.floor(fraction * 100)}%`;
 
 /** Runs that still have to be trained. */
 export const unfinished = (p: SweepProgress): number =>

@@ -5,6 +5,7 @@ import { sweepRuns, sweeps } from "../../schema/database/tables.ts";
 import { type Database, given, prepared } from "./connection.ts";
 import { forgetMeasurements } from "./measurements.ts";
 import { refreshRuns } from "./optima.ts";
+import { isSettled, progressOf } from "./progress.ts";
 import { type Again, cancelUnwanted, trainAgain } from "./run-states.ts";
 import { inStates } from "./runs.ts";
 import { phasesBeside, placeAnew } from "./store-cells.ts";
@@ -19,9 +20,13 @@ const ofSweep = prepared(({ orm }) =>
     .prepare(),
 );
 
-/** Trains nothing more for a sweep; runs that another one wants go on. @returns the number of runs cancelled */
+/**
+ * Trains nothing more for a sweep; runs that another one wants go on. One of which nothing is left to train stays what it is.
+ * @returns the number of runs cancelled
+ */
 export const cancelSweep = (db: Database, sweep: string, now = Date.now()): number =>
   db.transaction(() => {
+    if (isSettled(progressOf(db, sweep))) return 0;
     setSweepState(db, sweep, "cancelled");
     placeAnew(db, phasesBeside(db, findSweep(db, sweep)!.id));
     const cancelled = cancelUnwanted(db, now);

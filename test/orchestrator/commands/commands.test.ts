@@ -1,6 +1,7 @@
 /** Every command as its user meets it: help with examples, one JSON value, exit codes, errors with a remedy. */
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { EXIT_CODES } from "../../../schema/wire/errors.ts";
 import {
@@ -157,7 +158,7 @@ describe("exit codes and messages", () => {
       "a count that is none",
       ["run", "tiny.yaml", "--slots", "two"],
       2,
-      /--slots wants a whole number above 0, not "two"/,
+      /--slots wants a whole number from 1 to 1024, not "two"/,
     ],
     ["no such file", ["run", "none.yaml"], 2, /cannot read none\.yaml/],
     ["init over a file", ["init", "tiny.yaml"], 2, /tiny\.yaml exists already/],
@@ -383,6 +384,49 @@ describe("what is said to be done next", () => {
     const next = ran.stdout.slice(ran.stdout.indexOf("Next:")).trimEnd().split("\n").slice(1);
     expect(next.length).toBeGreaterThan(2);
     for (const line of next) expect(line).toMatch(/^ {2}musweep .* --dir 'another directory'( {3}# .*)?$/);
+  });
+
+  it("after a decided verdict is a model to train; where runs failed, no run to add", async () => {
+    const own = scratch();
+    const file = (name: string, more = ""): string => {
+      const text = `name: ${name}
+trainer: valley
+model: { width: 32, layers: 1 }
+training: { steps: 4 }
+base: { width: 32 }
+axes: { parameterization: [sp, mup], width: [32, 64], learning_rate: { log2: { from: -10, to: -4 } }${more} }
+`;
+      writeFileSync(join(own.directory, `${name}.yaml`), text);
+      return `${name}.yaml`;
+    };
+    const valley = `valley=${process.execPath} ${fileURLToPath(new URL("../../fixtures/trainers/valley.mjs", import.meta.url))}`;
+    const { stdout } = await succeed(own, "run", file("found"), "--trainer", valley);
+    expect(stdout).toContain("\n  musweep recommend found --width 256   # for a model that you will train\n");
+    expect((await succeed(own, "recommend", "found", "--width", "256")).stdout).toContain(
+      "width 256, sparsity 0",
+    );
+    const broken = `valley=${process.execPath} ${misbehavingTrainer("").split(" ")[1]} failed-for-good`;
+    const lost = await musweep(own, "run", file("lost", ", seed: [7]"), "--trainer", broken);
+    expect(lost.code).toBe(1);
+    expect(lost.stdout).toContain("runs next to the best failed or were cancelled: train them again");
+    expect(lost.stdout).not.toMatch(/musweep (suggest|recommend)/);
+    expect((await succeed(own, "suggest", "lost")).stdout).toContain("no run would decide more");
+
+    // All of one failed, all of the other is done: neither has anything left to train or to cancel.
+    const states = async () => {
+      const all = JSON.parse((await succeed(own, "status", "--json")).stdout) as {
+        sweep: string;
+        state: string;
+      }[];
+      return Object.fromEntries(all.map(({ sweep, state }) => [sweep, state]));
+    };
+    expect(await states()).toEqual({ found: "complete", lost: "failed" });
+    const { stdout: status } = await succeed(own, "status");
+    expect(status).toMatch(/^lost +failed +0% /m);
+    expect(status).toContain("\nNothing is left to train.");
+    for (const name of ["found", "lost"])
+      expect((await succeed(own, "cancel", name)).stdout).toContain("nothing was cancelled");
+    expect(await states()).toEqual({ found: "complete", lost: "failed" });
   });
 });
 

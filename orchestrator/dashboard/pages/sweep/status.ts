@@ -1,6 +1,6 @@
 /** The head of a sweep's page: how far it is, and what can be done with it. */
 import type { Database } from "../../../database/open.ts";
-import { type SweepProgress, unfinished } from "../../../database/progress.ts";
+import { doneText, type SweepProgress, unfinished } from "../../../database/progress.ts";
 import { sweepRates } from "../../../database/rates.ts";
 import { fleetOf, needsMet, type Workers } from "../../../queue/read-workers.ts";
 import type { Answer } from "../../../report/answer.ts";
@@ -21,7 +21,7 @@ export function statusView(
 <div class="sweep plain">
 <div class="name"><p>${badge(progress.state)} <span class="muted">submitted ${ago(progress.submitted_at)}</span></p>
 <p class="muted">${plural(progress.points, "grid point")}, ${plural(progress.runs, "run")}</p></div>
-<div class="progress">${stateBar(progress.by_state)}<p><strong>${Math.floor(progress.fraction * 100)}%</strong>: ${countsText(progress.by_state)}</p></div>
+<div class="progress">${stateBar(progress.by_state)}<p><strong>${doneText(progress)}</strong>: ${countsText(progress.by_state)}</p></div>
 <div class="speed">${speedText(progress, sweepRates(db).get(progress.id))}</div>
 </div>
 ${workers === null || unfinished(progress) === 0 ? "" : whoIsMissing(db, progress, workers)}

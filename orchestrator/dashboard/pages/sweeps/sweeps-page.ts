@@ -1,7 +1,7 @@
 /** The list of sweeps, newest first: how far each is, how fast it goes, when it will be done. */
 import type { Context as Request } from "hono";
 import type { Database } from "../../../database/open.ts";
-import { type SweepProgress, sweepProgress } from "../../../database/progress.ts";
+import { doneText, type SweepProgress, sweepProgress } from "../../../database/progress.ts";
 import { type Rate, sweepRates } from "../../../database/rates.ts";
 import { type ListedSweep, listSweeps } from "../../../database/sweeps.ts";
 import { knownTags } from "../../../database/tags.ts";
@@ -92,7 +92,7 @@ const item = (sweep: SweepProgress, rate: Rate | undefined): Html =>
   html`<li class="card sweep" id="sweep-${sweep.id}">
 <div class="name"><h2><a href="${sweepPath(sweep.sweep)}">${sweep.sweep}</a></h2>
 <p class="muted">${badge(sweep.state)} submitted ${ago(sweep.submitted_at)}</p>${sweep.note === null ? "" : html`<p class="words">${sweep.note}</p>`}${tagList(sweep.tags)}</div>
-<div class="progress">${stateBar(sweep.by_state)}<p><strong>${Math.floor(sweep.fraction * 100)}%</strong> of ${plural(sweep.runs, "run")}: ${countsText(sweep.by_state)}</p></div>
+<div class="progress">${stateBar(sweep.by_state)}<p><strong>${doneText(sweep)}</strong> of ${plural(sweep.runs, "run")}: ${countsText(sweep.by_state)}</p></div>
 <div class="speed">${speedText(sweep, rate)}</div>
 </li>
 `;
