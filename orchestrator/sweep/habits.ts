@@ -110,9 +110,11 @@ export function wordMeantBy(text: string, valid: readonly string[]): string {
 export function scalarInstead(value: unknown, takes: (value: unknown) => boolean): string {
   if (typeof value === "number" || typeof value === "boolean")
     return takes(String(value)) ? `; write it in quotes: "${value}"` : "";
-  const meant = typeof value === "string" ? scalarMeant(value) : undefined;
+  if (typeof value !== "string") return "";
+  if (/^[^[]+]$/.test(value)) return '; a "[" is missing';
+  const meant = scalarMeant(value);
   if (meant === undefined || !takes(meant)) return "";
-  const text = value as string;
+  const text = value;
   if (String(meant) === text || Number(text) === meant) return `; write it without quotes: ${text.trim()}`;
   const power =
     /[*^/]/.test(text) && Number.isInteger(Math.log2(Number(meant))) ? `2^${Math.log2(Number(meant))}` : "";

@@ -1,7 +1,8 @@
 /** YAML as people write it: the plain value, what is wrong with the text, and where in it each part stands. */
-import { type Document, isScalar, LineCounter, parseDocument, visit } from "yaml";
+import { type Document, isAlias, isScalar, LineCounter, parseDocument, visit } from "yaml";
+import { explainSyntax, firstOf, syntaxMessage } from "./explain-syntax.ts";
 import { locator } from "./locate.ts";
-import type { Finding, Problem } from "./problems.ts";
+import { excerpt, type Finding, type Problem } from "./problems.ts";
 
 /** Far more than a person writes; keeps a small file from growing to a huge value. */
 const MAX_ALIASES = 50;
@@ -32,10 +33,18 @@ export function readYaml(text: string, rewrite?: (document: Document) => void): 
     return { line, column: col, path: "", message };
   };
   const locate = locator(document, lines);
-  const syntax = [...document.errors, ...document.warnings].map((e) =>
-    problemAt(e.pos[0], `not valid YAML: ${syntaxMessage(e.message)}`),
+  const syntax = [...firstOf(document.errors), ...document.warnings].map((e) =>
+    problemAt(e.pos[0], `not valid YAML: ${explainSyntax(e, text, document, lines)}`),
   );
   if (document.errors.length > 0) return { value: undefined, broken: true, problems: syntax, locate };
+  const unknown = unknownAliases(document).map(({ at, name }) =>
+    problemAt(
+      at,
+      `not valid YAML: *${name} repeats an anchor that is not there; a text that begins with * stands in quotes`,
+    ),
+  );
+  if (unknown.length > 0)
+    return { value: undefined, broken: true, problems: [...syntax, ...unknown], locate };
   rewrite?.(document);
   // Keys that are given twice leave a value that can be checked further; broken syntax does not.
   const twice = keysGivenTwice(document).map((offset) =>
@@ -50,8 +59,19 @@ export function readYaml(text: string, rewrite?: (document: Document) => void): 
   }
 }
 
-const syntaxMessage = (message: string): string =>
-  /call stack/.test(message) ? "lists or maps within each other, too deep to be read" : message;
+/** Aliases that repeat nothing: mostly patterns of file names, *.txt. */
+function unknownAliases(document: Document): { at: number; name: string }[] {
+  const found: { at: number; name: string }[] = [];
+  const anchors = new Set<string>();
+  visit(document, {
+    Node(_, node) {
+      if (isAlias(node)) {
+        if (!anchors.has(node.source)) found.push({ at: node.range?.[0] ?? 0, name: excerpt(node.source) });
+      } else if (node.anchor !== undefined) anchors.add(node.anchor);
+    },
+  });
+  return found;
+}
 
 /** Where keys stand that their map has already. */
 function keysGivenTwice(document: Document): number[] {
