@@ -3,7 +3,15 @@
  * and the nearest valid name.
  */
 import { z } from "zod";
-import { foreignValue, inYaml, meantBy, scalarInstead, wordMeantBy } from "./habits.ts";
+import {
+  foreignValue,
+  inYaml,
+  meantBy,
+  scalarInstead,
+  settingMeant,
+  takesSettings,
+  wordMeantBy,
+} from "./habits.ts";
 import { didYouMean, excerpt, type Finding, type Path, quoted } from "./problems.ts";
 
 type Issue = z.core.$ZodIssue;
@@ -16,10 +24,18 @@ export interface Explained extends Finding {
 
 /** @param value what was parsed, with `reportInput` set */
 export function explainIssues(schema: Schema, value: unknown, issues: readonly Issue[]): Explained[] {
-  return issues.flatMap((issue) => explain(schema, value, issue, []));
+  const ownSettings = takesSettings(value);
+  return issues.flatMap((issue) => explain(schema, value, issue, [], ownSettings));
 }
 
-function explain(root: Schema, value: unknown, issue: Issue, prefix: Path): Explained[] {
+/** @param ownSettings whether names of somebody's own have a place in the file */
+function explain(
+  root: Schema,
+  value: unknown,
+  issue: Issue,
+  prefix: Path,
+  ownSettings: boolean,
+): Explained[] {
   const path = [...prefix, ...(issue.path as (string | number)[])];
   const input = valueAt(value, issue.path as Path);
   const here = (message: string): Explained[] => [{ path, message, remove: path }];
@@ -37,11 +53,7 @@ function explain(root: Schema, value: unknown, issue: Issue, prefix: Path): Expl
   const got = `got ${show(input)}${scalarInstead(input, isTaken)}`;
   switch (issue.code) {
     case "unrecognized_keys": {
-      const schema = schemaAt(root, issue.path as Path);
-      const options = schema instanceof z.ZodUnion ? (schema.options as readonly Schema[]) : [schema];
-      const keys = options
-        .map(unwrap)
-        .flatMap((option) => (option instanceof z.ZodObject ? [Object.keys(option.shape)] : []));
+      const keys = keysOf(schemaAt(root, issue.path as Path));
       // Of a union, those of the options that have the other keys.
       const others = Object.keys(input as object).filter((key) => !issue.keys.includes(key));
       const fitting = keys.filter((names) => others.every((key) => names.includes(key)));
@@ -49,7 +61,12 @@ function explain(root: Schema, value: unknown, issue: Issue, prefix: Path): Expl
       return issue.keys.map((key) => ({
         path: [...path, key],
         atKey: true,
-        message: `unknown key ${quoted(key)}${meantBy(key, valid, path, valueAt(input, [key])) || didYouMean(key, valid) || `; expected one of ${valid.join(", ")}`}`,
+        message: `unknown key ${quoted(key)}${
+          meantBy(key, valid, path, valueAt(input, [key])) ||
+          didYouMean(key, valid) ||
+          (ownSettings ? settingMeant(key, valid, path) : "") ||
+          `; expected one of ${valid.join(", ")}`
+        }`,
         remove: [...path, key],
       }));
     }
@@ -60,10 +77,11 @@ function explain(root: Schema, value: unknown, issue: Issue, prefix: Path): Expl
       const closest = closestOption(issue.errors, input);
       if (closest === null) {
         const expected = hasOwnMessage(issue) ? issue.message : shapesOf(schema);
-        return input === undefined ? missing(path, expected) : here(`expected ${expected}; ${got}`);
+        if (input === undefined) return missing(path, expected);
+        return here(`expected ${expected}; ${got}${nearKey(input, keysOf(schema).flat())}`);
       }
       return (issue.errors[closest] ?? []).flatMap((inner) =>
-        explain(options[closest] as Schema, input, inner, path),
+        explain(options[closest] as Schema, input, inner, path, ownSettings),
       );
     }
     case "invalid_type":
@@ -90,6 +108,20 @@ function explain(root: Schema, value: unknown, issue: Issue, prefix: Path): Expl
   }
 }
 
+/** Of each option that is a map. */
+function keysOf(schema: Schema): string[][] {
+  const options = schema instanceof z.ZodUnion ? (schema.options as readonly Schema[]) : [schema];
+  return options
+    .map(unwrap)
+    .flatMap((option) => (option instanceof z.ZodObject ? [Object.keys(option.shape)] : []));
+}
+
+/** Of a map that is none of a union's options: the key that was meant. */
+function nearKey(input: unknown, valid: readonly string[]): string {
+  if (input === null || typeof input !== "object" || Array.isArray(input)) return "";
+  return didYouMean(Object.keys(input)[0] ?? "", valid);
+}
+
 /** Said at the section that should hold the key. */
 const missing = (path: Path, expected: string): Explained[] => [
   {
@@ -103,9 +135,12 @@ const missing = (path: Path, expected: string): Explained[] => [
 /** Whether the schema words this message itself; zod's own begin with "Invalid". Of a union: what was expected. */
 const hasOwnMessage = (issue: Issue): boolean => !issue.message.startsWith("Invalid");
 
+/** More than any number of missing keys costs. */
+const STRANGE = 1e6;
+
 /**
  * The option of a union that was probably meant: one whose outer shape fits, with the fewest unknown and missing keys.
- * Null when none has the right outer shape.
+ * Null when none has the right outer shape, or several have it and none has any of the keys.
  */
 function closestOption(errors: readonly (readonly Issue[])[], input: unknown): number | null {
   const keys = typeof input === "object" && input !== null ? Object.keys(input).length : 0;
@@ -117,7 +152,7 @@ function closestOption(errors: readonly (readonly Issue[])[], input: unknown): n
     );
   const cost = (issues: readonly Issue[]): number =>
     // One that has some of the keys is meant, however much is wrong behind them.
-    (keys > 0 && unknownKeys(issues) === keys ? 1e6 : 0) +
+    (keys > 0 && unknownKeys(issues) === keys ? STRANGE : 0) +
     issues.reduce((sum, issue) => {
       if (issue.path.length === 0 && issue.code !== "unrecognized_keys" && issue.code !== "too_small")
         return Number.POSITIVE_INFINITY;
@@ -133,6 +168,7 @@ function closestOption(errors: readonly (readonly Issue[])[], input: unknown): n
   if (ofScalar >= 0) return ofScalar;
   const costs = errors.map(cost);
   const least = Math.min(...costs);
+  if (least >= STRANGE && costs.filter(Number.isFinite).length > 1) return null;
   return Number.isFinite(least) ? costs.indexOf(least) : null;
 }
 

@@ -6,8 +6,8 @@
 export type Meant =
   | { kind: "list"; values: unknown[] }
   | { kind: "value"; value: unknown }
-  /** Anything between two numbers, both included. */
-  | { kind: "between"; from: number; to: number; isLog: boolean }
+  /** Anything between two numbers, both included; or so many of them, or in such steps. */
+  | { kind: "between"; from: number; to: number; isLog: boolean; count?: number; step?: number }
   /** A grid as it is written here. */
   | { kind: "grid"; grid: Grid }
   /** A range or a distribution, of which not all that is needed is said. */
@@ -35,6 +35,8 @@ const ENDS = [
 const LISTS = ["values", "choices", "choice", "grid_search", "categorical", "options"];
 const DISTRIBUTIONS = /^q?(log_?)?(uniform|normal|randn)$/;
 const RANGES = ["log2", "log10", "linear"];
+const COUNTS = ["n", "num", "count", "steps", "points", "n_points", "num_points", "samples", "size"];
+const SPACES = /^((log|lin|geom)space|a?range)$/;
 
 /** @returns null for what is no tool's way to write values, and for what is as it should be here */
 export function meaningOf(value: unknown): Meant | null {
@@ -45,6 +47,15 @@ export function meaningOf(value: unknown): Meant | null {
   for (const key of RANGES) if (key in value) return ofRange(value, key);
   const [key, inner] = Object.entries(value)[0] ?? [];
   if (key !== undefined && DISTRIBUTIONS.test(key)) return between(endsOf(inner), key.includes("log"));
+  if (key === "log" && endsOf(inner) !== undefined) return between(endsOf(inner), true);
+  if (key !== undefined && SPACES.test(key)) {
+    const ends = endsOf(inner) ?? [];
+    const rest = Array.isArray(inner) ? inner.slice(2) : isMap(inner) ? [countOf(inner) ?? inner.step] : [];
+    return ofSpace(
+      key,
+      [...ends, ...rest].flatMap((one) => number(one) ?? []),
+    );
+  }
   // From an earlier phase, where it names one.
   if (typeof value.from === "string") return null;
   return "distribution" in value || endsOf(value) !== undefined ? ofBounds(value) : null;
@@ -63,14 +74,30 @@ function endsOf(value: unknown): [number, number] | undefined {
   return undefined;
 }
 
-const between = (ends: readonly [number, number] | undefined, isLog: boolean): Meant =>
+const between = (
+  ends: readonly [number, number] | undefined,
+  isLog: boolean,
+  { count, step }: { count?: number | undefined; step?: number | undefined } = {},
+): Meant =>
   ends === undefined || ends[0] >= ends[1] || (isLog && ends[0] <= 0)
     ? { kind: "range" }
-    : { kind: "between", from: ends[0], to: ends[1], isLog };
+    : {
+        kind: "between",
+        from: ends[0],
+        to: ends[1],
+        isLog,
+        ...(count === undefined || count < 2 || !Number.isInteger(count) ? {} : { count }),
+        ...(step === undefined || step <= 0 ? {} : { step }),
+      };
+
+const countOf = (value: Record<string, unknown>): number | undefined =>
+  number(value[COUNTS.find((key) => key in value) ?? ""]);
 
 function ofBounds(value: Record<string, unknown>): Meant {
-  const { distribution, mu, sigma } = value;
-  const isLog = value.log === true || (typeof distribution === "string" && distribution.includes("log"));
+  const { mu, sigma, step } = value;
+  // {distribution: log_uniform}, {scale: log}, {log: true}
+  const isLog =
+    value.log === true || Object.values(value).some((one) => typeof one === "string" && /log|geom/.test(one));
   const [middle, deviation] = [number(mu), number(sigma)];
   const ends =
     endsOf(value) ??
@@ -79,7 +106,10 @@ function ofBounds(value: Record<string, unknown>): Meant {
       : undefined);
   // Weights & Biases has exponents of e there, unless the distribution's name ends in _values.
   const isExponent = isLog && ends !== undefined && (ends[0] <= 0 || endsOf(value) === undefined);
-  return between(isExponent ? [rounded(Math.exp(ends[0])), rounded(Math.exp(ends[1]))] : ends, isLog);
+  return between(isExponent ? [rounded(Math.exp(ends[0])), rounded(Math.exp(ends[1]))] : ends, isLog, {
+    count: countOf(value),
+    step: number(step),
+  });
 }
 
 /** {log2: {min, max}}, {log10: {start, stop, num}}, {multiples_of: 3, log10: {…}} */
@@ -116,9 +146,8 @@ export const decades = (from: number, to: number): { from: number; to: number } 
   to: Math.ceil(rounded(Math.log10(to))),
 });
 
-function stepped(from: number, to: number, needsStep: boolean, step?: number, count?: number): Grid {
-  const distance =
-    step ?? (count !== undefined && count > 1 ? rounded((to - from) / (count - 1)) : undefined);
+export function stepped(from: number, to: number, needsStep: boolean, step?: number, count?: number): Grid {
+  const distance = step ?? (count !== undefined && count > 1 ? stepOf(from, to, count) : undefined);
   if (distance === undefined && !needsStep) return { from, to };
   return { from, to, step: distance ?? rounded((to - from) / 4) };
 }
@@ -169,6 +198,13 @@ function numberMeant(text: string): number | undefined {
 /** What is longer was not written by hand, and calls in calls would take long to take apart. */
 const LONGEST_TEXT = 1000;
 
+/** Six digits of the distance between so many values, rounded down: the last one must not lie beyond the end. */
+function stepOf(from: number, to: number, count: number): number {
+  const step = (to - from) / (count - 1);
+  const unit = 10 ** (Math.floor(Math.log10(step)) - 5);
+  return rounded(Math.floor(step / unit + 1e-6) * unit);
+}
+
 const CALL = /^(?:(?:tune|trial|optuna|ray|np|numpy|hp|torch)\.)*([a-z_]+)\((.*)\)$/s;
 
 /** "a,b", choice(a, b), tune.loguniform(1e-4, 1e-1), np.logspace(-4, -1, 4) */
@@ -191,15 +227,27 @@ function ofText(text: string): Meant | null {
     .split(",")
     .map((part) => part.replace(/^.*=/s, "").trim())
     .flatMap((part) => (part !== "" && Number.isFinite(Number(part)) ? [Number(part)] : []));
-  const [from, to, third] = numbers;
+  const [from, to] = numbers;
   if (!/uniform|suggest_|interval|range|space|normal|randn|randint/.test(name)) return null;
   if (from === undefined) return { kind: "range" };
-  if (/^(a?range)$/.test(name)) return ofPythonRange(numbers);
-  if (to === undefined || !(from < to) || /normal|randn/.test(name)) return { kind: "range" };
-  if (name === "logspace") return ofLogspace(from, to, third);
+  if (/normal|randn/.test(name)) return { kind: "range" };
+  if (SPACES.test(name)) {
+    const base = /base\s*=\s*(\d+)/.exec(inside)?.[1] ?? "10";
+    return ["2", "10"].includes(base) ? ofSpace(name, numbers, `log${base}`) : { kind: "range" };
+  }
+  return to === undefined || !(from < to) ? { kind: "range" } : between([from, to], isLog);
+}
+
+/** NumPy's, by their names: from, to, and how many or how far apart. @param key the grid that stands for logspace */
+function ofSpace(name: string, numbers: readonly number[], key = "log10"): Meant {
+  const [from, to, third] = numbers;
+  if (from === undefined) return { kind: "range" };
+  if (/range$/.test(name)) return ofPythonRange(numbers);
+  if (to === undefined || !(from < to)) return { kind: "range" };
+  if (name === "geomspace") return between([from, to], true, { count: third });
   if (name === "linspace")
     return { kind: "grid", grid: { linear: stepped(from, to, true, undefined, third) } };
-  return between([from, to], isLog);
+  return ofLogspace(from, to, key, third);
 }
 
 /** Without the end, as Python's and Hydra's. */
@@ -210,10 +258,10 @@ function ofPythonRange(numbers: readonly number[]): Meant {
   return { kind: "grid", grid: { linear: { from, to: rounded(last), step } } };
 }
 
-/** NumPy's has exponents of ten; who writes numbers between 0 and 1 means these. */
-function ofLogspace(from: number, to: number, count: number | undefined): Meant {
-  if (from > 0 && to <= 1) return between([from, to], true);
-  return { kind: "grid", grid: { log10: stepped(from, to, false, undefined, count) } };
+/** NumPy's has exponents; who writes numbers between 0 and 1 means these. */
+function ofLogspace(from: number, to: number, key: string, count: number | undefined): Meant {
+  if (from > 0 && to <= 1) return between([from, to], true, { count });
+  return { kind: "grid", grid: { [key]: stepped(from, to, false, undefined, count) } };
 }
 
 const listOf = (text: string): Meant => ({

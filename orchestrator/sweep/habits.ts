@@ -10,7 +10,16 @@ import {
   TABLE,
 } from "../../schema/sweep/hyperparameters.ts";
 import { INSTEAD, LOOSE_NAMES, OTHER_NAMES, parameterizationNamed } from "../../schema/sweep/other-names.ts";
-import { decades, type Grid, type Meant, meaningOf, octaves, scalarMeant } from "./foreign-values.ts";
+import { BUILT_IN_TRAINER, settingNameSchema } from "../../schema/wire/plan.ts";
+import {
+  decades,
+  type Grid,
+  type Meant,
+  meaningOf,
+  octaves,
+  scalarMeant,
+  stepped,
+} from "./foreign-values.ts";
 import { didYouMean, excerpt, nearestName, type Path, quoted } from "./problems.ts";
 import { rangeLength, rangeMistake, rangeValues } from "./values.ts";
 
@@ -91,6 +100,23 @@ export function meantBy(key: string, valid: readonly string[], at: Path, value: 
   return `; did you mean ${home === undefined ? "" : `${home.join(".")} or `}axes.${name}?`;
 }
 
+/** Whether a file's trainer has a model of its own, and with it settings of any name. */
+export const takesSettings = (file: unknown): boolean =>
+  isMap(file) &&
+  typeof file.trainer === "string" &&
+  file.trainer !== BUILT_IN_TRAINER &&
+  file.data === undefined;
+
+/** Of a name that is none of ours, in a file of such a trainer. @param at the section that it stands in, which takes `valid` */
+export function settingMeant(key: string, valid: readonly string[], at: Path): string {
+  if (!settingNameSchema.safeParse(key).success) return "";
+  const said = `; a setting of your own is settings.${key}`;
+  if (valid.includes("settings")) return at.length === 0 ? `${said}, here or under axes` : said;
+  return ["model", "training", "base"].includes(String(at.at(-1)))
+    ? `${said}, at the top of the file or under axes`
+    : "";
+}
+
 /** "training: {optimizer: {beta2: …}}" */
 const nested = ([first = "", ...rest]: readonly string[]): string =>
   `${first}: ${rest.length === 0 ? "…" : `{${nested(rest)}}`}`;
@@ -140,10 +166,11 @@ function placeOf(path: Path): Place | null {
     const rest = inPhase.slice(typeof inPhase[1] === "number" ? 2 : 1);
     const isDraw = rest[0] === "random" && rest[1] === "distributions";
     const [first, second, ...others] = isDraw ? rest.slice(2) : rest;
-    if (first === "settings" && second !== undefined && others.length === 0)
+    if (first === "settings" && second !== undefined && others.length === 0 && !isDraw)
       return { kind: "axis", name: `settings.${second}` };
     return isName(first) && second === undefined ? { kind: isDraw ? "draw" : "axis", name: first } : null;
   }
+  if (path.length === 2 && path[0] === "settings") return { kind: "section", name: `settings.${path[1]}` };
   const name = HYPERPARAMETER_NAMES.find((of) => homeOf(of)?.join(".") === inPhase.join("."));
   return name === undefined ? null : { kind: "section", name };
 }
@@ -169,10 +196,11 @@ export function foreignValue(value: unknown, at: Path, way: Path): { depth: numb
  * How the value is written here that another tool writes so (foreign-values.ts). Whatever is suggested is valid in its place.
  * @returns empty for what is no tool's habit
  */
-function insteadOf(value: unknown, path: Path): string {
+export function insteadOf(value: unknown, path: Path): string {
   const place = placeOf(path);
   if (place === null || (place.kind === "draw" && isDistribution(value))) return "";
   const { kind, name } = place;
+  if (kind === "section" && isMap(value) && takes(name, value)) return underAxes(name, inYaml(value));
   if (kind === "axis" && name === "seed") return seedsInstead(value);
   const meant: Meant | null =
     kind === "section" && Array.isArray(value) ? { kind: "list", values: value } : meaningOf(value);
@@ -291,22 +319,35 @@ const underAxes = (name: AxisName, values: string): string =>
 const RANGES =
   "a grid is {log2: {from: -9, to: -5}}, {log10: {from: -4, to: -2}} or {linear: {from: 0, to: 1, step: 0.25}}; random draws stand under random";
 
-/** Of another tool's bounds as exponents: the octaves around them, else five even steps. */
-function gridBetween(name: AxisName, { from, to }: { from: number; to: number }): Grid | null {
+type Between = Extract<Meant, { kind: "between" }>;
+
+/** A range over so many decades is not meant in even steps. */
+const isWide = ({ from, to, isLog }: Between): boolean => isLog || (from > 0 && to >= 10 * from);
+
+/** Of another tool's bounds: as many values as it says, else the octaves around them, else five even steps. */
+function gridBetween(name: AxisName, bounds: Between): Grid | null {
+  const { from, to, count, step: own } = bounds;
   const step = Number(((to - from) / 4).toPrecision(6));
+  const [first, last] = [from, to].map((end) => Number(Math.log10(end).toPrecision(6))) as [number, number];
+  const counted: Grid | null =
+    count === undefined
+      ? null
+      : isWide(bounds)
+        ? { log10: stepped(first, last, false, undefined, count) }
+        : { linear: stepped(from, to, true, undefined, count) };
   const grids: Grid[] = [
+    ...(own === undefined || bounds.isLog ? [] : [{ linear: { from, to, step: own } }]),
+    ...(counted === null ? [] : [counted]),
     ...(from > 0 ? [{ log2: octaves(from, to) }] : []),
+    // Nobody has rates below 0.
+    ...(to <= 0 ? [{ log2: { from, to } }] : []),
     { linear: { from, to, step } },
     { linear: { from: Math.ceil(from), to: Math.floor(to), step: Math.max(1, Math.round(step)) } },
   ];
   return grids.find((grid) => takes(name, grid)) ?? null;
 }
 
-function drawnBetween(
-  name: AxisName,
-  { from, to, isLog }: { from: number; to: number; isLog: boolean },
-  grid: Grid | null,
-): Grid | null {
+function drawnBetween(name: AxisName, { from, to, isLog }: Between, grid: Grid | null): Grid | null {
   if (isSettingName(name)) return null;
   if (TABLE[name].drawn === "list") {
     const values = grid === null ? [] : rangeValues(rangeSchema.parse(grid));

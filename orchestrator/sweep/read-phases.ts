@@ -29,9 +29,11 @@ import {
 } from "./coordinate-phase.ts";
 import { type AxesSize, sizeMistake, sizeOf } from "./grid-sizes.ts";
 import { type Point, readGrids } from "./grids.ts";
+import { insteadOf } from "./habits.ts";
 import { nearTwins } from "./near-twins.ts";
-import type { Finding, Path } from "./problems.ts";
+import { type Finding, type Path, quoted } from "./problems.ts";
 import { EXCLUSIVE } from "./settings-of.ts";
+import { gridsOf } from "./taken-axes.ts";
 
 /** What a phase without a name of its own is called: that of a file without `phases`. */
 const ONLY_PHASE = "grid";
@@ -117,12 +119,15 @@ export function readPhases(raw: Raw, file: SweepFile, damaged: ReadonlySet<strin
           },
     findings,
     longest: longestSequence(phases, places),
-    remarks: phases.flatMap((phase, i) =>
-      [...nearTwins(readGrids(phase.axes).grids), ...idleAdditions(phase)].map((remark) => ({
-        ...remark,
-        path: places[i]!(remark.path),
-      })),
-    ),
+    remarks: [
+      ...severalInOne(file),
+      ...phases.flatMap((phase, i) =>
+        [...nearTwins(readGrids(phase.axes).grids), ...idleAdditions(phase)].map((remark) => ({
+          ...remark,
+          path: places[i]!(remark.path),
+        })),
+      ),
+    ],
   };
 }
 
@@ -304,6 +309,27 @@ function checkTrained(file: SweepFile, damaged: ReadonlySet<string>): Finding[] 
       atKey: true,
       message: `${name} is a hyperparameter; expected ${homeOf(name as HyperparameterName)?.join(".") ?? "an axis"} in place of it`,
     }));
+}
+
+/** Settings of a script's own, which any text may be, with what others write for several values. */
+function severalInOne(file: SweepFile): Finding[] {
+  const axes = [
+    { axes: file.axes ?? {}, place: [] as Path },
+    ...(file.phases ?? []).map(({ axes }, i) => ({ axes, place: ["phases", i] })),
+  ];
+  const maps: { settings: object; place: Path }[] = [
+    { settings: file.settings ?? {}, place: [] },
+    ...axes.flatMap(({ axes, place }) =>
+      gridsOf(axes).map(({ grid, path }) => ({ settings: grid.settings ?? {}, place: [...place, ...path] })),
+    ),
+  ];
+  return maps.flatMap(({ settings, place }) =>
+    Object.entries(settings).flatMap(([name, value]): Finding[] => {
+      const path = [...place, "settings", name];
+      const hint = typeof value === "string" ? insteadOf(value, path) : "";
+      return hint === "" ? [] : [{ path, message: `${quoted(value as string)} is one text${hint}` }];
+    }),
+  );
 }
 
 /** What is said to the model that ships alone: a script would never hear of it. */

@@ -67,7 +67,21 @@ const ownText = {
   validation_fraction: validationFraction,
   limit_tokens: limitTokens,
 };
-const pattern = z.string().min(1).max(4096);
+/** A path or a pattern of paths, as it is: nothing is fetched, and no shell has been at it. */
+const path = () =>
+  z
+    .string()
+    .min(1)
+    .max(4096)
+    .refine((text) => !/^[a-z][a-z0-9+.-]*:\/\//i.test(text), {
+      abort: true,
+      error: "expected a file of this machine: nothing is downloaded",
+    })
+    .refine((text) => !text.startsWith("~"), {
+      abort: true,
+      error: "expected a path from / or from the sweep file's directory: only a shell knows what ~ is",
+    });
+const pattern = path();
 
 export const dataSchema = z
   .union(
@@ -86,11 +100,10 @@ export const dataSchema = z
         .describe("A shipped corpus."),
       z
         .strictObject({
-          file: z
-            .string()
+          file: path()
             .regex(/\.(txt|jsonl|ndjson|json)(\.(gz|zst))?$/, {
               error:
-                "expected a .txt, .jsonl, .ndjson or .json file, plain, .gz or .zst; a table (.parquet, .csv) is written as lines first, such as pandas.read_parquet(FILE).to_json(OUT, orient='records', lines=True)",
+                "expected a .txt, .jsonl, .ndjson or .json file, plain, .gz or .zst; any other text, such as notes.md, is read by {files: notes.md}; a table (.parquet, .csv) is written as lines first, such as pandas.read_parquet(FILE).to_json(OUT, orient='records', lines=True)",
             })
             .describe(
               "Path, relative to the sweep file: .txt, or .jsonl, .ndjson or .json with an object on each line; plain, .gz or .zst.",
@@ -110,14 +123,12 @@ export const dataSchema = z
         .describe("Your own texts, in many files."),
       z
         .strictObject({
-          tokens: z
-            .string()
+          tokens: path()
             .regex(/\.bin$/, { error: "expected a .bin file of token ids" })
             .describe(
               "Path, relative to the sweep file: little-endian token ids and nothing else, as nanoGPT writes.",
             ),
-          validation_tokens: z
-            .string()
+          validation_tokens: path()
             .regex(/\.bin$/, { error: "expected a .bin file of token ids" })
             .optional()
             .describe(

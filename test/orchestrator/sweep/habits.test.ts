@@ -393,6 +393,40 @@ describe("another tool's", () => {
     },
   );
 
+  it.each([
+    [
+      "{from: 1e-4, to: 1e-2, scale: log}",
+      "{log2: {from: -14, to: -6}}",
+      "{log_uniform: {from: 0.0001, to: 0.01}}",
+    ],
+    [
+      "{from: 1e-4, to: 1e-2, n: 5}",
+      "{log10: {from: -4, to: -2, step: 0.5}}",
+      "{uniform: {from: 0.0001, to: 0.01}}",
+    ],
+    ["{from: 0.001, to: 0.005, num: 5}", "{linear: {from: 0.001, to: 0.005, step: 0.001}}", "{uniform:"],
+    // log10 of 0.0003 is −3.52288; of the way to −2 a quarter is 0.38072.
+    [
+      "{min: 3e-4, max: 1e-2, count: 5, type: log}",
+      "{log10: {from: -3.52288, to: -2, step: 0.38072}}",
+      "{log_uniform:",
+    ],
+    ["{from: 0.1, to: 0.3, step: 0.1}", "{linear: {from: 0.1, to: 0.3, step: 0.1}}", "{uniform:"],
+    ["{from: -8, to: -4}", "{log2: {from: -8, to: -4}}", ""],
+    ["{log: {from: 1e-4, to: 1e-2}}", "{log2: {from: -14, to: -6}}", "{log_uniform:"],
+    ["{logspace: [-4, -1, 7]}", "{log10: {from: -4, to: -1, step: 0.5}}", ""],
+    ["{logspace: {start: -4, stop: -1, num: 7}}", "{log10: {from: -4, to: -1, step: 0.5}}", ""],
+    ["'np.logspace(-4, -1, 4, base=2)'", "{log2: {from: -4, to: -1, step: 1}}", ""],
+    ["{linspace: [0.1, 0.5, 5]}", "{linear: {from: 0.1, to: 0.5, step: 0.1}}", ""],
+    ["{geomspace: [1e-4, 1e-1, 4]}", "{log10: {from: -4, to: -1, step: 1}}", "{log_uniform:"],
+    ["'np.geomspace(1e-4, 1e-1, 4)'", "{log10: {from: -4, to: -1, step: 1}}", "{log_uniform:"],
+  ])("range %s: as many values as it says, in the spacing it says", (theirs, grid, drawn) => {
+    const problems = ofAxes(`learning_rate: ${theirs}`).split("\n");
+    expect(problems).toEqual([expect.stringContaining(`; a grid is ${grid}`)]);
+    expect(problems[0]).toContain(drawn);
+    expect(ofAxes(`learning_rate: ${grid}`)).toBe("");
+  });
+
   it("takes no longer for texts and ranges that nobody wrote by hand", () => {
     const calls = `${"tag(log,".repeat(50_000)}1${")".repeat(50_000)}`;
     expect(ofAxes(`learning_rate: '${calls}'`)).toContain("got the text");

@@ -1,6 +1,6 @@
 /** Every mistake in a sweep file is told at once, each at its own line and column, with what was expected. */
 import { describe, expect, it } from "vitest";
-import { parseSweep } from "../../../orchestrator/sweep/parse-sweep.ts";
+import { parseSweep, parseSweepFile } from "../../../orchestrator/sweep/parse-sweep.ts";
 import { errorOf, marked, smallSweep, sweepText } from "./small-sweep.ts";
 
 /** Checks that exactly the marked places have a problem, with these messages in the order of the file. */
@@ -374,6 +374,80 @@ describe("a section of the wrong shape", () => {
     "what a misspelt key sets is not missing: %s",
     (base) => expectProblems(sweepText({ base }), [/did you mean "width"\?$/]),
   );
+});
+
+describe("data", () => {
+  const KINDS =
+    /^data: expected \{corpus: state-of-the-union\}, \{file: my\.txt\}, \{files: .*\} or \{tokens: train\.bin, vocab_size: 50257\}; got /;
+  it.each([
+    ["§{path: x.txt}", KINDS],
+    ["§{dataset: openwebtext}", KINDS],
+    ["§{fle: x.txt}", /got \{fle\}; did you mean "file"\?$/],
+    ["{file: §'https://host/x.txt'}", /expected a file of this machine: nothing is downloaded; got/],
+    ["{files: [a.txt, §'s3://bucket/x.txt']}", /expected a file of this machine: nothing is downloaded; got/],
+    [
+      "{file: §'~/x.txt'}",
+      /expected a path from \/ or from the sweep file's directory: only a shell knows what ~ is; got/,
+    ],
+    ["{tokens: §'~/x.bin', vocab_size: 9}", /only a shell knows what ~ is; got/],
+    ["{file: §notes.md}", /any other text, such as notes\.md, is read by \{files: notes\.md\}/],
+  ])("%s", (data, message) => expectProblems(sweepText({ data: `data: ${data}` }), [message]));
+
+  it("of any text is read by files", () => {
+    smallSweep({ data: "data: {files: notes.md}" });
+  });
+});
+
+describe("settings of a script's own", () => {
+  const own = (sections: Parameters<typeof sweepText>[0]): string =>
+    sweepText({ data: "trainer: mine", ...sections });
+  it.each([
+    ["axes", "axes: {parameterization: sp, §dropout: [0, 0.1]}", "settings.dropout", "dropout"],
+    ["axes", "axes: {parameterization: sp, together: [{§dropout: 0.1}]}", "settings.dropout", "dropout"],
+    [
+      "training",
+      "training: {steps: 100, §dropout: 0.1}",
+      "settings.dropout, at the top of the file or under axes",
+      "",
+    ],
+    [
+      "base",
+      "base: {width: 256, learning_rate: 0.1}\n§dropout: 0.1",
+      "settings.dropout, here or under axes",
+      "dropout",
+    ],
+  ])("have a place of their own: %s: %s", (section, text, place, key) => {
+    expectProblems(own({ [section]: text }), [new RegExp(`; a setting of your own is ${place}$`)]);
+    if (key !== "") parseSweep(own({ [section]: text.replace(`§${key}`, `settings.${key}`) }), "small.yaml");
+  });
+
+  it("are none of the model that ships", () => {
+    const axes = "axes: {parameterization: sp, §dropout: [0, 0.1]}";
+    expectProblems(sweepText({ axes }), [/unknown key "dropout"; expected one of parameterization/]);
+  });
+
+  it.each([
+    ["[0, 0.1]", "settings.dropout: [0, 0.1]"],
+    ["{values: [0, 0.1]}", "settings.dropout: [0, 0.1]"],
+    ["{log2: {from: -3, to: -1}}", "settings.dropout: {log2: {from: -3, to: -1}}"],
+  ])("several values stand under axes: %s", (value, axis) => {
+    const message = `; several values stand under axes: ${axis}`;
+    const { problems } = errorOf(
+      own({ base: `base: {width: 256, learning_rate: 0.1}\nsettings: {dropout: ${value}}` }),
+    );
+    expect(problems.map((p) => p.message.slice(-message.length))).toEqual([message]);
+    parseSweep(own({ axes: `axes: {parameterization: sp, ${axis}}` }), "small.yaml");
+  });
+
+  it("are warned of, where a text lists several values", () => {
+    const text = `${own({ axes: "axes: {parameterization: sp, settings: {b: 'choice(1, 2)', c: one}}" })}settings: {a: "1,2"}\n`;
+    expect(
+      parseSweepFile(text, "small.yaml").warnings.map(({ path, message }) => `${path}: ${message}`),
+    ).toEqual([
+      'axes.settings.b: "choice(1, 2)" is one text; several values are a list: [1, 2]',
+      'settings.a: "1,2" is one text; several values stand under axes: settings.a: [1, 2]',
+    ]);
+  });
 });
 
 describe("what excludes each other", () => {
