@@ -11,7 +11,13 @@ import { resolvedPlanText } from "../report/resolved-plan-text.ts";
 import { estimateSpeeds } from "../submission/estimate-speed.ts";
 import { type GpuTime, H100_TFLOPS, USUAL_UTILIZATION } from "../submission/gpu-time.ts";
 import { loadSweep, readSweepFile } from "../submission/load-sweep.ts";
-import { knownCells, type PlanSummary, summarizePlan, type WidthRow } from "../submission/plan-summary.ts";
+import {
+  knownCells,
+  type PlanSummary,
+  repeatsSentence,
+  summarizePlan,
+  type WidthRow,
+} from "../submission/plan-summary.ts";
 import { BUSY_FROM, knownSpeeds, measureSpeeds } from "../submission/speed.ts";
 import { needsOfPhase } from "../sweep/needs-of-phase.ts";
 import { titleOf } from "../sweep/title.ts";
@@ -259,7 +265,7 @@ const modelsText = (models: PlanSummary["waiting"][number]["models"]): string =>
 function summaryText(s: PlanSummary, estimated: boolean, tflops: number): string {
   const searches = s.searches.map(searchText);
   if (s.points === 0 && s.waiting.length === 0 && searches.length > 0)
-    return [`${s.sweep}: nothing but a search`, "", ...searches].join("\n");
+    return [`${s.sweep}: nothing but a search`, "", ...searches, ...repeatsText(s)].join("\n");
   const lines = [
     `${s.sweep}: ${plural(s.points, "grid point")}${s.duplicates > 0 ? ` (${plural(s.duplicates, "duplicate")} removed)` : ""}, ${plural(s.runs, "unique run")}, ${s.done} already done, ${s.to_train} to train${s.failed > 0 ? `, ${s.failed} failed` : ""}`,
     // A script's model has neither sizes nor FLOPs that are known here.
@@ -275,6 +281,7 @@ function summaryText(s: PlanSummary, estimated: boolean, tflops: number): string
           `What failed is trained again only when asked for, once the sweep is submitted: musweep requeue ${s.sweep} --failed`,
         ]
       : []),
+    ...repeatsText(s),
     ...s.waiting.map(
       (p) =>
         `Then phase ${p.phase}, once decided (${p.takes.join("; ")}): ${plural(p.points, "grid point")}, at most ${plural(p.runs, "run")}, ${quantity(p.flops)}FLOPs${p.gpu === null ? "" : `, ${gpuText(p.gpu, tflops)}`}; not counted above.${modelsText(p.models)}`,
@@ -283,6 +290,9 @@ function summaryText(s: PlanSummary, estimated: boolean, tflops: number): string
   ];
   return lines.join("\n");
 }
+
+const repeatsText = ({ repeats }: PlanSummary): string[] =>
+  repeats === null ? [] : [repeatsSentence(repeats)];
 
 const costLines = (s: PlanSummary, estimated: boolean): string[] => [
   "",

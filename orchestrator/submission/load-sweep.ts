@@ -28,6 +28,8 @@ export interface SweepText extends ParsedSweep {
 
 export interface LoadedSweep extends Omit<SweepText, "directory"> {
   data: DataIdentity;
+  /** What there is to train on; null: the trainer has data of its own. */
+  train_tokens: number | null;
   /** The phases in the file's order. Where one takes values, stand-ins are in their place until the source is decided. */
   phases: PhaseExpansion[];
 }
@@ -117,11 +119,11 @@ export async function loadRemoteSweep(
 
 /** @throws SweepFileError where the data is too short for the sweep */
 function loaded(read: Omit<SweepText, "directory">, data: DataIdentity | DataMeta): LoadedSweep {
-  if ("train_tokens" in data) {
-    const { train_tokens: training, validation_tokens: validation } = data;
-    refuseShortText(read, { all: training + validation, training, validation });
-  }
-  return { ...read, data, phases: expandPhases(read.sweep, data) };
+  const phases = expandPhases(read.sweep, data);
+  if (!("train_tokens" in data)) return { ...read, data, train_tokens: null, phases };
+  const { train_tokens, validation_tokens: validation } = data;
+  refuseShortText(read, { all: train_tokens + validation, training: train_tokens, validation });
+  return { ...read, data, train_tokens, phases };
 }
 
 /** A large grid takes its time; the process does what else comes in meanwhile. */

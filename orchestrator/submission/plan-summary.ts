@@ -63,6 +63,14 @@ export interface PlanSummary {
   waiting: WaitingPhase[];
   /** Phases that are searches; not in the numbers above. */
   searches: SearchPlan[];
+  /** How often the longest run goes over the text, where it does so more than once; of any phase. */
+  repeats: Repeats | null;
+}
+
+interface Repeats {
+  times: number;
+  run_tokens: number;
+  train_tokens: number;
 }
 
 interface WaitingPhase {
@@ -107,6 +115,7 @@ export async function summarizePlan(
   const gpuTime = (plans: readonly Plan[]): GpuTime | null =>
     plans.length === 0 ? null : gpuTimeOf(plans, onGpus, tflops);
   const rows = widthRows(toTrain, ours, forGpu, speeds, slots);
+  const waiting = await inTurns(waitingPhases(loaded, gpuTime));
   return {
     sweep: loaded.sweep.name,
     points: sum(counts.map((c) => c.cells)),
@@ -123,9 +132,29 @@ export async function summarizePlan(
     gpu: gpuTime(toTrain.flatMap(([run, plan]) => (forGpu.has(run) ? [plan] : []))),
     busy: speeds.size === 0 ? null : Math.max(...[...speeds.values()].map((speed) => speed.busy)),
     widths: rows,
-    waiting: await inTurns(waitingPhases(loaded, gpuTime)),
+    waiting,
     searches: planSearches(loaded.phases),
+    repeats: repeatsOf(loaded, [
+      ...rows.map(({ tokens: [, most] }) => most),
+      ...waiting.flatMap(({ models }) => models.map(({ tokens }) => tokens)),
+    ]),
   };
+}
+
+export const repeatsSentence = ({ times, run_tokens, train_tokens }: Repeats): string =>
+  `A run goes over its text ${times} times: it reads ${run_tokens.toLocaleString("en-US")} tokens, and there are ${train_tokens.toLocaleString("en-US")} to train on.`;
+
+/** @param lengths of runs that are no search's, tokens */
+function repeatsOf({ phases, train_tokens }: LoadedSweep, lengths: readonly number[]): Repeats | null {
+  // The runs of a search are as long as the first point of its grid, unless their length is an axis.
+  const searched = phases.flatMap(({ phase, expansion }) => {
+    if (phase.search === undefined) return [];
+    const [first] = expansion.cells();
+    return first === undefined || isScriptPlan(first.plan) ? [] : [tokenCount(first.plan)];
+  });
+  const run_tokens = Math.max(0, ...lengths, ...searched);
+  const times = Number((run_tokens / (train_tokens ?? Number.POSITIVE_INFINITY)).toPrecision(2));
+  return times > 1 ? { times, run_tokens, train_tokens: train_tokens! } : null;
 }
 
 /** Of the model that ships. */

@@ -1,5 +1,5 @@
 /** What a sweep would train, as the page shows it before anything is queued. */
-import type { PlanSummary } from "../../../submission/plan-summary.ts";
+import { type PlanSummary, repeatsSentence } from "../../../submission/plan-summary.ts";
 import { duration, plural, quantity } from "../../../terminal/format.ts";
 import { dataTable } from "../../components.ts";
 import { type Html, html } from "../../html.ts";
@@ -18,6 +18,7 @@ ${fact(...flopsFact(plan))}
 ${fact(...timeFact(plan))}
 </dl>`
   }
+${plan.repeats === null ? "" : html`<p class="note">${repeatsSentence(plan.repeats)}</p>`}
 ${known ? html`<p class="note"><strong>There is a sweep ${plan.sweep} already.</strong> It becomes what this file says; what was trained is kept and used.</p>` : ""}
 ${
   plan.widths.length === 0
