@@ -1,4 +1,6 @@
 /** What the system says about a path that a person gave, as an error for that person: which path, and what to do. */
+import { existsSync } from "node:fs";
+import { dirname } from "node:path";
 import { type ErrorKind, MusweepError } from "../../schema/wire/errors.ts";
 import { inOneLine } from "../../schema/wire/printable.ts";
 
@@ -50,6 +52,9 @@ const MEANINGS: Record<string, Meaning> = {
 
 const SHOWN_CHARACTERS = 200;
 
+const short = (path: string): string =>
+  inOneLine(path.length > SHOWN_CHARACTERS ? `${path.slice(0, SHOWN_CHARACTERS)}…` : path);
+
 /** @returns null for what is no matter of a path */
 export function pathError(error: unknown, path: string): MusweepError | null {
   if (error instanceof MusweepError) return error;
@@ -58,8 +63,10 @@ export function pathError(error: unknown, path: string): MusweepError | null {
   // Node calls other arguments invalid by the same code.
   if (meaning === undefined || (error.code === "ERR_INVALID_ARG_VALUE" && !path.includes("\0"))) return null;
   const { says, kind, remedy } = meaning;
-  const shown = inOneLine(path.length > SHOWN_CHARACTERS ? `${path.slice(0, SHOWN_CHARACTERS)}…` : path);
-  return new MusweepError("path", says(shown), {
+  const holder = dirname(path);
+  const isHolder = error.code === "ENOENT" && !existsSync(holder);
+  const shown = short(isHolder ? holder : path);
+  return new MusweepError("path", isHolder ? `there is no directory ${shown}` : says(shown), {
     kind,
     ...(remedy === undefined ? {} : { remedy }),
     cause: error,
