@@ -2,7 +2,7 @@
 /** The musweep command: one file per command under commands/, and the one place where errors become exit codes. */
 import { Command, CommanderError } from "commander";
 import { EXIT_CODES, MusweepError } from "../schema/wire/errors.ts";
-import { packageVersion } from "../schema/wire/package.ts";
+import { packageVersion, withDocPaths } from "../schema/wire/package.ts";
 import { pathError } from "../schema/wire/path-error.ts";
 import { printable } from "../schema/wire/printable.ts";
 import { keepDebuggerClosed } from "../schema/wire/stop-signals.ts";
@@ -13,14 +13,14 @@ keepDebuggerClosed();
 
 const program = new Command("musweep")
   .description(
-    "Hyperparameter-transfer sweeps for sparse and dense language models: the optimal learning rate per sparsity,\nwhether it transfers, and what it costs if it does not.",
+    "Hyperparameter-transfer sweeps for sparse and dense language models: the optimal learning rate per sparsity, whether it transfers, and what it costs if it does not.",
   )
   .version(packageVersion())
   .showHelpAfterError("(--help shows the options and examples)")
   .configureHelp({ showGlobalOptions: true })
   .configureOutput({
-    writeOut: (text) => void process.stdout.write(printable(text)),
-    writeErr: (text) => void process.stderr.write(printable(text)),
+    writeOut: (text) => void process.stdout.write(printable(withDocPaths(text))),
+    writeErr: (text) => void process.stderr.write(printable(withDocPaths(text))),
   })
   .exitOverride();
 
@@ -96,7 +96,8 @@ function report(thrown: unknown): number {
   }
   const error = aboutPath(thrown) ?? diskError(thrown) ?? redisError(thrown) ?? thrown;
   if (error instanceof MusweepError) {
-    const { code, message, remedy } = error;
+    const { code, message } = error;
+    const remedy = error.remedy === undefined ? undefined : withDocPaths(error.remedy);
     const problems = "problems" in error ? { problems: error.problems } : {};
     if (json) writeJson({ error: { code, message, remedy, ...problems } });
     else process.stderr.write(printable(`${message}${remedy ? `\n${remedy}` : ""}\n`));

@@ -18,6 +18,7 @@ export function addAnalyze(program: Command): void {
         "musweep analyze results.csv",
         "musweep analyze trials.csv --column loss=value --set width=512 --json",
       ],
+      "none",
     ),
   ).action(async (file: string, options: CommonOptions & ImportOptions) => {
     await withTable(file, options, (db, name, read) => {

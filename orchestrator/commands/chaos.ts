@@ -6,10 +6,10 @@ import type { Command } from "commander";
 import { EXIT_CODES, MusweepError } from "../../schema/wire/errors.ts";
 import { onStopSignal } from "../../schema/wire/stop-signals.ts";
 import { type ChaosResult, type Inflicted, runChaos } from "../chaos/chaos.ts";
-import { readSweepFile } from "../submission/load-sweep.ts";
 import { duration, plural } from "../terminal/format.ts";
 import { textTable } from "../terminal/table.ts";
 import { parseCount, print, say } from "./common.ts";
+import { givenSweepFile } from "./given-file.ts";
 
 interface Options {
   dir?: string;
@@ -42,7 +42,7 @@ export function addChaos(program: Command): void {
     .option("--json", "print one JSON value on standard output")
     .addHelpText(
       "after",
-      "\nAs root on Linux it also fills a disk in memory, and every other training has its workers on hosts of their own (network\nnamespaces, by `ip` of iproute2), which are cut off for 5 to 120 s.\n\nExamples:\n  $ musweep chaos sweeps/quickstart.yaml --seed 7 --minutes 10\n  $ musweep chaos sweep.yaml --faults 50 --workers 4 --json",
+      "\nAs root on Linux it also fills a disk in memory, and every other training has its workers on hosts of their own (network\nnamespaces, by `ip` of iproute2), which are cut off for 5 to 120 s.\n\nExamples:\n  $ musweep chaos sweep.yaml --seed 7 --minutes 10\n  $ musweep chaos sweep.yaml --faults 50 --workers 4 --json",
     )
     .action(chaos);
 }
@@ -53,7 +53,7 @@ async function chaos(file: string, options: Options): Promise<void> {
       kind: "unavailable",
     });
   // Its mistakes are told before anything is started.
-  readSweepFile(file);
+  givenSweepFile(file, options);
   const directory = resolve(options.dir ?? mkdtempSync(join(tmpdir(), "musweep-chaos-")));
   const interrupted = new AbortController();
   onStopSignal((_signal, again) => {

@@ -4,6 +4,7 @@ import type { WriteStream } from "node:tty";
 import { type Command, Option } from "commander";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { printable } from "../../schema/wire/printable.ts";
+import { shellLine } from "../../schema/wire/shell-line.ts";
 import { type Database, openDatabase, requireDatabase } from "../database/open.ts";
 import { lockHolder, lockState } from "../database/state-lock.ts";
 import { openState } from "../machine/open-state.ts";
@@ -18,18 +19,24 @@ export interface CommonOptions {
   json?: boolean;
 }
 
-/** Adds --dir and --json, and examples to --help. */
-export function common(command: Command, examples: string[]): Command {
+/**
+ * Adds --dir, --shared and --json, and examples to --help.
+ * @param files none: it reads and writes none in the state directory, so that nobody need know where they lie
+ */
+export function common(command: Command, examples: string[], files: "own" | "none" = "own"): Command {
   return command
     .option(
       "--dir <path>",
       "state directory: database, data, checkpoints",
       process.env.MUSWEEP_DIR ?? ".musweep",
     )
-    .option(
-      "--shared <path>",
-      "where data, checkpoints and weights lie, if not in --dir: a file system that several machines see",
-      process.env.MUSWEEP_SHARED,
+    .addOption(
+      new Option(
+        "--shared <path>",
+        "where data, checkpoints and weights lie, if not in --dir: a file system that several machines see",
+      )
+        .default(process.env.MUSWEEP_SHARED)
+        .hideHelp(files === "none"),
     )
     .option("--json", "print one JSON value on standard output")
     .addHelpText("after", `\nExamples:\n${examples.map((e) => `  $ ${e}`).join("\n")}`);
@@ -75,18 +82,9 @@ export const printData = (
   stream: Pick<WriteStream, "isTTY" | "write"> = process.stdout,
 ): void => void stream.write(stream.isTTY ? printable(text.replaceAll("\r\n", "\n")) : text);
 
-/** This command as it was typed, to be typed again: words that a shell would read otherwise are in quotes. */
+/** This command as it was typed, to be typed again. */
 export const commandLine = (words: readonly string[] = process.argv.slice(2)): string =>
   shellLine(["musweep", ...words]);
-
-export const shellLine = (words: readonly string[]): string => words.map(shellWord).join(" ");
-
-function shellWord(word: string): string {
-  if (/^[\w@%+=:,./-]+$/.test(word)) return word;
-  // What a shell would not read inside double quotes either is easier to read in them than with '\''.
-  if (word.includes("'") && !/["$`\\!]/.test(word)) return `"${word}"`;
-  return `'${word.replaceAll("'", "'\\''")}'`;
-}
 
 /** Notes for the person at the terminal: standard error, so that standard output stays data. */
 export const say = (text: string): void => void process.stderr.write(printable(`${text}\n`));

@@ -10,9 +10,10 @@ import { EXIT_CODES, MusweepError } from "../../schema/wire/errors.ts";
 import { answerText } from "../report/answer-text.ts";
 import { readFigureData } from "../report/figures/data.ts";
 import type { ReportTargets } from "../report/figures/write-report.ts";
-import { readSweepFile, type SweepText } from "../submission/load-sweep.ts";
+import type { SweepText } from "../submission/load-sweep.ts";
 import { ONLY_CHECK } from "../sweep/coordinate-phase.ts";
 import { common, parseCount, print, say, sayWarnings, withRedis } from "./common.ts";
+import { givenSweepFile } from "./given-file.ts";
 import { type TrainOptions, trainHere } from "./train-here.ts";
 import { workerOptions } from "./worker-options.ts";
 
@@ -58,7 +59,7 @@ export function addCoordCheck(program: Command): void {
           .option("--svg <directory>", "also the figure as SVG")
           .option("--png <directory>", "also the figure as PNG"),
         [
-          "musweep coord-check sweeps/coordinate-check.yaml --png figures",
+          "musweep coord-check sweep.yaml --png figures",
           "musweep coord-check sweep.yaml --widths 64,128,256,512 --densities 1,0.25,0.0625",
         ],
       ).addHelpText(
@@ -101,7 +102,7 @@ function settingsOf(o: Options): Record<string, unknown> {
 }
 
 async function coordCheck(file: string, options: Options): Promise<void> {
-  const whole = readSweepFile(file, settingsOf(options));
+  const whole = givenSweepFile(file, options, settingsOf(options));
   sayWarnings(whole);
   const read = checksAlone(whole);
   const { name } = read.sweep;

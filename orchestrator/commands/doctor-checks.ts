@@ -7,7 +7,7 @@ import { availableParallelism, tmpdir } from "node:os";
 import path from "node:path";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { nativeLibrary } from "../../schema/wire/native-library.ts";
-import { packageRoot } from "../../schema/wire/package.ts";
+import { packageRoot, withDocPaths } from "../../schema/wire/package.ts";
 import { openDatabase, sqliteVersion } from "../database/open.ts";
 import { findTorch, installCommand } from "../machine/find-python.ts";
 import { findServer, isAtLeast, MINIMUM_VERSION } from "../machine/find-server.ts";
@@ -185,7 +185,9 @@ async function checkTorch(): Promise<DoctorRow> {
     const where = `${found.path}, Python ${found.python}`;
     const what = `${found.torch} (${where}): ${devices.join("; ") || "no GPU, the CPU alone"}`;
     if (found.uncompiled === null) return { ...row, found: what };
-    const remedy = "Debian, Ubuntu: apt-get install gcc libc6-dev python3-dev; docs/gpu.md says what else.";
+    const remedy = withDocPaths(
+      "Debian, Ubuntu: apt-get install gcc libc6-dev python3-dev; docs/gpu.md says what else.",
+    );
     return { ...row, status: "warn", found: `${what}. ${found.uncompiled}`, remedy };
   }
   return {

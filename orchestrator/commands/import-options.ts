@@ -15,6 +15,7 @@ import { listed } from "../import/recognize-columns.ts";
 import { type Coordinates, curveOf } from "../sweep/expand-sweep.ts";
 import { plural } from "../terminal/format.ts";
 import { progressLine } from "../terminal/progress.ts";
+import { type Place, refuseNoTable } from "./given-file.ts";
 
 export interface ImportOptions {
   column: Map<string, string>;
@@ -76,7 +77,11 @@ export interface ReadImport {
  * @param path a file; "-" is standard input
  * @throws MusweepError (usage) with the line of what is wrong
  */
-export async function readImport(path: string, name: string, options: ImportOptions): Promise<ReadImport> {
+export async function readImport(
+  path: string,
+  name: string,
+  options: ImportOptions & Place,
+): Promise<ReadImport> {
   const file = path === "-" ? "standard input" : path;
   if (options.maximize && options.lossIs !== undefined && options.lossIs !== "score")
     throw new MusweepError(
@@ -87,6 +92,7 @@ export async function readImport(path: string, name: string, options: ImportOpti
         remedy: "Choose one.",
       },
     );
+  if (path !== "-") refuseNoTable(path, options);
   const measure = options.maximize ? "score" : (options.lossIs ?? "loss");
   const bytes = path === "-" ? await standardInput() : readFile(path);
   const read = readResults(await readTableFile(bytes, file), {
@@ -182,10 +188,10 @@ export function importNotes({ results, recognized, fixed, assumed, unfinished, t
     meaning === column ? column : `${meaning} from ${column}`,
   );
   const WORDS: Record<string, string> = {
-    parameterization: "parameterization sp (--set parameterization=NAME)",
-    width: "width not known (--set width=N)",
-    layers: "layers not known",
-    sparsity: "dense (sparsity 0)",
+    parameterization: "parameterization (taken as sp; --set parameterization=NAME)",
+    width: "width (--set width=N)",
+    layers: "layers",
+    sparsity: "sparsity (taken as 0)",
   };
   return [
     `${plural(results.length, "run")}, ${diverged} of them diverged. Read: ${said.join(", ")}.`,
@@ -198,9 +204,7 @@ export function importNotes({ results, recognized, fixed, assumed, unfinished, t
     ...(Object.keys(fixed).length === 0
       ? []
       : [`The same in all: ${listed(Object.entries(fixed).map(([name, value]) => `${name} ${value}`))}.`]),
-    ...(assumed.length === 0
-      ? []
-      : [`Not said by any column: ${assumed.map((name) => WORDS[name]).join(", ")}.`]),
+    ...(assumed.length === 0 ? [] : [`No column says: ${assumed.map((name) => WORDS[name]).join("; ")}.`]),
     ...[...unfinished].map(
       ([state, n]) => `Left out: ${plural(n, "row")} that ${n === 1 ? "is" : "are"} ${state}.`,
     ),

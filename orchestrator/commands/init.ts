@@ -1,7 +1,7 @@
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type Command, Option } from "commander";
-import { packageRoot } from "../../schema/wire/package.ts";
+import { packageRoot, withDocPaths } from "../../schema/wire/package.ts";
 import { inOneLine } from "../../schema/wire/printable.ts";
 import { writeNewFile } from "../machine/new-path.ts";
 import { SWEEP_TEMPLATE } from "../sweep/template.ts";
@@ -65,10 +65,11 @@ export function addInit(program: Command): void {
           .default("template"),
       ),
     ["musweep init", "musweep init mine.yaml", "musweep init --from own-text"],
+    "none",
   ).action((file: string | undefined, options: CommonOptions & { from: string }) => {
     const start = STARTS[options.from]!(file);
     const path = file ?? start.file;
-    writeNewFile(path, start.text, "Name another file: musweep init FILE.");
+    writeNewFile(path, withDocPaths(start.text), "Name another file: musweep init FILE.");
     if (start.script !== undefined) writeBeside(path, start.script);
     const script = start.script?.file ?? null;
     print(options, { file: path, script }, () =>

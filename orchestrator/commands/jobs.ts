@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { packageRoot } from "../../schema/wire/package.ts";
+import { shellWord } from "../../schema/wire/shell-line.ts";
 import { awayRuns, takeAway, takeBack } from "../database/away-runs.ts";
 import { progressOf } from "../database/progress.ts";
 import { refuseExisting, writeNewFile } from "../machine/new-path.ts";
@@ -71,7 +72,7 @@ export function addJobs(program: Command): void {
           ? `${sweep}: no run waits that PyTorch could train.`
           : [
               `${sweep}: ${plural(jobs.length, "run")} in ${out}. To train them, take along the file, the directory ${join(packageRoot(), "workers", "trainers", "torch")}, and ${data.map((hash) => `${state.data}/${hash}`).join(", ")}:`,
-              `  PYTHONPATH=torch python3 -m musweep_torch --jobs ${out} --data data --events events.jsonl --checkpoints checkpoints`,
+              `  PYTHONPATH=torch python3 -m musweep_torch --jobs ${shellWord(out)} --data data --events events.jsonl --checkpoints checkpoints`,
               "Then here: musweep collect events.jsonl",
             ].join("\n"),
       );

@@ -1,5 +1,4 @@
 import type { Command } from "commander";
-import type { Sweep } from "../../schema/sweep/sweep.ts";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { describeNeed, type Need, workerCommandFor } from "../../schema/wire/need.ts";
 import type { Plan } from "../../schema/wire/plan.ts";
@@ -10,7 +9,7 @@ import { type Simulation, simulateSearches } from "../phases/simulate-search.ts"
 import { resolvedPlanText } from "../report/resolved-plan-text.ts";
 import { estimateSpeeds } from "../submission/estimate-speed.ts";
 import { type GpuTime, H100_TFLOPS, USUAL_UTILIZATION } from "../submission/gpu-time.ts";
-import { loadSweep, readSweepFile } from "../submission/load-sweep.ts";
+import { type LoadedSweep, loadSweep } from "../submission/load-sweep.ts";
 import {
   knownCells,
   type PlanSummary,
@@ -34,8 +33,9 @@ import {
   sayWarnings,
   withDatabase,
 } from "./common.ts";
+import { givenSweepFile } from "./given-file.ts";
 import { type WorkerOptions, workerOptions } from "./worker-options.ts";
-import { needsMetBy, type Offer, resolveTrainers } from "./worker-trainer.ts";
+import { needsMetBy, type Offer, resolveTrainers, trainerIn } from "./worker-trainer.ts";
 
 interface Options extends CommonOptions, WorkerOptions {
   resolved?: boolean;
@@ -74,18 +74,19 @@ export function addPlan(program: Command): void {
           USUAL_UTILIZATION * H100_TFLOPS,
         ),
       [
-        "musweep plan sweeps/quickstart.yaml",
-        "musweep plan sweeps/lr-vs-sparsity-search.yaml --simulate",
-        'musweep plan sweeps/quickstart.yaml --resolved --match "SμPar d128 L2 s0.9375 lr 2^-8"',
+        "musweep plan sweep.yaml",
+        "musweep plan sweep.yaml --simulate",
+        'musweep plan sweep.yaml --resolved --match "SμPar d128 L2 s0.9375 lr 2^-8"',
       ],
     ),
+    ["checkpointSeconds", "silenceSeconds", "lockSeconds"],
   ).action(async (file: string, options: Options) => {
     if (options.match !== undefined && !options.resolved)
       throw new MusweepError("bad-option", "--match chooses among runs, which only --resolved shows", {
         kind: "usage",
         remedy: "Add --resolved.",
       });
-    const read = readSweepFile(file);
+    const read = givenSweepFile(file, options);
     sayWarnings(read);
     await withDatabase(options, { readonly: false }, async (db, state) => {
       const loaded = await loadSweep(read, state, { onGone: sayGone });
@@ -143,7 +144,7 @@ export function addPlan(program: Command): void {
         options.measure !== false && measured !== undefined ? speedsOf : null,
       );
       const speed = summary.seconds === null ? null : estimated ? "estimated" : "measured";
-      const needs = phaseNeeds(loaded.sweep, offer);
+      const needs = phaseNeeds(loaded, offer);
       const isTrained =
         summary.to_train === 0 && summary.waiting.length === 0 && summary.searches.length === 0;
       print(options, { ...summary, speed, needs, warnings: read.warnings }, () =>
@@ -200,14 +201,15 @@ interface PhaseNeed {
   command: string;
 }
 
-function phaseNeeds({ phases }: Sweep, offer: Offer): PhaseNeed[] {
+function phaseNeeds({ sweep: { phases }, text }: LoadedSweep, offer: Offer): PhaseNeed[] {
   const met = needsMetBy(offer);
+  const known = trainerIn(text);
   return phases.flatMap((phase) =>
     needsOfPhase(phase).map((need) => ({
       phase: phase.name,
       need,
       met: met.has(need),
-      command: workerCommandFor(need),
+      command: workerCommandFor(need, known),
     })),
   );
 }

@@ -6,8 +6,8 @@ import { type Answer, readAnswer } from "../report/answer.ts";
 import { answerText } from "../report/answer-text.ts";
 import { suggest } from "../report/suggest.ts";
 import { curvesQuery } from "../sql/examples.ts";
-import { readSweepFile } from "../submission/load-sweep.ts";
 import { commandLine, common, parsePort, printAnswer, sayWarnings, withRedis } from "./common.ts";
+import { givenSweepFile } from "./given-file.ts";
 import { type TrainOptions, trainHere } from "./train-here.ts";
 import { workerOptions } from "./worker-options.ts";
 
@@ -28,8 +28,8 @@ export function addRun(program: Command): void {
             parsePort,
           ),
         [
-          "musweep run sweeps/quickstart.yaml",
-          "musweep run sweeps/quickstart.yaml --open",
+          "musweep run sweep.yaml",
+          "musweep run sweep.yaml --open",
           "musweep run sweep.yaml --slots 8 --dir /data/musweep",
           "musweep run sweep.yaml --all                # and what other sweeps have left, fairly shared",
         ],
@@ -39,7 +39,7 @@ export function addRun(program: Command): void {
 }
 
 async function run(file: string, options: TrainOptions): Promise<void> {
-  const read = readSweepFile(file);
+  const read = givenSweepFile(file, options);
   sayWarnings(read);
   await trainHere(read, options, (service, seconds) => finish(service, read.sweep.name, options, seconds));
 }

@@ -5,7 +5,7 @@ import type { Stored } from "../database/submit.ts";
 import { readAddress } from "../machine/dashboard-address.ts";
 import { stateDirectory } from "../machine/state-directory.ts";
 import { type NamedToken, namedToken, readToken } from "../machine/token.ts";
-import { loadSweep, readSweepFile, submitSweep } from "../submission/load-sweep.ts";
+import { loadSweep, submitSweep } from "../submission/load-sweep.ts";
 import { plural } from "../terminal/format.ts";
 import {
   type CommonOptions,
@@ -16,6 +16,7 @@ import {
   withDatabase,
   withToken,
 } from "./common.ts";
+import { givenSweepFile } from "./given-file.ts";
 
 interface Options extends CommonOptions, NamedToken {
   server?: string;
@@ -33,12 +34,12 @@ export function addSubmit(program: Command): void {
         )
         .option("--server <url>", "submit to a `musweep serve` on another host"),
       [
-        "musweep submit sweeps/quickstart.yaml",
+        "musweep submit sweep.yaml",
         "MUSWEEP_TOKEN=… musweep submit sweep.yaml --server http://queue-host:4242",
       ],
     ),
   ).action(async (file: string, options: Options) => {
-    const read = readSweepFile(file);
+    const read = givenSweepFile(file, options);
     sayWarnings(read);
     if (options.server !== undefined) {
       const server = serverUrl(options.server);

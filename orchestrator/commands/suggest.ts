@@ -98,7 +98,8 @@ function suggestionsText({ sweep, open, questions, suggestions }: Suggestions): 
         { title: "curve", value: (s) => titleOf(s.coordinates) },
         {
           title: "values",
-          value: (s) => s.values.map((v) => `${s.tuned} ${Number(v.toPrecision(6))}`).join(", "),
+          // As a sweep file takes it, digit by digit: a rounded rate would be another run's.
+          value: (s) => `${s.tuned}: [${s.values.join(", ")}]`,
         },
         { title: "seeds", value: (s) => s.seeds.join(", ") },
         { title: "why", value: (s) => s.reason },

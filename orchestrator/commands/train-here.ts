@@ -37,7 +37,7 @@ import { progressLine, timeLeft } from "../terminal/progress.ts";
 import { type CommonOptions, commandLine, say, sayGone, sayInstalling } from "./common.ts";
 import { submittedText } from "./submit.ts";
 import { type WorkerOptions, workerConfig } from "./worker-options.ts";
-import { isFor, needsMetBy, type Offer, programOf, resolveTrainers } from "./worker-trainer.ts";
+import { isFor, needsMetBy, type Offer, programOf, resolveTrainers, trainerIn } from "./worker-trainer.ts";
 
 export interface TrainOptions extends CommonOptions, WorkerOptions {
   redis?: string;
@@ -126,21 +126,23 @@ export async function trainHere(
 }
 
 /** @throws MusweepError where a phase would wait for a worker that this command does not start */
-function refuseUnmet({ sweep }: SweepText, offer: Offer): void {
+function refuseUnmet({ sweep, text }: SweepText, offer: Offer): void {
   const met = needsMetBy(offer);
+  const known = trainerIn(text);
+  const isUsed = sweep.phases.some((phase) => needsOfPhase(phase).some((need) => met.has(need)));
   for (const phase of sweep.phases) {
     const need = needsOfPhase(phase).find((need) => !met.has(need));
     if (need === undefined) continue;
     const options = [
-      ...(offer.trainers.some(isEmbedded) ? ["--trainer musweep"] : []),
-      workerOptionsFor(need),
+      ...(isUsed && offer.trainers.some(isEmbedded) ? ["--trainer musweep"] : []),
+      workerOptionsFor(need, known),
     ];
     throw new MusweepError(
       "no-worker",
       `phase ${phase.name} needs ${describeNeed(need)}, which this command would not start`,
       {
         kind: "unavailable",
-        remedy: `Add ${options.join(" ")}; or train with \`musweep serve\`, and \`${workerCommandFor(need)}\` where there is one.`,
+        remedy: `Add ${options.join(" ")}; or train with \`musweep serve\`, and \`${workerCommandFor(need, known)}\` where there is one.`,
       },
     );
   }

@@ -6,13 +6,15 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { plannedFlops } from "../../schema/wire/cost.ts";
 import { EXIT_CODES, MusweepError } from "../../schema/wire/errors.ts";
+import { withDocPaths } from "../../schema/wire/package.ts";
 import { onStopSignal } from "../../schema/wire/stop-signals.ts";
 import { workerProgram } from "../machine/local-worker.ts";
 import { openState } from "../machine/open-state.ts";
-import { loadSweep, readSweepFile } from "../submission/load-sweep.ts";
+import { loadSweep } from "../submission/load-sweep.ts";
 import { knownCells } from "../submission/plan-summary.ts";
 import { titleOf } from "../sweep/title.ts";
 import { type CommonOptions, common, print, say, sayWarnings } from "./common.ts";
+import { givenSweepFile } from "./given-file.ts";
 import { type WorkerOptions, workerOptions } from "./worker-options.ts";
 import { resolveTrainers } from "./worker-trainer.ts";
 
@@ -34,14 +36,15 @@ export function addTrainer(program: Command): void {
         ),
       [
         'musweep trainer check sweep.yaml --trainer mine="python3 train.py"',
-        "musweep trainer check sweeps/quickstart.yaml",
+        "musweep trainer check sweep.yaml",
       ],
     ),
+    ["slots", "checkpointSeconds", "lockSeconds"],
   ).action(check);
 }
 
 async function check(file: string, options: CommonOptions & WorkerOptions): Promise<void> {
-  const read = readSweepFile(file);
+  const read = givenSweepFile(file, options);
   sayWarnings(read);
   const state = openState(options);
   const loaded = await loadSweep(read, state);
@@ -101,7 +104,10 @@ async function check(file: string, options: CommonOptions & WorkerOptions): Prom
 const MARKS = { passed: "✓", remark: "!", fault: "✗" };
 
 function findingText({ verdict, what, why, remedy }: Finding): string {
-  const more = [why, remedy].filter(Boolean).join("\n").replaceAll("\n", "\n    ");
+  const more = [why, remedy === undefined ? "" : withDocPaths(remedy)]
+    .filter(Boolean)
+    .join("\n")
+    .replaceAll("\n", "\n    ");
   return `${MARKS[verdict]} ${what}${more === "" ? "" : `\n    ${more}`}`;
 }
 

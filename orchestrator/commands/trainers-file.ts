@@ -8,6 +8,7 @@ import { z } from "zod";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { BUILT_IN_TRAINER, trainerNameSchema } from "../../schema/wire/plan.ts";
 import { readRegularSync } from "../../schema/wire/regular-file.ts";
+import { shellWord } from "../../schema/wire/shell-line.ts";
 import { holderOpenToOthers, openToOthers } from "../machine/open-to-others.ts";
 import { explainIssues } from "../sweep/explain-issues.ts";
 import { type Finding, inOrder, MAX_TOLD, type Problem, problemLines } from "../sweep/problems.ts";
@@ -79,7 +80,7 @@ function refuse(path: string, why: string | undefined): void {
     kind: "usage",
     remedy: why.startsWith("belongs")
       ? "The programs in it would run as you: copy it, and look at what it says."
-      : `The programs in it run as you: chmod go-w ${path}`,
+      : `The programs in it run as you: chmod go-w ${shellWord(path)}`,
   });
 }
 

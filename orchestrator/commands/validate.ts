@@ -1,10 +1,11 @@
 import type { Command } from "commander";
-import { expandPhases, readSweepFile } from "../submission/load-sweep.ts";
+import { expandPhases } from "../submission/load-sweep.ts";
 import { sum } from "../submission/plan-summary.ts";
 import { refuseShortFile } from "../submission/short-text.ts";
 import { warningLine } from "../sweep/problems.ts";
 import { plural } from "../terminal/format.ts";
 import { type CommonOptions, common, print } from "./common.ts";
+import { givenSweepFile } from "./given-file.ts";
 
 /** Data does not matter to what a file says; its vocabulary only sizes the embedding. */
 const NO_DATA = { hash: "0".repeat(16), vocab_size: 256 };
@@ -16,9 +17,10 @@ export function addValidate(program: Command): void {
       .description(
         "check a sweep file: every mistake at once, as file:line:column; exit code 2 if there is one",
       ),
-    ["musweep validate sweeps/quickstart.yaml"],
+    ["musweep validate sweep.yaml"],
+    "none",
   ).action((file: string, options: CommonOptions) => {
-    const read = readSweepFile(file);
+    const read = givenSweepFile(file, options);
     refuseShortFile(read);
     const { sweep, warnings } = read;
     const phases = expandPhases(sweep, NO_DATA).map(({ phase, expansion }) => ({

@@ -1,5 +1,5 @@
 /** The options of a worker, shared by `worker` and `run`, and the configuration they make. */
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { MAX_SLOTS, type WorkerConfig } from "../../schema/wire/worker.ts";
 import { memoryBytesPerSlot } from "../machine/slot-memory.ts";
 import type { StateDirectory } from "../machine/state-directory.ts";
@@ -13,46 +13,54 @@ export interface WorkerOptions extends TrainerOptions {
   lockSeconds: number;
 }
 
-export const workerOptions = (command: Command): Command =>
-  command
-    .option(
+const OPTIONS: Record<keyof WorkerOptions, () => Option> = {
+  slots: () =>
+    new Option(
       "--slots <n>",
       "runs trained at the same time on the CPU (default: one per core); a GPU trains one",
-      parseCount("--slots", MAX_SLOTS),
-    )
-    .option("--threads <n>", "threads per slot", parseCount("--threads"), 1)
-    .option(
+    ).argParser(parseCount("--slots", MAX_SLOTS)),
+  threads: () =>
+    new Option("--threads <n>", "threads per slot").argParser(parseCount("--threads")).default(1),
+  trainer: () =>
+    new Option(
       "--trainer <name>",
       'who trains; may be given several times. musweep: embedded, needs nothing else; torch: the same in PyTorch, on GPUs too; name="command": a program that speaks the trainer protocol (default: musweep)',
-      (name: string, before: string[] | undefined) => [...(before ?? []), name],
-    )
-    .option(
+    ).argParser((name: string, before: string[] | undefined) => [...(before ?? []), name]),
+  trainers: () =>
+    new Option(
       "--trainers <file>",
       "registers trainers by name: command, devices, python (default: trainers.yaml in --dir); without --trainer all of them train",
-    )
-    .option("--python <path>", "for torch: a Python that has it (default: $MUSWEEP_PYTHON, .venv, python3)")
-    .option(
+    ),
+  python: () =>
+    new Option(
+      "--python <path>",
+      "for torch: a Python that has it (default: $MUSWEEP_PYTHON, .venv, python3)",
+    ),
+  devices: () =>
+    new Option(
       "--devices <list>",
       "for torch and your own: all, cpu, or cuda:0,cuda:1 (default of torch: all GPUs, else cpu; of your own: cpu)",
-    )
-    .option(
-      "--checkpoint-seconds <n>",
-      "time between checkpoints of a run",
-      parseSeconds("--checkpoint-seconds"),
-      60,
-    )
-    .option(
-      "--silence-seconds <n>",
-      "end a trainer that says nothing for so long",
-      parseSeconds("--silence-seconds"),
-      900,
-    )
-    .option(
-      "--lock-seconds <n>",
-      "how long a killed worker's runs stay locked",
-      parseSeconds("--lock-seconds"),
-      30,
-    );
+    ),
+  checkpointSeconds: () =>
+    new Option("--checkpoint-seconds <n>", "time between checkpoints of a run")
+      .argParser(parseSeconds("--checkpoint-seconds"))
+      .default(60),
+  silenceSeconds: () =>
+    new Option("--silence-seconds <n>", "end a trainer that says nothing for so long")
+      .argParser(parseSeconds("--silence-seconds"))
+      .default(900),
+  lockSeconds: () =>
+    new Option("--lock-seconds <n>", "how long a killed worker's runs stay locked")
+      .argParser(parseSeconds("--lock-seconds"))
+      .default(30),
+};
+
+/** @param unused taken all the same, so that the options of a `run` can be given, but not in --help */
+export function workerOptions(command: Command, unused: readonly (keyof WorkerOptions)[] = []): Command {
+  for (const [name, option] of Object.entries(OPTIONS))
+    command.addOption(option().hideHelp(unused.some((hidden) => hidden === name)));
+  return command;
+}
 
 /** When a worker stops of itself, and how long it may take. */
 export interface Limits {

@@ -3,9 +3,10 @@ import { availableParallelism } from "node:os";
 import { parseArgsStringToArgv } from "string-argv";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { nativeLibrary } from "../../schema/wire/native-library.ts";
-import { ENGINES, type Engine, type Need, needsMet } from "../../schema/wire/need.ts";
+import { ENGINES, type Engine, type Need, needsMet, type TrainerOption } from "../../schema/wire/need.ts";
 import { BUILT_IN_TRAINER, trainerNameSchema } from "../../schema/wire/plan.ts";
 import { inOneLine } from "../../schema/wire/printable.ts";
+import { shellLine } from "../../schema/wire/shell-line.ts";
 import {
   deviceSchema,
   kindOfDevice,
@@ -14,7 +15,7 @@ import {
   type WorkerConfig,
 } from "../../schema/wire/worker.ts";
 import { findTorch, installCommand, type TorchPython } from "../machine/find-python.ts";
-import { say, sayCompiling, shellLine } from "./common.ts";
+import { say, sayCompiling } from "./common.ts";
 import { type RegisteredTrainers, registeredTrainers } from "./trainers-file.ts";
 
 export interface TrainerOptions {
@@ -194,3 +195,12 @@ function eachOnce(option: string, devices: string[]): string[] {
   if (new Set(devices).size === devices.length) return devices;
   throw usage(`--devices ${option}: a device is named twice`, "Name each once.");
 }
+
+/** How a sweep file's comments start a trainer: the value of --trainer, quoted as it is there. */
+export const trainerIn =
+  (text: string): TrainerOption =>
+  (name) => {
+    const own = name.replaceAll(/[.-]/g, "\\$&");
+    const value = `'${own}=[^'\n]+'|"${own}=[^"\n]+"|${own}=(?:"[^"\n]+"|'[^'\n]+'|[^\\s"']+)`;
+    return new RegExp(`^\\s*#.*--trainer[ =](${value})`, "m").exec(text)?.[1];
+  };

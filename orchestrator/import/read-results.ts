@@ -12,6 +12,7 @@ import { parameterizationNamed } from "../../schema/sweep/other-names.ts";
 import { type Parameterization, STANDARD_PARAMETERIZATION } from "../../schema/sweep/rules.ts";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { canonicalJson } from "../../schema/wire/plan.ts";
+import { shellWord } from "../../schema/wire/shell-line.ts";
 import { complement } from "../parameterization/settings.ts";
 import type { CellValue, Table, TableRow } from "./read-table.ts";
 import { listed, type Meaning, type Recognized, recognizeColumns } from "./recognize-columns.ts";
@@ -220,7 +221,9 @@ const EVERY_RUN = {
 /** Of what is no loss, but is to be made large. */
 function scoreRemedy(columns: readonly string[]): string {
   const score = columns.find((name) => /(^|[^a-z])(acc(uracy)?|score|f1|auc|bleu)([^a-z]|$)/i.test(name));
-  return score === undefined ? "" : `; a score to be made large: --column loss=${score} --maximize`;
+  return score === undefined
+    ? ""
+    : `; a score to be made large: --column ${shellWord(`loss=${score}`)} --maximize`;
 }
 
 /** "0,001", as spreadsheets of half the world write it. */

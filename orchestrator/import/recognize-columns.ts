@@ -5,6 +5,7 @@
 import { HYPERPARAMETER_NAMES, type HyperparameterName } from "../../schema/sweep/hyperparameters.ts";
 import { OTHER_NAMES } from "../../schema/sweep/other-names.ts";
 import { MusweepError } from "../../schema/wire/errors.ts";
+import { shellWord } from "../../schema/wire/shell-line.ts";
 import { didYouMean } from "../sweep/problems.ts";
 
 /** What a column can be: the loss, how a run ended, a hyperparameter, or a setting of the user's own. */
@@ -139,7 +140,7 @@ function bestColumn(meaning: Meaning, columns: readonly Spelled[]): string | und
         fitting.length === 2
           ? `${fitting.map((name) => JSON.stringify(name)).join(" and ")} could both be the ${meaning}`
           : `${listed(fitting.map((name) => JSON.stringify(name)))} could all be the ${meaning}`,
-        { kind: "usage", remedy: `Say which: --column ${meaning}=${fitting[0]}` },
+        { kind: "usage", remedy: `Say which: --column ${shellWord(`${meaning}=${fitting[0]}`)}` },
       );
     if (fitting[0] !== undefined) return fitting[0];
   }

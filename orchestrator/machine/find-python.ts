@@ -3,6 +3,7 @@ import { lstatSync, statSync } from "node:fs";
 import path from "node:path";
 import { z } from "zod";
 import { torchPackages } from "../../schema/wire/package.ts";
+import { shellWord } from "../../schema/wire/shell-line.ts";
 import { deviceSchema } from "../../schema/wire/worker.ts";
 import { findProgram } from "./find-server.ts";
 import { holderOpenToOthers, openToOthers } from "./open-to-others.ts";
@@ -47,7 +48,7 @@ const HERE = [".venv", path.join(".venv", "bin"), path.join(".venv", "bin", "pyt
 const OTHER = "Name a Python that has torch 2.6 or newer.";
 
 /** What to type to give a Python what is missing. */
-export const installCommand = (python: string): string => `${python} -m pip install torch numpy`;
+export const installCommand = (python: string): string => `${shellWord(python)} -m pip install torch numpy`;
 
 /**
  * The first Python that can train, and those before it that cannot. One that is named is the only one that counts.
@@ -79,7 +80,11 @@ function strangeHere(): UnusablePython | undefined {
       const why = link ?? (step === "." ? holderOpenToOthers : openToOthers)(statSync(step));
       if (why === undefined) continue;
       const problem = `${path.resolve(step)} ${why}; it is run only where it is named.`;
-      return { path: program, problem, remedy: `If you trust it, name it with --python ${program}.` };
+      return {
+        path: program,
+        problem,
+        remedy: `If you trust it, name it with --python ${shellWord(program)}.`,
+      };
     }
     return undefined;
   } catch (error) {

@@ -87,15 +87,18 @@ export function isForEmbedded(need: Need): boolean {
   return who === EMBEDDED || (who === BUILT_IN_TRAINER && device !== "cuda");
 }
 
+/** How a trainer of somebody's own is named by --trainer, where that is known: the option's value as a shell takes it. */
+export type TrainerOption = (name: string) => string | undefined;
+
 /** The options that make a worker which meets the need. */
-export function workerOptionsFor(need: Need): string {
+export function workerOptionsFor(need: Need, known: TrainerOption = () => undefined): string {
   const { who, device } = partsOf(need);
   if (isForEmbedded(need)) return "";
   if (who === BUILT_IN_TRAINER) return "--trainer torch";
   const on = device === null ? "" : ` --devices ${device === "cpu" ? "cpu" : "all"}`;
-  return `${who === TORCH ? "--trainer torch" : `--trainer ${who}="COMMAND"`}${on}`;
+  return `--trainer ${who === TORCH ? "torch" : (known(who) ?? `${who}="COMMAND"`)}${on}`;
 }
 
 /** The command that starts a worker which meets the need. */
-export const workerCommandFor = (need: Need): string =>
-  ["musweep worker", workerOptionsFor(need)].filter(Boolean).join(" ");
+export const workerCommandFor = (need: Need, known?: TrainerOption): string =>
+  ["musweep worker", workerOptionsFor(need, known)].filter(Boolean).join(" ");

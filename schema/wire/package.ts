@@ -21,6 +21,16 @@ export const scriptPackages = (): string => join(packageRoot(), "workers", "pyth
 export const cacheDirectory = (): string =>
   join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "musweep");
 
+/** A text that names pages of the docs (docs/sql.md), with their full paths unless this is the directory that has them. */
+export function withDocPaths(text: string): string {
+  const root = packageRoot();
+  if (process.cwd() === root) return text;
+  return text.replace(/(?<![\w./-])docs\/[a-z-]+\.md/g, (page) => {
+    const path = join(root, page);
+    return existsSync(path) ? path : page;
+  });
+}
+
 let version: string | undefined;
 
 export function packageVersion(): string {

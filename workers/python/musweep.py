@@ -1554,7 +1554,8 @@ def _open_channel(plan: str | os.PathLike[str] | None, ranks: _Ranks, single_run
     if os.isatty(_take_streams()[0]):
         sys.exit(
             "musweep: no worker speaks to this script. To try it alone, give it a plan: --musweep-plan plan.json "
-            '(docs/own-model.md). A worker runs it when it is started with --trainer NAME="python SCRIPT".'
+            "(own-model.md in musweep's docs). "
+            'A worker runs it when it is started with --trainer NAME="python SCRIPT".'
         )
     if ranks.rank > 0:
         return _Channel()

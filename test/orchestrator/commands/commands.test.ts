@@ -20,6 +20,7 @@ let ran: string;
 
 beforeAll(async () => {
   ran = (await musweep(place, "run", writeSweep(place, { sparsity: "[0]" }), "--json")).stdout;
+  writeFileSync(join(place.directory, "table.csv"), "lr,val_loss\n0.1,3\n");
 });
 
 const COMMANDS = [
@@ -71,6 +72,24 @@ describe("--help", () => {
     expect(stdout).toMatch(new RegExp(`^Examples:\\n  \\$ .*musweep ${command}`, "m"));
     expect(stdout).toContain("--dir <path>");
     expect(stdout).toContain("--json");
+    // What it names is there, wherever it is asked: pages of the docs by their paths, sweep files as init calls them.
+    for (const [page] of stdout.matchAll(/\S*docs\/[a-z-]+\.md/g)) expect(existsSync(page), page).toBe(true);
+    expect(stdout).not.toMatch(/sweeps\/\w/);
+  });
+
+  it("lists what a command uses: no options of a worker where none is started, no files where none is read", async () => {
+    const help = async (...command: string[]) => (await succeed(place, ...command, "--help")).stdout;
+    for (const command of ["init", "validate", "analyze"])
+      expect(await help(command)).not.toContain("--shared");
+    const plan = await help("plan");
+    expect(plan).toContain("--slots");
+    for (const option of ["--checkpoint-seconds", "--silence-seconds", "--lock-seconds"])
+      expect(plan).not.toContain(option);
+    const check = await help("trainer", "check");
+    expect(check).toContain("--silence-seconds");
+    expect(check).not.toMatch(/--(slots|checkpoint-seconds|lock-seconds)/);
+    // Taken all the same: the options of a run can be given as they are.
+    await succeed(place, "plan", "tiny.yaml", "--lock-seconds", "10", "--no-measure");
   });
 });
 
@@ -243,12 +262,53 @@ describe("exit codes and messages", () => {
     ["analyze none.csv", /^cannot read none\.csv: none\.csv is not there\n.+/],
     ["import none.csv --name none", /^cannot read none\.csv: none\.csv is not there\n.+/],
     ["collect none.jsonl", /^cannot read none\.jsonl: none\.jsonl is not there\n.+/],
+    [
+      "analyze tiny.yaml",
+      /^tiny\.yaml is a sweep file, not a table of results\nmusweep plan tiny\.yaml says .*run/,
+    ],
+    ["suggest tiny.yaml", /^tiny\.yaml is a sweep file, not a table of results\n/],
+    [
+      "plan table.csv",
+      /^table\.csv is a table of results, not a sweep file\nmusweep analyze table\.csv says /,
+    ],
+    ["run table.csv", /^table\.csv is a table of results, not a sweep file\n/],
+    ...["plan tiny", "run tiny", "validate tiny", "analyze tiny"].map((command): [string, RegExp] => [
+      command,
+      /^tiny is the name of a sweep, and no file of that name is there\nmusweep status tiny says .*musweep report tiny /,
+    ]),
   ])("%s: 2, and what to do", async (command, message) => {
     expect(await musweep(place, ...command.split(" "))).toMatchObject({
       code: 2,
       stdout: "",
       stderr: expect.stringMatching(message),
     });
+  });
+
+  it("a file in a directory that is not there: which directory", async () => {
+    expect(await musweep(place, "init", "sub2/x.yaml")).toMatchObject({
+      code: 3,
+      stderr: expect.stringMatching(/^there is no directory sub2\n/),
+    });
+    expect((await musweep(place, "plan", "sub2/x.yaml")).stderr).toMatch(
+      /^cannot read .*: there is no directory sub2\n/,
+    );
+  });
+
+  it("a misspelt column or view of a query: the nearest, and what there is", async () => {
+    const says = async (query: string) => (await musweep(place, "sql", query)).stderr;
+    expect(await says("SELECT lr FROM optima")).toMatch(
+      /^the query failed: no such column: lr\nDid you mean log2_lr\? optima has: sweep, .*\blog2_lr, /,
+    );
+    expect(await says("SELECT o.losss FROM optima o")).toMatch(/Did you mean loss\? optima has: /);
+    expect(await says("SELECT * FROM optma")).toMatch(/Did you mean optima\? The views: /);
+  });
+
+  it("a message names pages of the docs by their paths", async () => {
+    writeFileSync(join(place.directory, "wrong.yaml"), "name: wrong\nmodle: {}\n");
+    const { stderr } = await musweep(place, "validate", "wrong.yaml");
+    const page = /\S*docs\/sweep-file\.md/.exec(stderr)![0];
+    expect(page).toMatch(/^\//);
+    expect(existsSync(page)).toBe(true);
   });
 
   it("a port that is taken: 3, and nothing is left running", async () => {
@@ -377,6 +437,15 @@ describe("what is said to be done next", () => {
     const { stdout } = await succeed(own, "init", "my mlp.yaml", "--from", "own-model");
     const options = "'my mlp.yaml' --trainer 'mlp=python3 train.py'";
     expect(stdout).toContain(`Next: musweep plan ${options}, then musweep run ${options}\n`);
+    await succeed(own, "submit", writeSweep(own));
+    const jobs = (await succeed(own, "jobs", "tiny", "--out", "jobs ü.jsonl")).stdout;
+    expect(jobs).toContain(" --jobs 'jobs ü.jsonl' --data ");
+    // Without the option: as the file's own comment has it.
+    const said = "--trainer 'mlp=python3 train.py'";
+    expect((await succeed(own, "plan", "my mlp.yaml")).stdout).toContain(
+      `\`musweep worker ${said}\` starts one`,
+    );
+    expect((await musweep(own, "run", "my mlp.yaml")).stderr).toContain(`\nAdd ${said}; or train with`);
     expect(readFileSync(join(own.directory, "my mlp.yaml"), "utf8")).toContain(
       `#   musweep run ${options}\n`,
     );

@@ -21,7 +21,7 @@ def parse(arguments):
     parser.add_argument(
         "--pad", type=int, help="multiple that odd sizes are padded to; default: 64 on a GPU, 1 elsewhere"
     )
-    files = parser.add_argument_group("where no queue can be reached (docs/gpu.md)")
+    files = parser.add_argument_group("where no queue can be reached (gpu.md in musweep's docs)")
     files.add_argument("--jobs", metavar="FILE", help="plans to train, one job a line, as `musweep jobs` writes them")
     files.add_argument("--data", metavar="DIR", help="directory of tokenized data sets")
     files.add_argument(
