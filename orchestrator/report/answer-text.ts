@@ -81,7 +81,7 @@ function gridLines(answer: Answer, phase: string): string[] {
   const sentences = sayings(verdicts).map((v) => `${v.title}${v.place}: ${v.sentence}`);
   return [
     "",
-    `Optimal ${TUNED[tuned].long} per sparsity (log2, 95% interval) and its drift from the densest row, in octaves`,
+    `Optimal ${TUNED[tuned].long}${perText(rows)} (log2, 95% interval)${hasDrift(rows) ? " and its drift from the densest row, in octaves" : ""}`,
     "",
     textTable(columns(rows), rows),
     ...axesBesideDensity(answer.transfer, phase).flatMap((axis) =>
@@ -103,20 +103,37 @@ function gridLines(answer: Answer, phase: string): string[] {
   ];
 }
 
+/** Along sparsity: of the other axes it has a table of its own. */
+const hasDrift = (rows: readonly AnswerRow[]): boolean => rows.some(({ drift }) => drift !== null);
+
+const isVarying = (rows: readonly AnswerRow[], value: (row: AnswerRow) => unknown): boolean =>
+  new Set(rows.map((row) => JSON.stringify(value(row)))).size > 1;
+
+const otherNames = (rows: readonly AnswerRow[]): string[] =>
+  [...new Set(rows.flatMap((row) => Object.keys(row.other)))].filter((name) =>
+    isVarying(rows, (row) => row.other[name]),
+  );
+
+/** " per sparsity", " per width": what tells the rows of a parameterization apart. */
+function perText(rows: readonly AnswerRow[]): string {
+  if (hasDrift(rows)) return " per sparsity";
+  const sizes = (["sparsity", "width", "layers"] as const).filter((name) =>
+    isVarying(rows, (row) => row[name]),
+  );
+  const names = [...sizes, ...otherNames(rows)];
+  return names.length === 0 ? "" : ` per ${names.join(" and ")}`;
+}
+
 function columns(rows: AnswerRow[]): Column<AnswerRow>[] {
   const { short } = TUNED[rows[0]!.tuned];
-  const varying = (value: (row: AnswerRow) => unknown): boolean =>
-    new Set(rows.map((row) => JSON.stringify(value(row)))).size > 1;
-  const others = [...new Set(rows.flatMap((row) => Object.keys(row.other)))].filter((name) =>
-    varying((row) => row.other[name]),
-  );
+  const others = otherNames(rows);
   return [
     { title: "param.", value: (r) => r.title },
     // Of imported results that do not say it, 0.
     ...(rows.some((r) => r.width > 0)
       ? [{ title: "width", align: "right" as const, value: (r: AnswerRow) => String(r.width) }]
       : []),
-    ...(varying((r) => r.layers)
+    ...(isVarying(rows, (r) => r.layers)
       ? [{ title: "layers", align: "right" as const, value: (r: AnswerRow) => String(r.layers) }]
       : []),
     ...others.map((name) => ({
@@ -128,11 +145,15 @@ function columns(rows: AnswerRow[]): Column<AnswerRow>[] {
     { title: `log2 ${short}*`, align: "right", value: (r) => optimumCell(r.optimum) },
     { title: "95% interval", align: "right", value: (r) => interval(r.optimum) },
     { title: "loss there", align: "right", value: (r) => lossCell(r.optimum) },
-    { title: "drift", align: "right", value: (r) => (r.drift ? driftCell(r.drift) : "base") },
-    { title: `cost of base ${short}`, align: "right", value: (r) => (r.regret ? regretCell(r.regret) : "") },
+    ...(hasDrift(rows) ? driftColumns(short) : []),
     { title: "note", value: (r) => explainFlag(r.optimum, r) },
   ];
 }
+
+const driftColumns = (short: string): Column<AnswerRow>[] => [
+  { title: "drift", align: "right", value: (r) => (r.drift ? driftCell(r.drift) : "base") },
+  { title: `cost of base ${short}`, align: "right", value: (r) => (r.regret ? regretCell(r.regret) : "") },
+];
 
 /** A bound is shown as one: never a number that looks like an estimate. */
 function optimumCell(o: Optimum): string {

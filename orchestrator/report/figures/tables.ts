@@ -122,9 +122,10 @@ const sparsityColumn = (facets: Facets): Column<FigureCurve> => ({
 });
 
 export function optimumTable(id: string, facets: Facets, curves: FigureCurve[]): Markup {
+  const hasDrift = curves.some((c) => c.drift !== null);
   return table(
     id,
-    `Optimal ${TUNED[facets.tuned].long} of each curve (log₂); its drift, in octaves, is from the least sparse curve that is alike in everything else`,
+    `Optimal ${TUNED[facets.tuned].long} of each curve (log₂)${hasDrift ? "; its drift, in octaves, is from the least sparse curve that is alike in everything else" : ""}`,
     [
       ...whereColumns(facets),
       sparsityColumn(facets),
@@ -153,7 +154,7 @@ export function optimumTable(id: string, facets: Facets, curves: FigureCurve[]):
           ),
         data: ({ optimum: o }) => ({ "data-loss": o.loss }),
       },
-      ...(curves.some((c) => c.drift !== null)
+      ...(hasDrift
         ? [
             {
               name: "drift, octaves",

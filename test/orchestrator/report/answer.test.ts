@@ -51,6 +51,25 @@ test("where widths vary by themselves a verdict says at which width it holds", (
   expect(text).toMatch(/^SμPar at width 128: transfers/m);
 });
 
+test("where sparsity has one value there is no drift along it, and the heading says what varies", () => {
+  const headings = (axes: string): string[] => {
+    const lines = answerText(answerOf(axes)).split("\n");
+    const at = lines.findIndex((line) => line.startsWith("Optimal "));
+    return [lines[at]!, lines[at + 2]!.replaceAll(/ {2,}/g, "  ").trim()];
+  };
+  expect(headings("  parameterization: supar\n  width: [64, 128]\n  sparsity: [0]")).toEqual([
+    "Optimal base learning rate per width (log2, 95% interval)",
+    "param.  width  sparsity  log2 LR*  95% interval  loss there  note",
+  ]);
+  expect(headings("  parameterization: [mup, supar]\n  sparsity: [0.5]")[0]).toBe(
+    "Optimal base learning rate (log2, 95% interval)",
+  );
+  expect(headings("  parameterization: supar\n  width: [64, 128]\n  sparsity: [0, 0.5]")).toEqual([
+    "Optimal base learning rate per sparsity (log2, 95% interval) and its drift from the densest row, in octaves",
+    expect.stringContaining("  drift  cost of base LR  note"),
+  ]);
+});
+
 test("a curve whose best rate stands beside a run that is still to be trained is said to be training", () => {
   const db = freshDatabase();
   submitText(
