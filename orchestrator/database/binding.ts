@@ -4,6 +4,7 @@
  * set up, elsewhere at first use, once for each user. So no other Node waits for it.
  */
 import { createRequire } from "node:module";
+import { dirname } from "node:path";
 import type Sqlite from "better-sqlite3";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { makeOldBinding, oldBindingPath } from "./make-old-binding.ts";
@@ -19,11 +20,13 @@ export function loadBinding(): typeof Sqlite {
     if (binding !== undefined) return binding;
     makeOldBinding();
   }
-  binding = load(isOldNode ? oldBindingPath() : "better-sqlite3");
+  binding = isOldNode
+    ? load(oldBindingPath(), `Remove ${dirname(dirname(oldBindingPath()))}: the next command makes it again.`)
+    : load("better-sqlite3");
   return binding;
 }
 
-function load(name: string): typeof Sqlite {
+function load(name: string, remedy = "Remove node_modules and install again with this Node."): typeof Sqlite {
   try {
     const loaded = createRequire(import.meta.url)(name) as typeof Sqlite;
     // Only now it looks for its compiled part.
@@ -32,7 +35,7 @@ function load(name: string): typeof Sqlite {
   } catch (cause) {
     throw new MusweepError("sqlite-binding", `cannot load ${name} on Node ${process.versions.node}`, {
       kind: "unavailable",
-      remedy: "Remove node_modules and install again with this Node.",
+      remedy,
       cause,
     });
   }
