@@ -164,10 +164,10 @@ describe("the dashboard", () => {
     expect(await seen()).toEqual(["trained"]);
     await page.emulateMedia({ media: "print" });
     expect(await seen()).toEqual(["answer", "curves", "grid", "optima", "runs-heading", "trained"]);
-    const map = page.locator("table.map");
-    // Without the colours of its fields it says nothing, and paper does not scroll.
-    expect(await map.evaluate((el) => getComputedStyle(el).printColorAdjust)).toBe("exact");
-    expect(await map.evaluate((el) => el.getBoundingClientRect().right <= innerWidth)).toBe(true);
+    // Without the colours of its fields the map says nothing, and paper does not scroll.
+    const map = "document.querySelector('table.map')";
+    expect(await page.evaluate(`getComputedStyle(${map}).printColorAdjust`)).toBe("exact");
+    expect(await page.evaluate(`${map}.getBoundingClientRect().right <= innerWidth`)).toBe(true);
     await page.emulateMedia({ media: "screen" });
     const plain = await openTab(browser, { javaScriptEnabled: false, extraHTTPHeaders: asOwner(place) });
     await plain.page.goto(`${url}/sweeps/watched?sort=validation_loss#runs-heading`);
