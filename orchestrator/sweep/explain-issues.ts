@@ -3,15 +3,8 @@
  * and the nearest valid name.
  */
 import { z } from "zod";
-import {
-  foreignValue,
-  inYaml,
-  meantBy,
-  scalarInstead,
-  settingMeant,
-  takesSettings,
-  wordMeantBy,
-} from "./habits.ts";
+import { foreignValue, inYaml, scalarInstead } from "./habits.ts";
+import { meantBy, settingMeant, takesSettings, wordMeantBy } from "./names-meant.ts";
 import { didYouMean, excerpt, type Finding, type Path, quoted } from "./problems.ts";
 
 type Issue = z.core.$ZodIssue;
@@ -50,7 +43,7 @@ function explain(
   }
   const isTaken = (other: unknown): boolean =>
     z.core.safeParse(writtenAt(root, issue.path as Path), other).success;
-  const got = `got ${show(input)}${scalarInstead(input, isTaken)}`;
+  const got = `got ${show(input)}${scalarInstead(input, path, isTaken)}`;
   switch (issue.code) {
     case "unrecognized_keys": {
       const keys = keysOf(schemaAt(root, issue.path as Path));

@@ -1,4 +1,4 @@
-/** What people write who come from another tool, and how it is written here: added to the message that refuses it. */
+/** Values as people write them who come from another tool, and how they are written here: added to the message that refuses them. */
 import { axisShape, type Range, rangeSchema } from "../../schema/sweep/axes.ts";
 import {
   type AxisName,
@@ -9,8 +9,6 @@ import {
   isSettingName,
   TABLE,
 } from "../../schema/sweep/hyperparameters.ts";
-import { INSTEAD, LOOSE_NAMES, OTHER_NAMES, parameterizationNamed } from "../../schema/sweep/other-names.ts";
-import { BUILT_IN_TRAINER, settingNameSchema } from "../../schema/wire/plan.ts";
 import {
   decades,
   type Grid,
@@ -20,132 +18,37 @@ import {
   scalarMeant,
   stepped,
 } from "./foreign-values.ts";
-import { didYouMean, excerpt, nearestName, type Path, quoted } from "./problems.ts";
+import { excerpt, type Path, quoted } from "./problems.ts";
 import { rangeLength, rangeMistake, rangeValues } from "./values.ts";
-
-/** A key as it is compared: without case, and of a dotted path, optimizer.beta2, the end. */
-const plainKey = (key: string): string => key.toLowerCase().replaceAll("-", "_").split(".").at(-1)!;
-
-/** The hyperparameter that is called so, here or elsewhere; by its place in the file, too. */
-const nameCalled = (key: string): HyperparameterName | undefined =>
-  HYPERPARAMETER_NAMES.find(
-    (name) => key.includes(".") && `.${homeOf(name)?.join(".")}`.endsWith(`.${key}`),
-  ) ??
-  HYPERPARAMETER_NAMES.find((name) =>
-    [name, ...(OTHER_NAMES[name] ?? []), ...(LOOSE_NAMES[name] ?? [])].includes(plainKey(key)),
-  );
-const insteadOfKey = (key: string) => INSTEAD.find(({ names }) => names.includes(plainKey(key)));
-
-const hasAxes = (file: object): boolean => ["axes", "phases", "coordinate_check"].some((key) => key in file);
-
-/** What a file is that another tool reads, by its tell-tale keys; null: one of ours, whatever is wrong in it. */
-export function otherToolsFile(file: unknown): string | null {
-  if (!isMap(file) || hasAxes(file)) return null;
-  const tool =
-    "method" in file && "parameters" in file
-      ? "a sweep of Weights & Biases"
-      : "hydra" in file
-        ? "a configuration of Hydra"
-        : null;
-  return (
-    tool &&
-    `this is ${tool}; \`musweep init\` writes a sweep file to start from, and docs/sweep-file.md says what goes where`
-  );
-}
-
-const LIKE_AXES = ["parameters", "hyperparameters", "params", "grid", "search_space", "axis"];
-
-/** The key of a file that stands for its axes; null where it has such, or nothing like them. */
-export function keyOfAxes(file: unknown): string | null {
-  if (!isMap(file) || hasAxes(file)) return null;
-  return LIKE_AXES.find((key) => typeof file[key] === "object" && file[key] !== null) ?? null;
-}
-
-/** Every hyperparameter that a key can have meant. */
-export function namesMeantBy(key: string): readonly string[] {
-  const name = nameCalled(key) ?? nearestName(key, HYPERPARAMETER_NAMES);
-  return [...(name === null ? [] : [name]), ...(insteadOfKey(key)?.give ?? [])];
-}
-
-/** Where the file has a hyperparameter, beside an axis. */
-const placeInFile = (name: HyperparameterName): string => homeOf(name)?.join(".") ?? `axes.${name}`;
-
-/**
- * @param at the section that the key stands in
- * @param value what it has there
- * @returns `; did you mean "learning_rate"?` for "lr" where that may stand, else where it may; empty for a key that nobody uses
- */
-export function meantBy(key: string, valid: readonly string[], at: Path, value: unknown): string {
-  const parameterization = parameterizationNamed(key);
-  if (parameterization !== undefined && valid.includes(parameterization))
-    return didYouMeanThis(parameterization);
-  if (key.trim() !== "" && Number.isFinite(Number(key)))
-    return "; several values are a list, in brackets, such as [1, 2]";
-  // Further inside, what the section takes says more.
-  const isSection = at.length <= (at[0] === "phases" ? 3 : 1) || at.at(-1) === "optimizer";
-  const instead = insteadOfKey(key);
-  if (instead !== undefined) {
-    const { give, why, all } = instead;
-    const places = give.map((name) => (valid.includes(name) ? name : isSection ? placeInFile(name) : null));
-    return places.includes(null) ? "" : `; ${why}: set ${places.join(all ? " and " : " or ")}`;
-  }
-  const name = nameCalled(key);
-  if (name === undefined) return "";
-  if (name === "seed" && typeof value === "number" && placeOf([...at, name])?.kind === "axis")
-    return `; write seed: {count: ${value}}`;
-  if (valid.includes(name)) return didYouMeanThis(name);
-  if (!isSection) return "";
-  const home = homeOf(name);
-  if (home !== undefined && key.includes(".")) return `; write ${nested(home)}`;
-  return `; did you mean ${home === undefined ? "" : `${home.join(".")} or `}axes.${name}?`;
-}
-
-/** Whether a file's trainer has a model of its own, and with it settings of any name. */
-export const takesSettings = (file: unknown): boolean =>
-  isMap(file) &&
-  typeof file.trainer === "string" &&
-  file.trainer !== BUILT_IN_TRAINER &&
-  file.data === undefined;
-
-/** Of a name that is none of ours, in a file of such a trainer. @param at the section that it stands in, which takes `valid` */
-export function settingMeant(key: string, valid: readonly string[], at: Path): string {
-  if (!settingNameSchema.safeParse(key).success) return "";
-  const said = `; a setting of your own is settings.${key}`;
-  if (valid.includes("settings")) return at.length === 0 ? `${said}, here or under axes` : said;
-  return ["model", "training", "base"].includes(String(at.at(-1)))
-    ? `${said}, at the top of the file or under axes`
-    : "";
-}
-
-/** "training: {optimizer: {beta2: …}}" */
-const nested = ([first = "", ...rest]: readonly string[]): string =>
-  `${first}: ${rest.length === 0 ? "…" : `{${nested(rest)}}`}`;
-
-const didYouMeanThis = (name: string): string => `; did you mean "${name}"?`;
-
-/** The same for a value that is one of a few words. */
-export function wordMeantBy(text: string, valid: readonly string[]): string {
-  const name = parameterizationNamed(text);
-  return name !== undefined && valid.includes(name) ? didYouMeanThis(name) : didYouMean(text, valid);
-}
 
 /**
  * How a single value is written here that is written otherwise, or in quotes, or without those that it needs.
  * @param takes whether a value is one for this place
  */
-export function scalarInstead(value: unknown, takes: (value: unknown) => boolean): string {
+export function scalarInstead(value: unknown, path: Path, takes: (value: unknown) => boolean): string {
   if (typeof value === "number" || typeof value === "boolean")
     return takes(String(value)) ? `; write it in quotes: "${value}"` : "";
   if (typeof value !== "string") return "";
-  if (/^[^[]+]$/.test(value)) return '; a "[" is missing';
-  const meant = scalarMeant(value);
+  const text = value.trim();
+  if (/^[^[]+]$/.test(text)) return '; a "[" is missing';
+  const meant = scalarMeant(text);
   if (meant === undefined || !takes(meant)) return "";
-  const text = value;
-  if (String(meant) === text || Number(text) === meant) return `; write it without quotes: ${text.trim()}`;
-  const power =
-    /[*^/]/.test(text) && Number.isInteger(Math.log2(Number(meant))) ? `2^${Math.log2(Number(meant))}` : "";
-  return `; write ${power !== "" && takes(power) ? power : meant}`;
+  const number = typeof meant === "number" ? meant : Number.NaN;
+  const log = EXPONENT_AT[path.slice(-2).join(".")];
+  if (log !== undefined && number > 0 && /[*^/e]/.test(text))
+    return `; from and to are exponents: write ${Number(log(number).toPrecision(6))}`;
+  if (String(meant) === text || Number(text) === meant) return `; write it without quotes: ${text}`;
+  const power = `2^${Math.log2(number)}`;
+  const isPower = /[*^/]/.test(text) && Number.isInteger(Math.log2(number)) && takes(power);
+  return `; write ${isPower ? power : meant}`;
 }
+
+const EXPONENT_AT: Record<string, (value: number) => number> = {
+  "log2.from": Math.log2,
+  "log2.to": Math.log2,
+  "log10.from": Math.log10,
+  "log10.to": Math.log10,
+};
 
 /** Where a value stands that another tool would write so. */
 interface Place {
@@ -158,7 +61,7 @@ interface Place {
 const CHECKED = ["parameterization", "width", "sparsity", "density", "layers"];
 
 /** @returns null where nobody would write a range or a list */
-function placeOf(path: Path): Place | null {
+export function placeOf(path: Path): Place | null {
   const inPhase = path[0] === "phases" ? path.slice(2) : path;
   if (inPhase[0] === "coordinate_check" && !CHECKED.includes(String(inPhase[1]))) return null;
   if (inPhase[0] === "axes" || inPhase[0] === "coordinate_check") {
@@ -298,7 +201,7 @@ function asTaken(name: AxisName, value: unknown): unknown {
 const isPlain = (value: unknown): boolean =>
   typeof value === "string" || typeof value === "boolean" || Number.isFinite(value);
 
-const isMap = (value: unknown): value is Record<string, unknown> =>
+export const isMap = (value: unknown): value is Record<string, unknown> =>
   value !== null && typeof value === "object" && !Array.isArray(value);
 
 /** As it is written here. */

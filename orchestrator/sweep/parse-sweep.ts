@@ -6,7 +6,7 @@ import { HYPERPARAMETER_NAMES, homeOf } from "../../schema/sweep/hyperparameters
 import { type Sweep, sweepSchema } from "../../schema/sweep/sweep.ts";
 import { undotSettings } from "./dotted-settings.ts";
 import { explainIssues } from "./explain-issues.ts";
-import { keyOfAxes, namesMeantBy, otherToolsFile } from "./habits.ts";
+import { keyOfAxes, namesMeantBy, otherToolsFile } from "./names-meant.ts";
 import {
   type Finding,
   inOrder,

@@ -427,6 +427,16 @@ describe("another tool's", () => {
     expect(ofAxes(`learning_rate: ${grid}`)).toBe("");
   });
 
+  it.each([
+    ["learning_rate: {log2: {from: 2^-10, to: -4}}", "log2.from", "-10"],
+    ["learning_rate: {log10: {from: -3, to: '1e-2'}}", "log10.to", "-2"],
+    ["learning_rate: {multiples_of: 1e-3, log2: {from: 1/4, to: 2}}", "log2.from", "-2"],
+  ])("a power where its exponent stands: %s", (axes, place, exponent) => {
+    expect(ofAxes(axes)).toMatch(
+      new RegExp(`^axes\\.learning_rate\\.${place}: .*; from and to are exponents: write ${exponent}$`),
+    );
+  });
+
   it("takes no longer for texts and ranges that nobody wrote by hand", () => {
     const calls = `${"tag(log,".repeat(50_000)}1${")".repeat(50_000)}`;
     expect(ofAxes(`learning_rate: '${calls}'`)).toContain("got the text");
