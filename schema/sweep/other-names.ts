@@ -3,7 +3,7 @@
  * meant in a sweep file, where only the name of our own is taken.
  */
 import type { HyperparameterName } from "./hyperparameters.ts";
-import { PARAMETERIZATIONS, type Parameterization, RULES } from "./rules.ts";
+import { PARAMETERIZATIONS, type Parameterization, RULES, STANDARD_PARAMETERIZATION } from "./rules.ts";
 
 /** Best first. */
 export const OTHER_NAMES: Partial<Record<HyperparameterName, readonly string[]>> = {
@@ -111,6 +111,6 @@ const STANDARD = /^standard(parametri[sz]ation|parameteri[sz]ation)?$/;
 /** The parameterization that is called so: by its name, or by its title as pages and reports print it: "SμPar", "muP", "standard". */
 export function parameterizationNamed(text: string): Parameterization | undefined {
   const plain = plainly(text);
-  if (STANDARD.test(plain)) return "sp";
+  if (STANDARD.test(plain)) return STANDARD_PARAMETERIZATION;
   return PARAMETERIZATIONS.find((name) => [name, RULES[name].title].some((one) => plainly(one) === plain));
 }

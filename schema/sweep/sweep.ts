@@ -26,7 +26,7 @@ import {
   withDefault,
 } from "./hyperparameters.ts";
 import { questionShape } from "./question.ts";
-import { PARAMETERIZATIONS, type Parameterization, RULES } from "./rules.ts";
+import { PARAMETERIZATIONS, type Parameterization, RULES, STANDARD_PARAMETERIZATION } from "./rules.ts";
 import { searchSchema } from "./search.ts";
 
 const CORPORA = ["state-of-the-union", "moby-dick"] as const;
@@ -440,7 +440,9 @@ const phaseSchema = z
   .meta({
     id: "phase",
     description: "One phase: axes of its own, and sections over the sweep's.",
-    examples: [{ name: "proxy", axes: { parameterization: ["mup"], learning_rate: [0.01, 0.02] } }],
+    examples: [
+      { name: "proxy", axes: { parameterization: [STANDARD_PARAMETERIZATION], learning_rate: [0.01, 0.02] } },
+    ],
   });
 
 export const sweepSchema = z
@@ -488,7 +490,14 @@ export const sweepSchema = z
       .min(1)
       .max(MAX_PHASES)
       .meta({
-        examples: [[{ name: "proxy", axes: { parameterization: ["mup"], learning_rate: [0.01, 0.02] } }]],
+        examples: [
+          [
+            {
+              name: "proxy",
+              axes: { parameterization: [STANDARD_PARAMETERIZATION], learning_rate: [0.01, 0.02] },
+            },
+          ],
+        ],
       })
       .optional()
       .describe(

@@ -331,8 +331,8 @@ describe("a section of the wrong shape", () => {
     ["base: ?", "3", "{width: 256}"],
     ["base: {width: 256, learning_rate: 0.01, overrides: ?}", "[sp]", "{sp: {init_std: 0.02}}"],
     ["base: {width: 256, learning_rate: 0.01, overrides: {sp: ?}}", "0.02", "{init_std: 0.02}"],
-    ["phases: ?", "{a: 1}", "[{name: proxy, axes: {parameterization: [mup], learning_rate: [0.01, 0.02]}}]"],
-    ["phases: [?]", "1", "{name: proxy, axes: {parameterization: [mup], learning_rate: [0.01, 0.02]}}"],
+    ["phases: ?", "{a: 1}", "[{name: proxy, axes: {parameterization: [sp], learning_rate: [0.01, 0.02]}}]"],
+    ["phases: [?]", "1", "{name: proxy, axes: {parameterization: [sp], learning_rate: [0.01, 0.02]}}"],
     [`axes: {${AXES}, together: ?}`, "3", "[{width: 128, sparsity: 0}, {width: 256, sparsity: 0.75}]"],
     [
       "axes: {parameterization: sp, random: ?}",
