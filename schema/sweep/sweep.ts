@@ -301,7 +301,7 @@ const baseSection = z
       ),
     overrides: z
       .strictObject(overridesShape)
-      .meta({ examples: [{ sp: { init_std: 0.02 } }] })
+      .meta({ examples: [{ [STANDARD_PARAMETERIZATION]: { init_std: 0.02 } }] })
       .prefault({})
       .describe("Values for one parameterization in place of those above."),
   })
