@@ -57,6 +57,7 @@ export const LOOSE_NAMES: typeof OTHER_NAMES = {
   beta2: ["adam_beta2", "beta_2"],
   eps: ["epsilon", "adam_epsilon", "adam_eps"],
   norm: ["norm_type", "normalization"],
+  norm_eps: ["layer_norm_eps", "layer_norm_epsilon", "rms_norm_eps"],
   tied_embeddings: ["tie_word_embeddings", "tie_embeddings", "weight_tying"],
   precision: ["mixed_precision"],
 };

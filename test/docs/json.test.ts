@@ -1,4 +1,4 @@
-/** docs/json.md: every field that it names is in what the command prints. */
+/** docs/json.md: every field that it names is in what the command prints, and of the type that it says. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -7,16 +7,17 @@ import { musweep } from "../support/musweep.ts";
 import { scratch } from "../support/scratch.ts";
 
 const page = readFileSync(join(packageRoot(), "docs/json.md"), "utf8");
-/** By heading, the fields of its table. */
-const FIELDS = new Map(
+/** By heading, the fields of its table, each with its type. */
+const TYPES = new Map(
   page
     .split("\n## ")
     .slice(1)
     .map((section) => [
       section.split("\n")[0]!.toLowerCase(),
-      [...section.matchAll(/^\| `([^`]+)` \|/gm)].map((m) => m[1]!),
+      new Map([...section.matchAll(/^\| `([^`]+)` \| ([^|]*) \|/gm)].map((m) => [m[1]!, m[2]!])),
     ]),
 );
+const FIELDS = new Map([...TYPES].map(([heading, types]) => [heading, [...types.keys()]]));
 /** They train, or go on for ever: other tests look at what they print. */
 const LONG = ["coord-check", "serve", "worker", "trainer check", "chaos"];
 
@@ -29,6 +30,28 @@ function has(value: unknown, path: readonly string[]): boolean {
   if (value === null || typeof value !== "object" || !(first in value)) return false;
   return has((value as Record<string, unknown>)[first], rest);
 }
+/** All that such a path leads to. */
+function valuesAt(value: unknown, path: readonly string[]): unknown[] {
+  const [first, ...rest] = path;
+  if (first === undefined) return [value];
+  if (first === "[]") return (value as unknown[]).flatMap((entry) => valuesAt(entry, rest));
+  return valuesAt((value as Record<string, unknown>)[first], rest);
+}
+
+const IS: Record<string, (value: unknown) => boolean> = {
+  text: (value) => typeof value === "string",
+  number: (value) => typeof value === "number",
+  boolean: (value) => typeof value === "boolean",
+  object: (value) => typeof value === "object" && value !== null && !Array.isArray(value),
+  null: (value) => value === null,
+};
+
+/** "number or null", "list of texts" */
+const isOf = (value: unknown, type: string): boolean =>
+  type.split(" or ").some((one) => {
+    const ofEach = /^list of (\w+)s$/.exec(one)?.[1];
+    return ofEach === undefined ? IS[one]!(value) : Array.isArray(value) && value.every(IS[ofEach]!);
+  });
 const partsOf = (field: string): string[] => field.replaceAll("[]", ".[]").split(".").filter(Boolean);
 
 const place = scratch(afterAll);
@@ -148,6 +171,20 @@ describe("docs/json.md", () => {
       expect(fields.filter((field) => !has(printed.get(heading), partsOf(field)))).toEqual([]);
     },
   );
+
+  it("every field has a type, and what is printed is of it", () => {
+    for (const [heading, types] of TYPES)
+      for (const [field, type] of types) {
+        const where = `${heading}: ${field}: ${type}`;
+        expect(type, where).toMatch(
+          /^(text|number|boolean|object|list of (text|number|object)s)( or null)?$/,
+        );
+        const wrong = LONG.includes(heading)
+          ? []
+          : valuesAt(printed.get(heading), partsOf(field)).filter((value) => !isOf(value, type));
+        expect(wrong, where).toEqual([]);
+      }
+  });
 
   it("sql: rows by column", () => {
     expect(Object.keys((printed.get("sql") as object[])[0]!)).toEqual(["sweep", "log2_lr"]);
