@@ -71,8 +71,6 @@ const ownText = {
 const path = () =>
   z
     .string()
-    .min(1)
-    .max(4096)
     .refine((text) => !/^[a-z][a-z0-9+.-]*:\/\//i.test(text), {
       abort: true,
       error: "expected a file of this machine: nothing is downloaded",
@@ -81,7 +79,7 @@ const path = () =>
       abort: true,
       error: "expected a path from / or from the sweep file's directory: only a shell knows what ~ is",
     });
-const pattern = path();
+const pattern = path().min(1).max(4096);
 
 export const dataSchema = z
   .union(
