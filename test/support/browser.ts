@@ -53,23 +53,41 @@ export async function openTab(browser: Browser, options: BrowserContextOptions =
 const require = createRequire(import.meta.url);
 const AXE = require.resolve("axe-core/axe.min.js");
 
-/** What axe-core finds serious or critical, as "rule: element". */
-export async function seriousViolations(page: Page): Promise<string[]> {
+const SCREENS = [1440, 768, 390] as const;
+/** Rules that look at colours: all others find the same in the dark. */
+const OF_COLOURS = ["color-contrast", "link-in-text-block"];
+
+/**
+ * What axe-core finds, of whatever weight, on wide and narrow screens, light and dark; and where the page is wider than its screen. One
+ * page for all of it: it is loaded once.
+ */
+export async function mistakesOf(page: Page): Promise<string[]> {
   // By the debugger's own way in, which no page's policy concerns.
   await page.evaluate(readFileSync(AXE, "utf8"));
-  const violations = await page.evaluate(async () => {
-    const axe = (globalThis as unknown as { axe: { run(): Promise<{ violations: Violation[] }> } }).axe;
-    return (await axe.run()).violations;
-  });
-  return violations
-    .filter(({ impact }) => impact === "serious" || impact === "critical")
-    .flatMap(({ id, nodes }) =>
-      nodes.map((node) => `${id}: ${node.html.slice(0, 200)} (${node.failureSummary})`),
-    );
+  const mistakes: string[] = [];
+  for (const width of SCREENS) {
+    await page.setViewportSize({ width, height: 800 });
+    for (const colorScheme of ["light", "dark"] as const) {
+      await page.emulateMedia({ colorScheme });
+      const violations = await page.evaluate(
+        async (rules) => {
+          const { axe } = globalThis as unknown as { axe: { run(options: unknown): Promise<Found> } };
+          const only = rules === null ? {} : { runOnly: { type: "rule", values: rules } };
+          return (await axe.run({ ...only, resultTypes: ["violations"] })).violations;
+        },
+        colorScheme === "dark" ? OF_COLOURS : null,
+      );
+      for (const { id, nodes } of violations)
+        for (const { html, failureSummary } of nodes)
+          mistakes.push(`${width} ${colorScheme}: ${id}: ${html.slice(0, 200)} (${failureSummary})`);
+    }
+    const content = await page.evaluate("document.documentElement.scrollWidth");
+    if (content !== width) mistakes.push(`${width}: the page is ${content} wide`);
+  }
+  await page.emulateMedia({ colorScheme: null });
+  return mistakes;
 }
 
-interface Violation {
-  id: string;
-  impact: string;
-  nodes: { html: string; failureSummary: string }[];
+interface Found {
+  violations: { id: string; nodes: { html: string; failureSummary: string }[] }[];
 }

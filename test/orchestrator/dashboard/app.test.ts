@@ -155,6 +155,15 @@ describe("/queues", () => {
     expect(queues[0]!.jobs.map((job) => job.externalUrl.href).sort()).toEqual(["/", `/runs/${run}`]);
   });
 
+  it("names no other server", async () => {
+    const { app } = await startApp();
+    const answer = await app.request("/queues");
+    expect(answer.headers.get("content-type")).toMatch(/^text\/html/);
+    const page = await answer.text();
+    expect(page).toContain("</html>");
+    expect(page).not.toMatch(/https?:\/\//);
+  });
+
   it("changes nothing, whatever it is asked", async () => {
     const { app, db, dispatcher, queue } = await startApp();
     submitText(db, gridText());

@@ -36,6 +36,7 @@ export const queuesPage: Page = {
       }
       await next();
     });
+    app.use("/queues/*", withoutFonts);
     app.route("/queues", adapter.registerPlugin());
   },
 };
@@ -67,6 +68,16 @@ const answerWithoutRedis: MiddlewareHandler = async (_, next) => {
     kind: "unavailable",
     remedy: "Jobs wait there; results that are stored already can be seen all the same.",
   });
+};
+
+/** bull-board's page would have fonts from another server, which is told who looks at what; the headers refuse it, too. */
+const withoutFonts: MiddlewareHandler = async (c, next) => {
+  await next();
+  if (!c.res.headers.get("content-type")?.startsWith("text/html")) return;
+  const page = (await c.res.text()).replaceAll(/<link [^>]*https:\/\/[^>]*>/g, "");
+  const { status, headers } = c.res;
+  headers.delete("content-length");
+  c.res = new Response(page, { status, headers });
 };
 
 /** From a job to the page of its run; what is in Redis need not be ours. */
