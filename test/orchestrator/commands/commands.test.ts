@@ -332,20 +332,22 @@ describe("exit codes and messages", () => {
 
 describe("what is odd about a file", () => {
   it("is said by every command that reads it, beside its JSON", async () => {
+    const own = scratch();
+    cpSync(place.directory, own.directory, { recursive: true });
     const text = readFileSync(join(place.directory, "tiny.yaml"), "utf8");
     const odd = text.replace(/learning_rate: .*/, "learning_rate: [0.015625, 0.015626]");
-    writeFileSync(join(place.directory, "odd.yaml"), odd.replace("name: tiny", "name: odd"));
+    writeFileSync(join(own.directory, "odd.yaml"), odd.replace("name: tiny", "name: odd"));
     const said = /^odd\.yaml:\d+:\d+: warning: axes\.learning_rate\[1\]: 0\.015626 is nearly 0\.015625/m;
-    const { stdout } = await succeed(place, "validate", "odd.yaml");
+    const { stdout } = await succeed(own, "validate", "odd.yaml");
     expect(stdout).toMatch(said);
     for (const args of [["plan", "--no-measure"], ["submit"]]) {
-      const ended = await succeed(place, ...args, "odd.yaml", "--json");
+      const ended = await succeed(own, ...args, "odd.yaml", "--json");
       expect(ended.stderr).toMatch(said);
       expect(JSON.parse(ended.stdout)).toMatchObject({
         warnings: [{ path: "axes.learning_rate[1]", message: expect.stringContaining("is nearly") }],
       });
     }
-    expect((await succeed(place, "run", "odd.yaml")).stderr).toMatch(said);
+    expect((await succeed(own, "run", "odd.yaml")).stderr).toMatch(said);
   });
 });
 
