@@ -1,7 +1,7 @@
 /**
  * A sparse and the dense plan of one model on one thread, a step of each in turn. The argument is a JSON object { plan, dataDirectory,
  * density }; every line on stdin, { "rounds": n }, is answered by one line of JSON on stdout: milliseconds of processor time, which a machine
- * busy with other things moves less than time by the clock, and how many bytes the runs take.
+ * busy with other things moves less than time by the clock.
  */
 import { createInterface } from "node:readline";
 import { z } from "zod";
@@ -9,8 +9,6 @@ import { flopsPerToken } from "../schema/wire/cost.ts";
 import { type Plan, planSchema } from "../schema/wire/plan.ts";
 import { DataSource } from "../workers/trainers/common/data.ts";
 import { Engine } from "../workers/trainers/cpu/engine.ts";
-import { estimateMemory } from "../workers/trainers/cpu/memory.ts";
-import { layOutRun } from "../workers/trainers/cpu/run-memory.ts";
 import { withDensity } from "./engine-models.ts";
 import { multiplier } from "./engine-peak.ts";
 
@@ -22,14 +20,10 @@ const median = (values: readonly number[]): number =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
 
 function prepare(own: Plan) {
-  const layout = layOutRun(own, 1);
-  const engine = new Engine(own, new DataSource(own, dataDirectory), 1, layout);
+  const engine = new Engine(own, new DataSource(own, dataDirectory), 1);
   engine.initialize();
   let step = 0;
-  return {
-    bytes: estimateMemory(1, layout),
-    milliseconds: () => processorTime(() => engine.step(++step)),
-  };
+  return { milliseconds: () => processorTime(() => engine.step(++step)) };
 }
 
 /** In milliseconds. */
@@ -69,8 +63,6 @@ for await (const line of createInterface({ input: process.stdin })) {
     sparse: median(pairs.map((pair) => pair.sparse)),
     ratio: median(pairs.map((pair) => pair.dense / pair.sparse)),
     peakShare: median(pairs.map(({ peak }) => peak)),
-    denseBytes: dense.bytes,
-    sparseBytes: sparse.bytes,
   };
   process.stdout.write(`${JSON.stringify(result)}\n`);
 }

@@ -14,6 +14,7 @@ import type { Plan } from "../schema/wire/plan.ts";
 import { trainerEnvironment } from "../workers/trainer-process.ts";
 import { MODELS, type Model, withDensity, writeRandomData } from "./engine-models.ts";
 import { LineProcess } from "./line-process.ts";
+import { shortened, startTrainer, trainPlan } from "./trainer.ts";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const flag = (name: string): boolean => process.argv.includes(`--${name}`);
@@ -55,8 +56,6 @@ const pairSchema = z.strictObject({
   ratio: z.number(),
   /** Of the dense step, of what the core's multipliers do in registers. */
   peakShare: z.number(),
-  denseBytes: z.number(),
-  sparseBytes: z.number(),
 });
 type Pair = z.infer<typeof pairSchema>;
 const rateSchema = z.object({ tokens: z.number(), cpu_seconds: z.number() });
@@ -82,8 +81,22 @@ async function inTorch(process: LineProcess, plan: Plan): Promise<number> {
   return (1000 * cpu_seconds * plan.batch_size * plan.shape.sequence_length) / tokens;
 }
 
+/** The most that a trainer of one thread holds, in bytes. */
+async function peakOf(plan: Plan, dataDirectory: string): Promise<number> {
+  const trainer = startTrainer(1);
+  try {
+    await trainer.next();
+    await trainPlan(trainer, shortened(plan), dataDirectory);
+    return trainer.residentBytes("VmHWM");
+  } finally {
+    trainer.kill();
+  }
+}
+
 interface Measured {
   readonly pair: Pair;
+  readonly denseBytes: number;
+  readonly sparseBytes: number;
   /** Of two processes at once, the smaller speed-up; null: memory is short. */
   readonly two: number | null;
   /** PyTorch's milliseconds per step, and the ratio of masked to the sparse run; null where there is none. */
@@ -126,9 +139,11 @@ async function measure(model: Model, dataDirectory: string, density: number): Pr
         ratios.push(Math.min(...(await Promise.all(both.map(round))).map(({ ratio }) => ratio)));
       two = median(ratios);
     }
+    for (const process of all.splice(0)) process.kill();
     return {
+      denseBytes: await peakOf(withDensity(plan, 1), dataDirectory),
+      sparseBytes: await peakOf(withDensity(plan, density), dataDirectory),
       pair: {
-        ...rounds[0]!.pair,
         dense: of(({ pair }) => pair.dense),
         sparse: of(({ pair }) => pair.sparse),
         ratio: of(({ pair }) => pair.ratio),
@@ -194,8 +209,8 @@ export async function benchSparse(): Promise<void> {
         right("speed-up", (r) => times(r.pair.ratio)),
         right("target", (r) => times(r.target)),
         right("two at once", (r) => times(r.two)),
-        right("dense MiB", (r) => mebibytes(r.pair.denseBytes)),
-        right("sparse MiB", (r) => mebibytes(r.pair.sparseBytes)),
+        right("dense MiB", (r) => mebibytes(r.denseBytes)),
+        right("sparse MiB", (r) => mebibytes(r.sparseBytes)),
         right("PyTorch masked", (r) => milliseconds(r.masked)),
         right("CSR", (r) => milliseconds(r.csr)),
         right("to dense", (r) => times(r.denseRatio)),

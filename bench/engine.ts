@@ -13,13 +13,12 @@ import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { textTable } from "../orchestrator/terminal/table.ts";
 import { flopsPerToken, parameterCount } from "../schema/wire/cost.ts";
-import { type Plan, runIdOf } from "../schema/wire/plan.ts";
-import { type RunCommand, type TrainerEvent, trainerEventSchema } from "../schema/wire/protocol.ts";
-import { builtInTrainer, trainerEnvironment } from "../workers/trainer-process.ts";
+import { trainerEnvironment } from "../workers/trainer-process.ts";
 import { MODELS, type Model, writeRandomData } from "./engine-models.ts";
 import { benchSparse } from "./engine-sparse.ts";
 import { benchSweeps } from "./engine-sweeps.ts";
 import { LineProcess } from "./line-process.ts";
+import { shortened, startTrainer, trainPlan } from "./trainer.ts";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const flag = (name: string): boolean => process.argv.includes(`--${name}`);
@@ -130,55 +129,21 @@ interface Trainer {
 
 const tiny = MODELS[0]!;
 
-/** A real trainer process, spoken to as the worker does. */
 async function measureTrainer(model: Model, dataDirectory: string, tinyData: string): Promise<Trainer> {
-  const [program, ...args] = builtInTrainer(true);
-  const start = () => new LineProcess(program!, args, trainerEnvironment(THREADS));
-  const run = async (trainer: LineProcess, plan: Plan, data: string) => {
-    const begun = performance.now();
-    const command: RunCommand = {
-      type: "run",
-      run: runIdOf(plan),
-      plan,
-      data_directory: data,
-      checkpoint: null,
-      weights_path: null,
-      report_every_steps: 1,
-      memory_limit_bytes: null,
-    };
-    trainer.send(command);
-    let milliseconds = 0;
-    let estimated = 0;
-    for (;;) {
-      const event: TrainerEvent = trainerEventSchema.parse(await trainer.next());
-      if (event.type === "started") {
-        milliseconds = performance.now() - begun;
-        estimated = event.estimated_memory_bytes;
-      }
-      if (event.type === "failed" || event.type === "diverged") throw new Error(JSON.stringify(event));
-      if (event.type === "finished") return { milliseconds, estimated };
-    }
-  };
-  const short = (plan: Plan, seed: number): Plan => ({
-    ...plan,
-    seed,
-    steps: 3,
-    evaluation: { every_steps: null, sequences: 8 },
-  });
-  const trainer = start();
+  const trainer = startTrainer(THREADS);
   try {
     await trainer.next();
-    const { estimated } = await run(trainer, short(model.plan, 1), dataDirectory);
+    const { estimated } = await trainPlan(trainer, shortened(model.plan, 1), dataDirectory);
     const measured = trainer.residentBytes("VmHWM");
-    const warm = start();
+    const warm = startTrainer(THREADS);
     try {
       await warm.next();
       const other = { ...tiny.plan, shape: { ...tiny.plan.shape, sequence_length: 96 } };
-      await run(warm, short(other, 1), tinyData);
-      const newShape = (await run(warm, short(model.plan, 2), dataDirectory)).milliseconds;
+      await trainPlan(warm, shortened(other, 1), tinyData);
+      const newShape = (await trainPlan(warm, shortened(model.plan, 2), dataDirectory)).milliseconds;
       const known: number[] = [];
       for (let seed = 3; seed < 6; seed++)
-        known.push((await run(warm, short(model.plan, seed), dataDirectory)).milliseconds);
+        known.push((await trainPlan(warm, shortened(model.plan, seed), dataDirectory)).milliseconds);
       return { memory: { measured, estimated }, start: { newShape, knownShape: median(known) } };
     } finally {
       warm.kill();

@@ -7,9 +7,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runIdOf } from "../schema/wire/plan.ts";
 import { type RunCommand, trainerEventSchema } from "../schema/wire/protocol.ts";
-import { builtInTrainer, trainerEnvironment } from "../workers/trainer-process.ts";
 import { MODELS, type Model, writeRandomData } from "./engine-models.ts";
-import { LineProcess } from "./line-process.ts";
+import { startTrainer } from "./trainer.ts";
 
 const runs = Number(process.argv.find((a) => a.startsWith("--runs="))?.slice("--runs=".length) ?? 1000);
 const tenth = Math.max(1, Math.floor(runs / 10));
@@ -43,8 +42,7 @@ const mean = (values: readonly number[]): number => values.reduce((sum, x) => su
 const mebibytes = (bytes: number): string => `${Math.round(bytes / 2 ** 20)} MiB`;
 
 const directory = mkdtempSync(join(tmpdir(), "musweep-soak-"));
-const [program, ...args] = builtInTrainer(true);
-const trainer = new LineProcess(program!, args, trainerEnvironment(1));
+const trainer = startTrainer(1);
 const resident: number[] = [];
 try {
   const data = writeRandomData(directory, base);

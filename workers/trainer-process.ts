@@ -38,8 +38,11 @@ export const trainerEnvironment = (threads: number): NodeJS.ProcessEnv => ({
   MUSWEEP_THREADS: String(threads),
 });
 
-/** Little garbage before it is collected: a trainer's numbers are elsewhere, and what it holds is to be known beforehand. */
-const NODE_OPTIONS = ["--max-semi-space-size=1"];
+/**
+ * A trainer's numbers are elsewhere, and what it holds is to be known beforehand: little garbage before it is collected, at times of its
+ * own choice as well, and no threads of Node's with memory of their own.
+ */
+const NODE_OPTIONS = ["--max-semi-space-size=1", "--expose-gc", "--single-threaded"];
 
 /** The built-in trainer's command line: as this code runs, from source (through tsx) or from dist/, or `built` in any case. */
 export function builtInTrainer(built = import.meta.url.endsWith(".js")): string[] {

@@ -1,15 +1,22 @@
 /** How much memory a run will need, before it starts. */
 import { readFileSync } from "node:fs";
+import type { ModelRunCommand, TrainerEvent } from "../../../schema/wire/protocol.ts";
 import { regionBytes } from "./region.ts";
 import type { RunLayout } from "./run-memory.ts";
+import { CALL_BYTES } from "./tape.ts";
 
 const MEBIBYTE = 2 ** 20;
 
 /**
- * What Node holds of its own while a trainer trains: heap, compiled code, events, whatever waits to be collected. The most
- * that 60 processes held, and a little more: two that do the same differ by up to 9 MiB.
+ * What Node holds of its own while a trainer trains, by its major version: heap, compiled code, whatever waits to be collected, and what
+ * of its code is loaded only then. The most that processes held, started as workers start them, and 3 MiB or more.
  */
-const NODE_BYTES = 31 * MEBIBYTE;
+const NODES = [
+  { from: 24, bytes: 36 * MEBIBYTE, perObject: 1.2 },
+  { from: 22, bytes: 26 * MEBIBYTE, perObject: 1 },
+  { from: 0, bytes: 24 * MEBIBYTE, perObject: 1 },
+];
+const NODE = NODES.find(({ from }) => Number.parseInt(process.versions.node, 10) >= from)!;
 /** struct Copies of native/tape.h, in whole huge pages. */
 const THREAD_BYTES = 4 * MEBIBYTE;
 
@@ -23,8 +30,65 @@ function programBytes(): number {
   }
 }
 
-const PROCESS_BYTES = programBytes() + NODE_BYTES;
+const PROCESS_BYTES = programBytes() + NODE.bytes;
+
+/**
+ * What a tape's calls and values take as objects, what is collected when all are made among it, and what a checkpoint takes for each of the
+ * model's tensors. Measured at 24 to 1,000 layers.
+ */
+const OBJECT_BYTES = {
+  call: NODE.perObject * 1050,
+  value: NODE.perObject * 650,
+  tensor: NODE.perObject * 6000,
+};
+
+function tapeBytes({ passes, gradient, evaluation, activations }: RunLayout): number {
+  const programs = [gradient, evaluation, ...(activations === null ? [] : [activations.program])];
+  return programs.reduce(
+    (sum, { calls, values }) =>
+      sum + calls.length * (OBJECT_BYTES.call + passes.lanes * CALL_BYTES) + values * OBJECT_BYTES.value,
+    0,
+  );
+}
+
+/** Every digit that a number may have. */
+const LONG_NUMBER = 1e-5 / 3;
+
+/** What a run's checkpoints take: objects while one is written, and all the time the events, as common/event-log.ts keeps them. */
+function checkpointBytes(
+  { plan, run, report_every_steps }: ModelRunCommand,
+  { tensors, activations }: RunLayout,
+): number {
+  const size = (event: TrainerEvent): number => JSON.stringify(event).length + 1;
+  const [step, x] = [plan.steps, LONG_NUMBER];
+  const reported = {
+    type: "step",
+    run,
+    step,
+    train_loss: x,
+    gradient_norm: x,
+    tokens_per_second: x,
+  } as const;
+  const evaluated = { type: "evaluation", run, step, validation_loss: x } as const;
+  const modules = (activations?.activations ?? []).map(({ module, layer }) => ({
+    module,
+    layer,
+    size: x,
+    change: x,
+  }));
+  const measured = { type: "coordinates", run, step, modules } as const;
+  return (
+    tensors.length * OBJECT_BYTES.tensor +
+    (2 + Math.floor(plan.steps / report_every_steps)) * size(reported) +
+    (1 + Math.floor(plan.steps / (plan.evaluation.every_steps ?? plan.steps))) * size(evaluated) +
+    (plan.coordinates === undefined ? 0 : (1 + plan.coordinates.steps) * size(measured))
+  );
+}
 
 /** Peak resident bytes of a trainer process that trains a plan. docs/engine.md has it beside measured ones. */
-export const estimateMemory = (threads: number, { pieces }: RunLayout): number =>
-  PROCESS_BYTES + threads * THREAD_BYTES + regionBytes(pieces);
+export const estimateMemory = (command: ModelRunCommand, threads: number, layout: RunLayout): number =>
+  PROCESS_BYTES +
+  threads * THREAD_BYTES +
+  regionBytes(layout.pieces) +
+  tapeBytes(layout) +
+  (command.checkpoint === null ? 0 : checkpointBytes(command, layout));

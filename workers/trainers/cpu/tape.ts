@@ -46,7 +46,7 @@ interface Call {
 
 /** struct Call of native/tape.h: kernel, addresses, sizes, scalars. */
 const MOST = { addresses: 10, sizes: 12, scalars: 2 };
-const CALL_BYTES = 8 + 8 * MOST.addresses + 4 * MOST.sizes + 4 * MOST.scalars;
+export const CALL_BYTES = 8 + 8 * MOST.addresses + 4 * MOST.sizes + 4 * MOST.scalars;
 
 /** int32_t */
 const LARGEST_SIZE = 2 ** 31 - 1;
@@ -61,6 +61,8 @@ export interface Program {
   readonly arenaBytes: number;
   /** Bytes of the caller's memory that it needs, by name. */
   readonly outside: ReadonlyMap<string, number>;
+  /** How many values its calls name, in the arena and outside. */
+  readonly values: number;
   /** Of a value of the arena: bytes from the arena's beginning. */
   placeOf(value: Value): number;
 }
@@ -115,10 +117,12 @@ export class Tape {
     const calls = this.#calls;
     const { places, bytes } = layOut(this.#lives());
     const named = calls.flatMap(({ at }) => at.filter((value) => value !== null && value.name !== null));
+    const outside = new Map(named.map((value) => [value!.name!, 4 * sizeOf(value!.shape)]));
     return {
       calls,
       arenaBytes: bytes,
-      outside: new Map(named.map((value) => [value!.name!, 4 * sizeOf(value!.shape)])),
+      outside,
+      values: places.size + outside.size,
       placeOf: (value) => {
         const at = places.get(value);
         if (at === undefined) throw new Error(`a value of shape [${value.shape}] is not in the arena`);

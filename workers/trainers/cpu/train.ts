@@ -52,7 +52,7 @@ export async function trainRun(
 ): Promise<void> {
   const { plan } = command;
   const layout = layOutRun(plan, threads);
-  const memory = estimateMemory(threads, layout);
+  const memory = estimateMemory(command, threads, layout);
   if (command.memory_limit_bytes !== null && memory > command.memory_limit_bytes)
     throw new MusweepError(
       "memory",
@@ -63,6 +63,7 @@ export async function trainRun(
   try {
     const engine = new Engine(plan, data, threads, layout);
     try {
+      collectGarbage();
       await new Run(command, engine, emit, interruption).train(memory);
     } finally {
       engine.release();
@@ -71,6 +72,9 @@ export async function trainRun(
     data.close();
   }
 }
+
+/** At times when there is much of it, so that it does not become more; takes some milliseconds. Node has to be started for it. */
+const collectGarbage = (): void => globalThis.gc?.();
 
 const mebibytes = (bytes: number): number => Math.ceil(bytes / 2 ** 20);
 
@@ -243,6 +247,7 @@ class Run {
       tensors,
     );
     this.#committing = commit().then(() => this.#emit({ type: "checkpoint", run, step, path, bytes }));
+    collectGarbage();
     // Thrown where it is awaited: by the next checkpoint, or the end of the run.
     this.#committing.catch(() => {});
     return path;

@@ -10,6 +10,7 @@ import { estimateMemory } from "../../../../workers/trainers/cpu/memory.ts";
 import { alibiSlopes } from "../../../../workers/trainers/cpu/operations/attention.ts";
 import { layOutRun } from "../../../../workers/trainers/cpu/run-memory.ts";
 import { makePlan, type PlanOptions, temporaryDirectory, writeData } from "../support.ts";
+import { runCommand } from "../trainer-process.ts";
 import { TrainerProcess } from "./trainer-process.ts";
 
 type Matrix = number[][];
@@ -145,7 +146,9 @@ test("a measured run trains with the bits of one that is not, and is another run
   const plain = await traceTraining(plan, directory);
   expect(await traceTraining(measured, directory)).toEqual(plain);
   expect(runIdOf(measured)).not.toBe(runIdOf(plan));
-  const [more, less] = [measured, plan].map((p) => estimateMemory(1, layOutRun(p, 1))) as [number, number];
+  const [more, less] = [measured, plan].map((p) =>
+    estimateMemory(runCommand(p, directory), 1, layOutRun(p, 1)),
+  ) as [number, number];
   expect(more).toBeGreaterThan(less);
 
   const trainer = new TrainerProcess();

@@ -19,6 +19,7 @@ import { estimateMemory } from "../../../../workers/trainers/cpu/memory.ts";
 import { layOutRun } from "../../../../workers/trainers/cpu/run-memory.ts";
 import { keptTensors } from "../../../../workers/trainers/cpu/sparse-matrix.ts";
 import { makePlan, type PlanOptions, temporaryDirectory, writeData } from "../support.ts";
+import { runCommand } from "../trainer-process.ts";
 
 /** No matrix is kept sparse. */
 const dense = (plan: Plan, threads = 1) =>
@@ -182,7 +183,7 @@ test("a sparse run takes less memory than the dense one, by what its weights and
   const shape = { layers: 4, d_model: 256, d_head: 64, d_ffn: 688, sequence_length: 256 };
   const bytes = (density: number): number => {
     const plan = makePlan({ density, shape, plan: { batch_size: 8 } });
-    return estimateMemory(1, layOutRun(plan, 1));
+    return estimateMemory(runCommand(plan, ""), 1, layOutRun(plan, 1));
   };
   const weights = 4 * (4 * 256 ** 2 + 3 * 256 * 688);
   // Weight, two moments and the two lanes' gradients of each that does not exist, and no mask; the patterns and panels take some back.
