@@ -69,16 +69,14 @@ async function checkSqlite(): Promise<DoctorRow> {
   }
 }
 
-const PROCESSORS = ["any processor", "AVX2", "AVX-512"];
-
 /** The trainer's C, loaded in a process of its own: a library that does not fit the machine can end the process. */
 async function checkCompiledCode(): Promise<DoctorRow> {
   const row = { name: "compiled code", needed: "the trainer's C, compiled at build or first use" };
   try {
     const library = nativeLibrary(sayCompiling);
-    const program = `console.log(require("koffi").load(${JSON.stringify(library)}).func("int processor()")())`;
+    const program = `console.log(require("koffi").load(${JSON.stringify(library)}).func("str kernels_here()")())`;
     const stdout = await runBriefly(process.execPath, ["-e", program], { cwd: packageRoot() });
-    return ok(row.name, `kernels for ${PROCESSORS[Number(stdout)]}`, row.needed);
+    return ok(row.name, `kernels for ${stdout.trim()}`, row.needed);
   } catch (error) {
     const stderr = (error as { stderr?: string }).stderr ?? "";
     return {

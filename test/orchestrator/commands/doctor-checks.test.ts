@@ -21,7 +21,7 @@ it("finds everything that a run needs where the tests can run, with versions", a
   const found = Object.fromEntries(rows.map((row) => [row.name, row.found]));
   expect(found.node).toBe(process.versions.node);
   expect(found.sqlite).toMatch(/^3\.\d+\.\d+$/);
-  expect(found["compiled code"]).toMatch(/^kernels for (AVX|any processor)/);
+  expect(found["compiled code"]).toMatch(/^kernels for (AVX2|AVX-512|x86-64|NEON), (gcc|clang) \d+$/);
   expect(found.redis).toMatch(/^\d+\.\d+\.\d+ \(\//);
   expect(found["state directory"]).toMatch(/GiB free$/);
 });

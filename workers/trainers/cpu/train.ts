@@ -22,15 +22,15 @@ import { writeSafetensors } from "../common/safetensors.ts";
 import { Engine, eventLoopTurn, type StepResult } from "./engine.ts";
 import { estimateMemory } from "./memory.ts";
 import { layOutRun } from "./run-memory.ts";
-import { processorName } from "./tape.ts";
+import { kernelsHere } from "./tape.ts";
 
 export const ENGINE = {
   name: "musweep-cpu",
   /**
-   * Of its arithmetic: to be raised when the same plan gives other bits than before. Processors may round in another order, so which
-   * kernels ran is said as well.
+   * Of its arithmetic: to be raised when the same plan gives other bits than before. Processors and compilers may round in another
+   * order, so which kernels ran is said as well.
    */
-  version: `3, ${processorName()}`,
+  version: `3, ${kernelsHere()}`,
 };
 
 /** A step is reported at least this often, so that nobody takes a slow model for a dead trainer. */

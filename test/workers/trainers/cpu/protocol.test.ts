@@ -69,3 +69,9 @@ test("the number of threads does not change the result", async () => {
   const { validation_loss } = await trainer.next(["finished"]);
   expect(validation_loss).toBe((await traceTraining(plan, directory)).validationLoss);
 });
+
+test("the engine's version says which kernels run, and who compiled them", async () => {
+  const { engine, engine_version } = await new TrainerProcess().next(["ready"]);
+  expect(engine).toBe("musweep-cpu");
+  expect(engine_version).toMatch(/^3, (AVX-512|AVX2|x86-64|NEON), (gcc|clang) \d+$/);
+});

@@ -27,6 +27,31 @@ void limit_processor(int best) { best_allowed = best; }
 /* Which kernels run. */
 int processor(void) { return best_here() < best_allowed ? best_here() : best_allowed; }
 
+#define TEXT(x) #x
+#define TEXT_OF(macro) TEXT(macro)
+#if defined(__clang__)
+#define COMPILER "clang " TEXT_OF(__clang_major__)
+#elif defined(__GNUC__)
+#define COMPILER "gcc " TEXT_OF(__GNUC__)
+#else
+#define COMPILER "another compiler"
+#endif
+#if defined(__x86_64__)
+#define ARCHITECTURE "x86-64"
+#elif defined(__ARM_NEON)
+#define ARCHITECTURE "NEON"
+#elif defined(__aarch64__)
+#define ARCHITECTURE "aarch64"
+#else
+#define ARCHITECTURE "another processor"
+#endif
+
+/* What decides in which order numbers are rounded here: the kind of processor, and who compiled its kernels. */
+const char *kernels_here(void) {
+  static const char *const names[] = {ARCHITECTURE ", " COMPILER, "AVX2, " COMPILER, "AVX-512, " COMPILER};
+  return names[processor()];
+}
+
 static const NamedKernel *kernels(void) {
 #ifdef HAS_X86_KERNELS
   if (processor() == 2) return kernels_avx512;
