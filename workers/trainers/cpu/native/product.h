@@ -55,24 +55,6 @@ INLINE void turn_registers(Vector *row) {
   }
 }
 
-/* The transpose of 4 × 4 numbers. */
-INLINE void turn_square(const float *from, int64_t from_stride, float *to, int64_t to_stride) {
-  typedef float Four __attribute__((vector_size(16)));
-  Four row[4], pair[4];
-  for (int i = 0; i < 4; i++) memcpy(&row[i], from + i * from_stride, sizeof(Four));
-  for (int i = 0; i < 2; i++) {
-    const Four even = row[i], odd = row[i + 2];
-    pair[2 * i] = (Four){even[0], odd[0], even[1], odd[1]};
-    pair[2 * i + 1] = (Four){even[2], odd[2], even[3], odd[3]};
-  }
-  for (int i = 0; i < 2; i++) {
-    const Four even = pair[i], odd = pair[i + 2];
-    const Four low = {even[0], odd[0], even[1], odd[1]}, high = {even[2], odd[2], even[3], odd[3]};
-    memcpy(to + 2 * i * to_stride, &low, sizeof(Four));
-    memcpy(to + (2 * i + 1) * to_stride, &high, sizeof(Four));
-  }
-}
-
 /*
  * Copies x [inner, length], or [length, inner] if it lies `along` the inner axis, into panels [inner, wide], one behind the
  * other; what is missing from the last is 0.
