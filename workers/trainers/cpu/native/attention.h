@@ -44,7 +44,7 @@ INLINE void causal_softmax(float *p, int64_t begin, int64_t end, float slope) {
     const int32_t seen = (int32_t)i + 1, count = filled(seen, end);
     for (int64_t j = seen; j < end; j++) p[j] = -INFINITY;
     float largest = -INFINITY, sum = 0;
-#pragma omp simd reduction(max : largest)
+    SIMD_LARGEST(largest)
     for (int32_t j = 0; j < count; j++) {
       const float biased = p[j] - slope * (float)(seen - 1 - j);
       p[j] = biased;

@@ -73,7 +73,7 @@ static void cross_entropy(const Call *call, Team team) {
     const int32_t target = ((const int32_t *)call->at[1])[row];
     const float of_target = logits[target];
     float largest = -INFINITY, sum;
-#pragma omp simd reduction(max : largest)
+    SIMD_LARGEST(largest)
     for (int64_t i = 0; i < v; i++) largest = logits[i] > largest ? logits[i] : largest;
     if (call->size[2]) {
       sum = sum_exponentials(logits, v, largest, 1);

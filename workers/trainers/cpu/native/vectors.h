@@ -12,6 +12,14 @@
 #define INLINE static inline __attribute__((always_inline))
 #define APART static __attribute__((noinline))
 
+/* Of a loop that finds a largest number: clang cannot make vectors of it, and warns where it is told to. */
+#ifdef __clang__
+#define SIMD_LARGEST(number)
+#else
+#define PRAGMA(text) _Pragma(#text)
+#define SIMD_LARGEST(number) PRAGMA(omp simd reduction(max : number))
+#endif
+
 typedef float Vector __attribute__((vector_size(4 * VECTOR)));
 /* The same anywhere in memory. */
 typedef float Loose __attribute__((vector_size(4 * VECTOR), aligned(4)));
