@@ -199,6 +199,7 @@ async function ensureBuild() {
     const native = path.join(ROOT, "scripts", "build-native.mjs");
     const compiled = await collect(process.execPath, [native, path.join(fresh, "native")]);
     if (!compiled.ok) throw new SetupError(compiled.output.trim());
+    process.stderr.write(compiled.output);
     writeFileSync(path.join(fresh, ".sources"), wanted);
     mkdirSync(dist, { recursive: true });
     const old = `${fresh}-old`;

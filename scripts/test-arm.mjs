@@ -6,6 +6,7 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { OPTIONS } from "./build-native.mjs";
 import { countsText, runVitest } from "./run-vitest.mjs";
 import { main, ROOT, setUp, step } from "./setup.mjs";
 
@@ -36,11 +37,7 @@ function compile(program, { options, hasVectors, name }) {
   const kernels = path.join(ROOT, "workers", "trainers", "cpu", "native");
   const sources = readdirSync(kernels).filter((file) => file.endsWith(".c"));
   run(COMPILER, [
-    "-O3",
-    "-fopenmp-simd",
-    "-fno-math-errno",
-    "-fno-trapping-math",
-    "-Wall",
+    ...OPTIONS,
     "-static",
     ...options,
     `-I${kernels}`,

@@ -1,14 +1,13 @@
-/** The trainer's C as each compiler makes it that a machine may have: whole, and with the numbers of the one that is in use. */
+/** The trainer's C as each compiler makes it that a machine may have: whole, without warnings, and right. */
 import { spawnSync } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { z } from "zod";
 import { packageRoot } from "../../../../schema/wire/package.ts";
 import koffi from "../../../../workers/trainers/common/foreign.ts";
-import { Region } from "../../../../workers/trainers/cpu/region.ts";
-import { BoundTape, runTapes, Tape } from "../../../../workers/trainers/cpu/tape.ts";
+import { kernelsHere } from "../../../../workers/trainers/cpu/tape.ts";
 import { temporaryDirectory } from "../support.ts";
-import { normals } from "./finite-differences.ts";
 
 /** Compiling takes seconds, on a machine busy with other tests more than one minute. */
 const PATIENT = 600_000;
@@ -26,16 +25,38 @@ const declarations = ["common", "cpu", join("cpu", "operations")].flatMap((room)
     ),
 );
 
-/** A norm, an activation, a product. */
-function program() {
-  const [n, c] = [130, 70];
-  const t = new Tape(1);
-  const [x, gain, y] = [t.outside("x", [n, c]), t.outside("gain", [c]), t.outside("y", [n, n])];
-  const [normed, r, gated] = [t.value([n, c]), t.value([n]), t.value([n, c])];
-  t.call("rms_norm", [x, gain, normed, r], [n, c], [1e-5]);
-  t.call("swiglu", [normed, x, gated], [n * c]);
-  t.call("product", [gated, x, null, y], [n, c, n, 0, 1], [0.5]);
-  return { tape: t.finish(), inputs: { x: normals("x", n * c), gain: normals("gain", c) } };
+const build = (directory: string, compiler: string, path = process.env.PATH) =>
+  spawnSync(process.execPath, [join(packageRoot(), "scripts", "build-native.mjs"), directory], {
+    env: { ...process.env, CC: compiler, PATH: path },
+    encoding: "utf8",
+  });
+
+const reportSchema = z.object({
+  numPassedTests: z.int(),
+  numFailedTests: z.int(),
+  numPendingTests: z.int(),
+});
+
+/** What the tests of kernels say of a library. */
+function testKernels(library: string): z.infer<typeof reportSchema> {
+  const files = ["kernels", "sparse-kernels", "operations"].map(
+    (name) => `test/workers/trainers/cpu/${name}.test.ts`,
+  );
+  const own = Object.entries(process.env).filter(([name]) => !name.startsWith("VITEST"));
+  const { stdout, stderr } = spawnSync(
+    process.execPath,
+    [join(packageRoot(), "node_modules", "vitest", "vitest.mjs"), "run", "--reporter=json", ...files],
+    {
+      cwd: packageRoot(),
+      env: { ...Object.fromEntries(own), MUSWEEP_KERNELS: library },
+      encoding: "utf8",
+      maxBuffer: 2 ** 28,
+    },
+  );
+  const report = stdout.slice(stdout.indexOf("{"));
+  const counts = reportSchema.parse(JSON.parse(report));
+  if (counts.numFailedTests > 0) console.error(report, stderr);
+  return counts;
 }
 
 const COMPILERS = ["gcc", "clang"].map((compiler) => ({
@@ -48,37 +69,62 @@ for (const { compiler, isThere } of COMPILERS)
 
 describe.each(COMPILERS)("$compiler", ({ compiler, isThere }) => {
   test.skipIf(!isThere)(
-    "makes the whole library, and its numbers differ by rounding at most",
+    "makes the whole library without a warning, and its kernels pass their tests",
     () => {
       const directory = temporaryDirectory();
-      const script = join(packageRoot(), "scripts", "build-native.mjs");
-      const built = spawnSync(process.execPath, [script, directory], {
-        env: { ...process.env, CC: compiler },
-        encoding: "utf8",
-      });
+      const built = build(directory, compiler);
       expect(built.stderr).toBe("");
-      const library = koffi.load(join(directory, "trainer.so"));
+      const path = join(directory, "trainer.so");
+      const library = koffi.load(path);
       expect(declarations.length).toBeGreaterThan(15);
       for (const declaration of declarations) library.func(declaration);
-
-      const { tape, inputs } = program();
-      const region = new Region(new Map([...tape.outside, ["arena", tape.arenaBytes]]));
-      for (const [name, numbers] of Object.entries(inputs)) region.floats(name).set(numbers);
-      const bound = new BoundTape(tape, region.address("arena"), region.address);
-      runTapes([bound], { teams: 1, members: 1 });
-      const expected = region.floats("y").slice();
-      region.floats("y").fill(0);
-      library.func("int64_t ensure_threads(int64_t)")(1);
-      const run = library.func("void run_tapes(void*, void*, int64_t, int64_t, int64_t)");
-      run(BigInt64Array.of(bound.address), BigInt64Array.of(BigInt(bound.length)), 1, 1, 1);
-      const found = region.floats("y");
-      const largest = expected.reduce((most, y) => Math.max(most, Math.abs(y)), 0);
-      expect(largest).toBeGreaterThan(1);
-      found.forEach((y, i) => {
-        expect(Math.abs(y - expected[i]!)).toBeLessThan(2e-6 * largest);
-      });
-      region.release();
+      const madeBy: string = library.func("str kernels_here()")();
+      expect(madeBy).toMatch(new RegExp(`, ${compiler} \\d+$`));
+      // Of the library that is in use all tests are.
+      if (madeBy === kernelsHere()) return;
+      const counts = testKernels(path);
+      expect(counts).toMatchObject({ numFailedTests: 0, numPendingTests: 0 });
+      expect(counts.numPassedTests).toBeGreaterThan(50);
     },
     PATIENT,
   );
+});
+
+/** A program `cc` that writes down what it is called with, warns, and makes an empty library. */
+function writeCompiler(directory: string): string {
+  const program = join(directory, "cc");
+  const lines = [
+    "#!/bin/sh",
+    `echo "$@" > ${join(directory, "arguments")}`,
+    "echo 'warning: a name is not used' >&2",
+    'while [ "$1" != -o ]; do shift; done',
+    ': > "$2"',
+  ];
+  writeFileSync(program, lines.join("\n"), { mode: 0o755 });
+  return program;
+}
+
+test("a compiler is named with arguments, or not at all; what it warns of is seen", () => {
+  const directory = temporaryDirectory();
+  const program = writeCompiler(directory);
+  const saidTo = (compiler: string, path = process.env.PATH): string => {
+    const { status, stderr } = build(join(directory, "made"), compiler, path);
+    expect(status).toBe(0);
+    expect(stderr).toBe("warning: a name is not used\n");
+    return readFileSync(join(directory, "arguments"), "utf8");
+  };
+  expect(saidTo(` ${program}  -m64 --wrapped`)).toMatch(/^-m64 --wrapped -O3 /);
+  expect(saidTo(program)).toMatch(/^-O3 .* -Wall -shared -fPIC -o .*tape\.c .*-lpthread$/m);
+  expect(saidTo("", `${directory}:${process.env.PATH}`)).toMatch(/^-O3 /);
+});
+
+test("a compiler that is not there is named, beside what to install", () => {
+  const directory = temporaryDirectory();
+  const { status, stderr } = build(directory, "/nowhere/cc -O2");
+  expect(status).toBe(1);
+  expect(stderr).toMatch(
+    /^The trainer was not compiled\. It needs a C compiler \(Debian, Ubuntu: apt-get install gcc/,
+  );
+  expect(stderr).toContain("/nowhere/cc ENOENT");
+  expect(readdirSync(directory)).toEqual([]);
 });

@@ -1,6 +1,7 @@
 /**
  * The kinds of processor whose kernels tests look at: all that this machine has, best last; or the one that `npm run test:arm` emulates,
- * named by MUSWEEP_EMULATED, a JSON object {name, command}.
+ * named by MUSWEEP_EMULATED, a JSON object {name, command}. Their kernels are those of the library at MUSWEEP_KERNELS, if that is given:
+ * what another compiler has made of them.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, openSync, readSync, rmSync, writeSync } from "node:fs";
@@ -9,10 +10,14 @@ import { join } from "node:path";
 import { z } from "zod";
 import koffi from "../../../../workers/trainers/common/foreign.ts";
 import { native } from "../../../../workers/trainers/common/native.ts";
-import { type BoundTape, runTapes } from "../../../../workers/trainers/cpu/tape.ts";
+import type { BoundTape } from "../../../../workers/trainers/cpu/tape.ts";
 
-const limitProcessor = native.func("void limit_processor(int)");
-const processor = native.func("int processor()");
+const { MUSWEEP_KERNELS } = process.env;
+const kernels = MUSWEEP_KERNELS === undefined ? native : koffi.load(MUSWEEP_KERNELS);
+const ensureThreads = kernels.func("int64_t ensure_threads(int64_t)");
+const runAll = kernels.func("void run_tapes(void*, void*, int64_t, int64_t, int64_t)");
+const limitProcessor = kernels.func("void limit_processor(int)");
+const processor = kernels.func("int processor()");
 const BEST = processor() as number;
 
 const emulated =
@@ -47,8 +52,12 @@ interface Memory {
 
 /** Runs a tape to its end, here or in the emulator. */
 export function runTape(tape: BoundTape, memory: Memory, members: number): void {
-  if (emulated === null) runTapes([tape], { teams: 1, members });
-  else emulate(emulated.command, tape, memory, members);
+  if (emulated !== null) {
+    emulate(emulated.command, tape, memory, members);
+    return;
+  }
+  if (ensureThreads(members) < members) throw new Error(`the system gives no ${members} threads`);
+  runAll(BigInt64Array.of(tape.address), BigInt64Array.of(BigInt(tape.length)), 1, 1, members);
 }
 
 /** bytes of struct Call, native/tape.h */
