@@ -1,6 +1,6 @@
 /** The whole model: its gradients against finite differences, and what must not change its numbers. */
 import { createHash } from "node:crypto";
-import { expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { DataSource } from "../../../../workers/trainers/common/data.ts";
 import { RandomStream } from "../../../../workers/trainers/common/philox.ts";
 import { initialTensors } from "../../../../workers/trainers/common/tensors.ts";
@@ -9,6 +9,7 @@ import { firstGradients, traceTraining } from "../../../../workers/trainers/cpu/
 import { type Passes, passesOf } from "../../../../workers/trainers/cpu/run-memory.ts";
 import { makePlan, type PlanOptions, temporaryDirectory, writeData } from "../support.ts";
 import { differentiate } from "./finite-differences.ts";
+import { PROCESSORS, useBestProcessor, useProcessor } from "./processors.ts";
 
 const MODELS: [string, PlanOptions][] = [
   ["RMSNorm, tied, ALiBi, 3 heads", {}],
@@ -29,40 +30,45 @@ const MODELS: [string, PlanOptions][] = [
   ],
 ];
 
-test.each(MODELS)("gradients agree with finite differences: %s", async (_name, options) => {
-  const directory = temporaryDirectory();
-  const plan = makePlan({ hash: writeData(directory, 11, 8000), initStd: 0.4, ...options });
-  const { gradients } = await firstGradients(plan, directory);
-  const data = new DataSource(plan, directory);
-  const engine = new Engine(plan, data, 1);
-  engine.initialize();
-  const loss = async () => (await engine.accumulateGradients(1))!;
-  const { weights, masks } = initialTensors(plan);
-  for (const spec of engine.tensors) {
-    const gradient = gradients.get(spec.name)!;
-    const mask = masks.get(spec.name);
-    const weight = weights.get(spec.name)!;
-    const lossThere = (): Promise<number> => {
-      const tensor = engine.weightTensors().find(({ name }) => name === spec.name)!;
-      tensor.data.set(weight);
-      tensor.afterReading?.();
-      engine.weightsChanged();
-      return loss();
-    };
-    const largest = Math.max(...gradient.map(Math.abs));
-    const picks = new RandomStream(1, spec.name);
-    for (let pick = 0; pick < 5; pick++) {
-      const i = picks.integerBelow(spec.size, pick);
-      if (mask?.[i] === 0) expect(gradient[i]).toBe(0);
-      else {
-        const expected = await differentiate(lossThere, weight, i);
-        expect(Math.abs(gradient[i]! - expected), `${spec.name}[${i}]`).toBeLessThan(2e-3 * largest + 2e-5);
+describe.each(PROCESSORS)("for %s", (name) => {
+  beforeAll(() => useProcessor(name));
+  afterAll(useBestProcessor);
+
+  test.each(MODELS)("gradients agree with finite differences: %s", async (_name, options) => {
+    const directory = temporaryDirectory();
+    const plan = makePlan({ hash: writeData(directory, 11, 8000), initStd: 0.4, ...options });
+    const { gradients } = await firstGradients(plan, directory);
+    const data = new DataSource(plan, directory);
+    const engine = new Engine(plan, data, 1);
+    engine.initialize();
+    const loss = async () => (await engine.accumulateGradients(1))!;
+    const { weights, masks } = initialTensors(plan);
+    for (const spec of engine.tensors) {
+      const gradient = gradients.get(spec.name)!;
+      const mask = masks.get(spec.name);
+      const weight = weights.get(spec.name)!;
+      const lossThere = (): Promise<number> => {
+        const tensor = engine.weightTensors().find(({ name }) => name === spec.name)!;
+        tensor.data.set(weight);
+        tensor.afterReading?.();
+        engine.weightsChanged();
+        return loss();
+      };
+      const largest = Math.max(...gradient.map(Math.abs));
+      const picks = new RandomStream(1, spec.name);
+      for (let pick = 0; pick < 5; pick++) {
+        const i = picks.integerBelow(spec.size, pick);
+        if (mask?.[i] === 0) expect(gradient[i]).toBe(0);
+        else {
+          const expected = await differentiate(lossThere, weight, i);
+          expect(Math.abs(gradient[i]! - expected), `${spec.name}[${i}]`).toBeLessThan(2e-3 * largest + 2e-5);
+        }
       }
+      await lossThere();
     }
-    await lossThere();
-  }
-  data.close();
-  engine.release();
+    data.close();
+    engine.release();
+  });
 });
 
 test("micro-batches change neither losses nor weights beyond rounding", async () => {
