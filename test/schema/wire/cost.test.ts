@@ -57,3 +57,11 @@ test("only matrices of the blocks count as sparse, and up to density ½", () => 
   // Of 12 × 16 weights an eighth is left; the unembedding is whole, and untied.
   expect(sparseFlopsPerToken(plan)).toBe(DENSE - 6 * 2 * (192 - 24));
 });
+
+test("an axis may have as many places as 16 bits count, and no more", () => {
+  const [group] = makePlan({ density: 0.5 }).groups.filter(isTrainedSparse);
+  for (const axis of ["fan_in", "fan_out"]) {
+    expect(isTrainedSparse({ ...group!, [axis]: 65_536 })).toBe(true);
+    expect(isTrainedSparse({ ...group!, [axis]: 65_537 })).toBe(false);
+  }
+});

@@ -155,6 +155,16 @@ describe.each(PROCESSORS)("for %s", (name) => {
     },
   );
 
+  test.each([
+    [2 ** 16, 3],
+    [3, 2 ** 16],
+  ])("%i to %i features: the last places that 16 bits hold", (inner, outputs) => {
+    const n = 65;
+    const mask = randomMask("mask", inner * outputs, 1 / 256);
+    for (const place of [0, outputs - 1, (inner - 1) * outputs, inner * outputs - 1]) mask[place] = 1;
+    expectProducts(mask, numbersFor(mask, n, inner, outputs), n, inner, outputs);
+  });
+
   test("rows and columns without a weight, weights that are 0, and a matrix without any", () => {
     const [n, inner, outputs] = [70, 260, 90];
     const mask = randomMask("mask", inner * outputs, 0.25);
