@@ -1,9 +1,13 @@
-/* Masks from words of a random stream, as docs/trainer-protocol.md states them: 1 where a weight exists, 0 elsewhere. */
+/*
+ * Masks from words of a random stream, as docs/trainer-protocol.md states them: 1 where a weight exists, 0 elsewhere. A mask may be
+ * where the words are: each number takes the place of its word.
+ */
 #include <stdint.h>
-#include <string.h>
+
+typedef float __attribute__((may_alias)) Number;
 
 /* A weight exists where its word is below density · 2^32. */
-void bernoulli_mask(float *mask, const uint32_t *words, int64_t count, double density) {
+void bernoulli_mask(Number *mask, const uint32_t *words, int64_t count, double density) {
   const double bound = density * 4294967296.0;
   for (int64_t i = 0; i < count; i++) mask[i] = words[i] < bound;
 }
@@ -12,7 +16,7 @@ void bernoulli_mask(float *mask, const uint32_t *words, int64_t count, double de
  * The `kept` weights with the smallest words exist, equal words in order. The largest of these words is found digit by digit, by
  * counting: sorting them takes far longer.
  */
-void exact_mask(float *mask, const uint32_t *words, int64_t count, int64_t kept) {
+void exact_mask(Number *mask, const uint32_t *words, int64_t count, int64_t kept) {
   enum { DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS };
   static const int shifts[] = {21, 10, 0};
   uint32_t found = 0, known = 0; /* the bits of the word so far, and which they are */

@@ -5,13 +5,16 @@
 #include "pattern.h"
 #include <string.h>
 
+/* Of a matrix that is a mask of floats first. */
+typedef uint32_t __attribute__((may_alias)) Cell;
+
 int64_t panel_tokens(void) { return PANEL; }
 
 /*
  * Forward: begin [blocks, columns + 1], index [weights]. Takes the mask, 0 where no weight exists, and leaves in its place
  * each weight's entry plus 1.
  */
-void forward_pattern(uint32_t *mask, int64_t rows, int64_t columns, int64_t block, uint32_t *begin, uint16_t *index) {
+void forward_pattern(Cell *mask, int64_t rows, int64_t columns, int64_t block, uint32_t *begin, uint16_t *index) {
   uint32_t entries = 0;
   for (int64_t start = 0, b = 0; start < rows; start += block, b++) {
     uint32_t *next = begin + b * (columns + 1);
@@ -27,7 +30,7 @@ void forward_pattern(uint32_t *mask, int64_t rows, int64_t columns, int64_t bloc
     /* next[j] moves from the beginning of column j to its end, which is the beginning of the one after. */
     for (int64_t i = start; i < end; i++)
       for (int64_t j = 0; j < columns; j++) {
-        uint32_t *cell = &mask[i * columns + j];
+        Cell *cell = &mask[i * columns + j];
         if (*cell == 0) continue;
         index[next[j]] = (uint16_t)i;
         *cell = ++next[j];
@@ -41,7 +44,7 @@ void forward_pattern(uint32_t *mask, int64_t rows, int64_t columns, int64_t bloc
  * Backward: begin [blocks, rows + 1], index [weights], and which entry of the forward pattern each is. entries: what
  * forward_pattern left.
  */
-void backward_pattern(const uint32_t *entries, int64_t rows, int64_t columns, int64_t block, uint32_t *begin, uint16_t *index,
+void backward_pattern(const Cell *entries, int64_t rows, int64_t columns, int64_t block, uint32_t *begin, uint16_t *index,
                       uint32_t *from) {
   uint32_t e = 0;
   for (int64_t start = 0; start < columns; start += block) {
