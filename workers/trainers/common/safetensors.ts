@@ -54,7 +54,7 @@ const bytesOf = (data: Float32Array): Uint8Array =>
 const checksum = (entries: Record<string, unknown>, metadata: Record<string, string>) =>
   createHash("sha256").update(canonicalJson({ entries, metadata }));
 
-/** What is hashed while it is written. */
+/** What is hashed while it is written, or once it is read: neither takes 2 GiB at once. */
 const PIECE_BYTES = 2 ** 22;
 
 /** By another thread, as is what reaches the disk; the rest of the file's handling takes no time to speak of. */
@@ -232,8 +232,11 @@ export function readSafetensors(
     }
     const hash = checksum(entries, metadata);
     for (const { start, room, afterReading } of found.sort((a, b) => a.start - b.start)) {
-      readAll(handle, room, 8 + headerLength + start);
-      hash.update(room);
+      for (let at = 0; at < room.length; at += PIECE_BYTES) {
+        const piece = room.subarray(at, at + PIECE_BYTES);
+        readAll(handle, piece, 8 + headerLength + start + at);
+        hash.update(piece);
+      }
       afterReading?.();
     }
     if (hash.digest("hex") !== expected) throw new Error("its checksum does not match");
