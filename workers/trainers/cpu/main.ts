@@ -12,6 +12,7 @@ import {
   type TrainerEvent,
 } from "../../../schema/wire/protocol.ts";
 import { outliveStopSignals } from "../../../schema/wire/stop-signals.ts";
+import { MOST_THREADS } from "./tape.ts";
 import { ENGINE, type Interruption, trainRun } from "./train.ts";
 
 // The worker says when to stop: what is under way is to be checkpointed.
@@ -22,8 +23,8 @@ function threadsFromEnvironment(): number {
   const text = process.env.MUSWEEP_THREADS;
   if (text === undefined || text === "") return 1;
   const threads = Number(text);
-  if (Number.isInteger(threads) && threads >= 1) return threads;
-  console.error(`MUSWEEP_THREADS is "${text}"; it must be a whole number from 1.`);
+  if (Number.isInteger(threads) && threads >= 1 && threads <= MOST_THREADS) return threads;
+  console.error(`MUSWEEP_THREADS is "${text}"; it must be a whole number from 1 to ${MOST_THREADS}.`);
   process.exit(2);
 }
 

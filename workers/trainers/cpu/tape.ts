@@ -23,6 +23,9 @@ for (let place = 0; ; place++) {
   places.set(name, place);
 }
 
+/** Of a tape's crew. */
+export const MOST_THREADS = Number(native.func("int64_t most_threads()")());
+
 /** What decides in which order numbers are rounded here: "AVX-512, gcc 12". */
 export const kernelsHere = native.func("str kernels_here()") as () => string;
 
@@ -103,7 +106,10 @@ export class Tape {
       throw new MusweepError(
         "unsupported",
         `A pass computes ${largest} numbers in one go; this engine counts to ${LARGEST_SIZE}.`,
-        { kind: "usage", remedy: "Set a smaller micro_batch_size." },
+        {
+          kind: "usage",
+          remedy: "Set a smaller micro_batch_size; if a pass is one sequence, a smaller sequence_length.",
+        },
       );
     if (at.length > MOST.addresses || sizes.length > MOST.sizes || scalars.length > MOST.scalars)
       throw new Error(`a call of ${kernel} has too many arguments`);

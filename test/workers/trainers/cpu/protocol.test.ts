@@ -58,7 +58,9 @@ test("a pass with more numbers than its kernels count to is refused, with the re
   expect(await trainer.next(["failed"])).toMatchObject({
     code: "unsupported",
     retryable: false,
-    message: expect.stringMatching(/^A pass computes \d+ numbers.*smaller micro_batch_size\.$/),
+    message: expect.stringMatching(
+      /^A pass computes \d+ numbers.*smaller micro_batch_size; if a pass is one/,
+    ),
   });
 });
 
@@ -75,3 +77,14 @@ test("the engine's version says which kernels run, and who compiled them", async
   expect(engine).toBe("musweep-cpu");
   expect(engine_version).toMatch(/^3, (AVX-512|AVX2|x86-64|NEON), (gcc|clang) \d+$/);
 });
+
+test.each(["0", "2.5", "257", "many"])(
+  "%s threads are refused at the start, with what there may be",
+  async (threads) => {
+    const trainer = new TrainerProcess({ MUSWEEP_THREADS: threads });
+    expect(await trainer.exit()).toBe(2);
+    expect(trainer.stderr).toBe(
+      `MUSWEEP_THREADS is "${threads}"; it must be a whole number from 1 to 256.\n`,
+    );
+  },
+);

@@ -171,6 +171,8 @@ static void *serve(void *argument) {
   return 0;
 }
 
+int64_t most_threads(void) { return MOST_THREADS; }
+
 /* Makes the threads that are missing. Returns how many there are: fewer than wanted if the system gives no more. */
 int64_t ensure_threads(int64_t wanted) {
   if (threads == 0) {
