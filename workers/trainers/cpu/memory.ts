@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import type { ModelRunCommand, TrainerEvent } from "../../../schema/wire/protocol.ts";
 import { regionBytes } from "./region.ts";
 import type { RunLayout } from "./run-memory.ts";
+import type { KeptTensor } from "./sparse-matrix.ts";
 import { CALL_BYTES } from "./tape.ts";
 
 const MEBIBYTE = 2 ** 20;
@@ -12,13 +13,20 @@ const MEBIBYTE = 2 ** 20;
  * of its code is loaded only then. The most that processes held, started as workers start them, and 3 MiB or more.
  */
 const NODES = [
-  { from: 24, bytes: 36 * MEBIBYTE, perObject: 1.2 },
-  { from: 22, bytes: 26 * MEBIBYTE, perObject: 1 },
-  { from: 0, bytes: 24 * MEBIBYTE, perObject: 1 },
+  { from: 24, bytes: 37 * MEBIBYTE, perObject: 1.2 },
+  { from: 22, bytes: 27 * MEBIBYTE, perObject: 1 },
+  { from: 0, bytes: 25 * MEBIBYTE, perObject: 1 },
 ];
 const NODE = NODES.find(({ from }) => Number.parseInt(process.versions.node, 10) >= from)!;
-/** struct Copies of native/tape.h, in whole huge pages. */
-const THREAD_BYTES = 4 * MEBIBYTE;
+/**
+ * struct Copies of native/tape.h, of which a thread has so many huge pages: the second one is reached by the gradient of a matrix of
+ * FAR rows (native/product.h) and so many columns that MOST_INNER of them do not fit the first beside what is copied of the other factor.
+ */
+const threadBytes = (tensors: readonly KeptTensor[]): number => {
+  const isLarge = ({ shape, sparse }: KeptTensor): boolean =>
+    sparse === null && shape.length === 2 && shape[0]! >= 512 && shape[1]! > 392;
+  return (tensors.some(isLarge) ? 4 : 2) * MEBIBYTE;
+};
 
 /** What is loaded from files: Node's own code, most of all, which is larger in some versions than in others. */
 function programBytes(): number {
@@ -88,7 +96,7 @@ function checkpointBytes(
 /** Peak resident bytes of a trainer process that trains a plan. docs/engine.md has it beside measured ones. */
 export const estimateMemory = (command: ModelRunCommand, threads: number, layout: RunLayout): number =>
   PROCESS_BYTES +
-  threads * THREAD_BYTES +
+  threads * threadBytes(layout.tensors) +
   regionBytes(layout.pieces) +
   tapeBytes(layout) +
   (command.checkpoint === null ? 0 : checkpointBytes(command, layout));
