@@ -4,8 +4,8 @@
  */
 
 import { constants } from "node:buffer";
+import koffi from "koffi";
 import { MusweepError } from "../../../schema/wire/errors.ts";
-import koffi from "../common/foreign.ts";
 import { native } from "../common/native.ts";
 
 const mapMemory = native.func("void* map_memory(int64_t)");

@@ -7,8 +7,8 @@
  * D d_head, F d_ffn, V vocabulary, L layers.
  */
 
+import koffi from "koffi";
 import { MusweepError } from "../../../schema/wire/errors.ts";
-import koffi from "../common/foreign.ts";
 import { native } from "../common/native.ts";
 
 const kernelName = native.func("str kernel_name(int)");

@@ -2,10 +2,10 @@
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import koffi from "koffi";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { packageRoot } from "../../../../schema/wire/package.ts";
-import koffi from "../../../../workers/trainers/common/foreign.ts";
 import { kernelsHere } from "../../../../workers/trainers/cpu/tape.ts";
 import { temporaryDirectory } from "../support.ts";
 

@@ -7,8 +7,8 @@ import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, openSync, readSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import koffi from "koffi";
 import { z } from "zod";
-import koffi from "../../../../workers/trainers/common/foreign.ts";
 import { native } from "../../../../workers/trainers/common/native.ts";
 import type { BoundTape } from "../../../../workers/trainers/cpu/tape.ts";
 
