@@ -7,7 +7,16 @@ import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { mistakesOf, openTab, startBrowser, type Tab } from "../support/browser.ts";
-import { asOwner, freePort, linkOf, Musweep, sql, succeed, writeSweep } from "../support/musweep.ts";
+import {
+  asOwner,
+  freePort,
+  linkOf,
+  Musweep,
+  sql,
+  stepsThatTake,
+  succeed,
+  writeSweep,
+} from "../support/musweep.ts";
 import { scratch, until } from "../support/scratch.ts";
 
 const place = scratch(afterAll);
@@ -208,7 +217,7 @@ describe("the dashboard", () => {
 describe("run --open", () => {
   it("shows the sweep while it trains, and ends with it", async () => {
     const own = scratch();
-    const name = writeSweep(own, { steps: 400, sparsity: "[0]" });
+    const name = writeSweep(own, { steps: await stepsThatTake(3, own), sparsity: "[0]" });
     // No screen: the address is said, and no browser opened.
     const run = new Musweep(own, ["run", name, "--open"], { DISPLAY: "", WAYLAND_DISPLAY: "" });
     await run.says(/Dashboard: http/);

@@ -3,13 +3,13 @@
  * network says nothing: connections look as if they were there.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync, rmSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Hosts, whyNoHosts } from "../../orchestrator/chaos/hosts.ts";
 import { HEARTBEAT_LOST_MS } from "../../schema/wire/worker.ts";
-import { Musweep, musweep, sql, writeSweep } from "../support/musweep.ts";
+import { Musweep, musweep, sql, stepsThatTake, writeSweep } from "../support/musweep.ts";
 import { scratch, until } from "../support/scratch.ts";
 
 const why = whyNoHosts();
@@ -61,17 +61,11 @@ describe.runIf(why === undefined)("workers on other hosts", () => {
     const [ip, ...rest] = [...hosts.on(0), "redis-server", ...options] as [string, ...string[]];
     redis = spawn(ip, rest, { stdio: "ignore", env: place.env });
 
-    const probe = writeSweep(undisturbed, { name: "probe", sparsity: "[0.5]", rates: "[0.01]", steps: 3000 });
-    expect(await musweep(undisturbed, "run", probe, "--slots", "1")).toMatchObject({ code: 0 });
-    const [{ speed }] = sql(undisturbed, "SELECT max(step / seconds) AS speed FROM runs") as [
-      { speed: number },
-    ];
     // One for the first cut and one for the end; two for every long one: the one that is cut off with its worker, which may have
     // come near its end when another takes it, and the one in its place.
     const seeds = `{ count: ${2 + 2 * LONG_CUTS.length} }`;
-    steps = Math.ceil(SECONDS_PER_RUN * speed);
+    steps = await stepsThatTake(SECONDS_PER_RUN, undisturbed);
     const sweep = { name: "cut", sparsity: "[0.5]", rates: "[0.01]", seeds, steps };
-    rmSync(join(undisturbed.directory, ".musweep"), { recursive: true });
     const file = writeSweep(undisturbed, sweep);
     expect(await musweep(undisturbed, "run", file, "--slots", "2")).toMatchObject({ code: 0 });
     await on(0, "serve", "--host", "127.0.0.1", "--port", "4242").says(/musweep is at/);

@@ -3,11 +3,9 @@
  * the very numbers of a run that nobody disturbed.
  */
 
-import { rmSync } from "node:fs";
-import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Musweep, musweep, processOf, sql, writeSweep } from "../support/musweep.ts";
+import { Musweep, musweep, processOf, sql, stepsThatTake, writeSweep } from "../support/musweep.ts";
 import { type Scratch, scratch, until } from "../support/scratch.ts";
 
 /** Seconds that each of the two runs trains: enough for every interruption below to fall into it. */
@@ -19,14 +17,7 @@ const undisturbed = scratch(afterAll);
 const place = scratch(afterAll);
 
 beforeAll(async () => {
-  // How many steps that are depends on the machine, and on the engine.
-  const probe = writeSweep(undisturbed, { ...SWEEP, name: "probe", steps: 3000 });
-  expect(await musweep(undisturbed, "run", probe, "--slots", "2")).toMatchObject({ code: 0 });
-  const [{ speed }] = sql(undisturbed, "SELECT max(step / seconds) AS speed FROM runs") as [
-    { speed: number },
-  ];
-  const sweep = { ...SWEEP, steps: Math.ceil(SECONDS_PER_RUN * speed) };
-  rmSync(join(undisturbed.directory, ".musweep"), { recursive: true });
+  const sweep = { ...SWEEP, steps: await stepsThatTake(SECONDS_PER_RUN, undisturbed) };
   expect(await musweep(undisturbed, "run", writeSweep(undisturbed, sweep), "--slots", "2")).toMatchObject({
     code: 0,
   });

@@ -3,10 +3,18 @@
  * others within seconds, from their checkpoints, and end with the numbers and the whole curves of an undisturbed training.
  */
 import { once } from "node:events";
-import { rmSync } from "node:fs";
-import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { freePort, Musweep, musweep, processOf, sql, succeed, writeSweep } from "../support/musweep.ts";
+import {
+  freePort,
+  Musweep,
+  musweep,
+  pidOf,
+  processOf,
+  sql,
+  stepsThatTake,
+  succeed,
+  writeSweep,
+} from "../support/musweep.ts";
 import { type Scratch, scratch, until } from "../support/scratch.ts";
 
 const SECONDS = 25;
@@ -16,14 +24,7 @@ const undisturbed = scratch(afterAll);
 const place = scratch(afterAll);
 
 beforeAll(async () => {
-  // How many steps that are depends on the machine, and on the engine.
-  const probe = writeSweep(undisturbed, { ...SWEEP, name: "probe", steps: 3000 });
-  expect(await musweep(undisturbed, "run", probe, "--slots", "1")).toMatchObject({ code: 0 });
-  const [{ speed }] = sql(undisturbed, "SELECT max(step / seconds) AS speed FROM runs") as [
-    { speed: number },
-  ];
-  const sweep = { ...SWEEP, steps: Math.ceil(SECONDS * speed) };
-  rmSync(join(undisturbed.directory, ".musweep"), { recursive: true });
+  const sweep = { ...SWEEP, steps: await stepsThatTake(SECONDS, undisturbed) };
   const file = writeSweep(undisturbed, sweep);
   expect(await musweep(undisturbed, "run", file, "--slots", "1")).toMatchObject({ code: 0 });
   writeSweep(place, sweep);
@@ -42,7 +43,6 @@ const attempts = () =>
     place,
     "SELECT worker, outcome, error, resumed_from_step AS resumed FROM attempts ORDER BY attempt",
   );
-const pidOf = (worker: string) => Number(/-(\d+)-/.exec(worker)![1]);
 
 /** Waits for the attempt of this number, from 1, to be under way beyond where it began. @returns the process of its worker */
 const holder = (number: number) =>

@@ -7,14 +7,17 @@ import {
   freePort,
   Musweep,
   musweep,
-  processOf,
+  pidOf,
   sql,
+  stepsThatTake,
   succeed,
   writeSweep,
 } from "../support/musweep.ts";
 import { scratch, until } from "../support/scratch.ts";
 
-const LONG = { name: "long", sparsity: "[0.75]", rates: "{ log2: { from: -7, to: -6 } }", steps: 5000 };
+/** Seconds that each run of `long` trains: enough for what is looked at while both do, and for the kill after it. */
+const SECONDS = 5;
+const LONG = { name: "long", sparsity: "[0.75]", rates: "{ log2: { from: -7, to: -6 } }" };
 
 const undisturbed = scratch(afterAll);
 const place = scratch(afterAll);
@@ -28,7 +31,9 @@ afterAll(() => {
 });
 
 beforeAll(async () => {
-  const reference = musweep(undisturbed, "run", writeSweep(undisturbed, LONG), "--slots", "2");
+  const long = { ...LONG, steps: await stepsThatTake(SECONDS, undisturbed) };
+  writeSweep(place, long);
+  const reference = musweep(undisturbed, "run", writeSweep(undisturbed, long), "--slots", "2");
   const port = await freePort();
   url = `http://127.0.0.1:${port}`;
   serve = new Musweep(place, ["serve", "--port", String(port)]);
@@ -115,7 +120,7 @@ describe("serve", () => {
   });
 
   it("shows each job by its run's title at /queues, read-only", async () => {
-    await succeed(place, "submit", writeSweep(place, LONG));
+    await succeed(place, "submit", "long.yaml");
     await until(() =>
       expect(sql(place, "SELECT DISTINCT worker FROM attempts WHERE outcome IS NULL").length).toBe(2),
     );
@@ -161,10 +166,14 @@ describe("serve", () => {
   });
 
   it("goes on when a worker is killed with -9: the other one takes its run, with the same bits and nothing twice", async () => {
-    const progressed = () =>
-      sql(place, "SELECT step FROM run_results WHERE sweep = 'long' AND step > 300").length;
-    await until(() => expect(progressed()).toBe(2));
-    process.kill(processOf(place, /workers\/main\.js/), "SIGKILL");
+    const training = () =>
+      sql<{ worker: string }>(
+        place,
+        `SELECT a.worker FROM attempts a JOIN run_results r ON r.run = a.run_id
+         WHERE r.sweep = 'long' AND a.outcome IS NULL AND r.step > 300`,
+      );
+    await until(() => expect(training().length).toBe(2));
+    process.kill(pidOf(training()[0]!.worker), "SIGKILL");
     await finished("long", 2);
     const attempts = sql<{ outcome: string }>(
       place,

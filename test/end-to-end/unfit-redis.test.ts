@@ -27,7 +27,7 @@ describe("a named Redis", () => {
   it("that is full, at the start or in the middle, ends `run` with exit code 3; with room again it goes on", async () => {
     const place = scratch();
     const { url, redis } = await freshRedis();
-    const file = writeSweep(place, { steps: 400, seeds: "[1, 2]" });
+    const file = writeSweep(place, { steps: 1500, seeds: "[1, 2]" });
     const full = /^Redis.* is full \(maxmemory\)$/m;
     await redis.config("SET", "maxmemory", "500kb");
     expect(await musweep(place, "run", file, "--redis", url)).toMatchObject({

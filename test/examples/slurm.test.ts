@@ -8,10 +8,12 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "n
 import { join } from "node:path";
 import { expect, it, onTestFinished } from "vitest";
 import { ROOT } from "../../scripts/setup.mjs";
-import { CLI, freePort, sql, writeSweep } from "../support/musweep.ts";
+import { CLI, freePort, sql, stepsThatTake, writeSweep } from "../support/musweep.ts";
 import { type Scratch, scratch, until } from "../support/scratch.ts";
 
 const scripts = join(ROOT, "examples", "slurm");
+/** Each of two, of which a time limit ends one in its middle. */
+const SECONDS_PER_RUN = 6;
 
 /** The directives of a batch script: "--array" → "0-7". */
 const directives = (script: string): Map<string, string> =>
@@ -85,12 +87,13 @@ it("a head and an array of workers train a sweep, a time limit is survived, and 
   const [head] = cluster.sbatch("head.sbatch") as [ChildProcess];
   await until(() => expect(existsSync(join(place.directory, "shared", "head.env"))).toBe(true));
   await until(() => expect(cluster.log.join("")).toContain("musweep is at"));
+  const steps = await stepsThatTake(SECONDS_PER_RUN, place);
   const file = writeSweep(place, {
     name: "slurm",
     sparsity: "[0]",
     rates: "[0.01]",
     seeds: "{ count: 2 }",
-    steps: 30_000,
+    steps,
   });
   cluster.run(`musweep submit ${file} --server "$MUSWEEP_SERVER" --token-file "$MUSWEEP_SHARED/token"`);
 
@@ -113,7 +116,7 @@ it("a head and an array of workers train a sweep, a time limit is survived, and 
     cluster.log.join(""),
   ).toEqual([0, 0]);
   expect(rows(place, "SELECT state, step FROM runs")).toEqual(
-    Array(2).fill({ state: "finished", step: 30_000 }),
+    Array(2).fill({ state: "finished", step: steps }),
   );
   expect(new Set(rows(place, "SELECT outcome FROM attempts").map((row) => row.outcome))).toEqual(
     new Set(["released", "finished"]),

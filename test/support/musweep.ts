@@ -1,6 +1,6 @@
 /** The built command line (dist/), run as a user runs it: one process a command, in a scratch of its own. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -138,6 +138,24 @@ axes:
   return `${name}.yaml`;
 }
 
+/**
+ * As many steps as a run of `writeSweep` at sparsity 0.5 takes this long for: what a test kills, stops or cuts off in the middle must
+ * still be training then, and how fast that is depends on the machine and on the engine.
+ * @param seconds on one slot, where nothing else runs
+ * @param place holds nothing of this afterwards
+ */
+export async function stepsThatTake(seconds: number, place: Scratch): Promise<number> {
+  const file = writeSweep(place, { name: "probe", sparsity: "[0.5]", rates: "[0.01]", steps: 3000 });
+  await succeed(place, "run", file, "--slots", "1", "--dir", "probe");
+  const query = "SELECT step / seconds AS speed FROM runs";
+  const [{ speed }] = sql<{ speed: number }>(place, query, join("probe", "musweep.db")) as [
+    { speed: number },
+  ];
+  rmSync(join(place.directory, "probe"), { recursive: true });
+  rmSync(join(place.directory, file));
+  return Math.ceil(seconds * speed);
+}
+
 /** A port that nobody listened on a moment ago. */
 export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
@@ -153,6 +171,9 @@ export function freePort(): Promise<number> {
     });
   });
 }
+
+/** The process of a worker on this machine, by the name that attempts carry. */
+export const pidOf = (worker: string): number => Number(/-(\d+)-/.exec(worker)![1]);
 
 /** The process of a scratch whose command line has this, by its id. */
 export function processOf(place: Scratch, pattern: RegExp): number {

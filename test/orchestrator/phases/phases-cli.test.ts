@@ -131,7 +131,7 @@ describe("run", () => {
     "killed with %s between the phases goes on to the same targets",
     async (signal) => {
       const place = scratch();
-      const file = writePhases(place, { steps: 400 });
+      const file = writePhases(place, { steps: 1500 });
       // A run that was claimed when everything died is taken up again when its lock has run out.
       const lock = ["--lock-seconds", "2"];
       const first = new Musweep(place, ["run", file, ...lock]);
