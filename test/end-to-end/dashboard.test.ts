@@ -303,6 +303,7 @@ describe("on wide and narrow screens, light and dark", () => {
     expect(found).toEqual([]);
     // bull-board's own page: what is known of it, and nothing worse. What waits is on the page of workers, too.
     await seen.page.goto(`${url}/queues`);
+    await seen.page.waitForSelector("main");
     const rules = (await mistakesOf(seen.page)).map((mistake) => mistake.split(": ")[1]!);
     const known = [
       "button-name",
