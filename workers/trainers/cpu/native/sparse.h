@@ -7,8 +7,8 @@
  * with its place on the inner axis, index[entry], in rising order.
  */
 
-/* Tokens that are summed up at once: as many as eight registers hold. */
-enum { TOKENS = 8 * VECTOR < PANEL ? 8 * VECTOR : PANEL, REGISTERS = TOKENS / VECTOR };
+/* Tokens, and outputs, whose sums are made at once: eight registers of them. */
+enum { TOKENS = 8 * VECTOR < PANEL ? 8 * VECTOR : PANEL, REGISTERS = TOKENS / VECTOR, OUTPUTS = 8 / REGISTERS };
 
 /* ---- between rows of tokens and panels ---- */
 
@@ -72,42 +72,105 @@ typedef struct {
   int64_t blocks, outputs;
 } Pattern;
 
+#if VECTOR == 16
+#define BROADCAST_FOUR "vbroadcastf32x4"
+#else
+#define BROADCAST_FOUR "vbroadcastf128"
+#endif
+
+/* Four numbers in each four places of a register; compilers make a detour through memory of it. */
+INLINE Vector four_numbers(const float *x) {
+#if VECTOR == 4
+  return *(const Loose *)x;
+#else
+  Vector numbers;
+  __asm__(BROADCAST_FOUR " %1, %0" : "=v"(numbers) : "m"(*(const float(*)[4])x));
+  return numbers;
+#endif
+}
+
+/* One of them in all places. */
+#if VECTOR == 16
+#define SPREAD(x, i) PICK(x, x, i, i, i, i, 4 + i, 4 + i, 4 + i, 4 + i, 8 + i, 8 + i, 8 + i, 8 + i, 12 + i, 12 + i, 12 + i, 12 + i)
+#elif VECTOR == 8
+#define SPREAD(x, i) PICK(x, x, i, i, i, i, 4 + i, 4 + i, 4 + i, 4 + i)
+#else
+#define SPREAD(x, i) PICK(x, x, i, i, i, i)
+#endif
+
+/* sum [TOKENS] += factor · x */
+INLINE void add_product(Vector *sum, const float *x, Vector factor) {
+  UNROLL for (int v = 0; v < REGISTERS; v++) sum[v] += factor * *(const Vector *)(x + v * VECTOR);
+}
+
+/* The same of four weights and the x at their places. Each four are loaded at once: how much is loaded is what limits. */
+INLINE void add_four(Vector *sum, const float *x, const float *value, const uint16_t *index) {
+  uint64_t places;
+  memcpy(&places, index, sizeof places);
+  const Vector four = four_numbers(value);
+  add_product(sum, x + (places & 0xffff) * PANEL, SPREAD(four, 0));
+  add_product(sum, x + (places >> 16 & 0xffff) * PANEL, SPREAD(four, 1));
+  add_product(sum, x + (places >> 32 & 0xffff) * PANEL, SPREAD(four, 2));
+  add_product(sum, x + (places >> 48) * PANEL, SPREAD(four, 3));
+}
+
+/* The same of entries e up to end, as far as there are four. Returns where it stopped. */
+INLINE uint32_t add_fours(Vector *sum, const float *x, const float *value, const uint16_t *index, uint32_t e, uint32_t end) {
+  for (; e + 4 <= end; e += 4) add_four(sum, x, value + e, index + e);
+  return e;
+}
+
+/* The same one by one. */
+INLINE void add_ones(Vector *sum, const float *x, const float *value, const uint16_t *index, uint32_t e, uint32_t end) {
+  for (; e < end; e++) add_product(sum, x + (int64_t)index[e] * PANEL, (Vector){0} + value[e]);
+}
+
+INLINE void begin_sum(Vector *sum, const float *y, int add) {
+  UNROLL for (int v = 0; v < REGISTERS; v++) sum[v] = add ? *(const Vector *)(y + v * VECTOR) : (Vector){0};
+}
+
+INLINE void end_sum(const Vector *sum, float *y) {
+  UNROLL for (int v = 0; v < REGISTERS; v++) *(Vector *)(y + v * VECTOR) = sum[v];
+}
+
+/*
+ * y [outputs, TOKENS], PANEL apart, = Σ value · x[index] of the entries begin[o] to begin[o + 1]; plus what is in y if `add`. Of two
+ * outputs in turns: an addition to a number waits for the one before it, and of one output there are few numbers.
+ */
+INLINE void sum_entries(const int outputs, const uint32_t *begin, const uint16_t *index, const float *value, const float *x,
+                        float *y, int add) {
+  uint32_t e = begin[0], f = begin[1];
+  const uint32_t e_end = f, f_end = begin[outputs];
+  Vector sum[REGISTERS], other[REGISTERS];
+  if (add && e == f_end) return;
+  begin_sum(sum, y, add);
+  if (outputs == 2) {
+    begin_sum(other, y + PANEL, add);
+    for (; e + 4 <= e_end && f + 4 <= f_end; e += 4, f += 4) {
+      add_four(sum, x, value + e, index + e);
+      add_four(other, x, value + f, index + f);
+    }
+    f = add_fours(other, x, value, index, f, f_end);
+  }
+  e = add_fours(sum, x, value, index, e, e_end);
+  add_ones(sum, x, value, index, e, e_end);
+  if (outputs == 2) {
+    add_ones(other, x, value, index, f, f_end);
+    end_sum(other, y + PANEL);
+  }
+  end_sum(sum, y);
+}
+
 /* y [outputs, PANEL] = Σ value · x[index], over one panel x [inner, PANEL]; plus what is in y if `add`. */
 static void sparse_panel(Pattern w, const float *value, const float *x, float *y, int add) {
-#define ENTRY(place, weight)                                                                                                \
-  {                                                                                                                         \
-    const float *row = from + (int64_t)(place)*PANEL, factor = weight;                                                      \
-    UNROLL for (int v = 0; v < REGISTERS; v++) sum[v] += factor * *(const Vector *)(row + v * VECTOR);                      \
-  }
   for (int64_t t = 0; t < PANEL; t += TOKENS)
     for (int64_t b = 0; b < w.blocks; b++) {
       const uint32_t *begin = w.begin + b * (w.outputs + 1);
-      const float *from = x + t;
-      for (int64_t j = 0; j < w.outputs; j++) {
-        float *out = y + j * PANEL + t;
-        const uint32_t end = begin[j + 1];
-        uint32_t e = begin[j];
-        Vector sum[REGISTERS];
-        if (b > 0 || add) {
-          if (e == end) continue;
-          UNROLL for (int v = 0; v < REGISTERS; v++) sum[v] = *(const Vector *)(out + v * VECTOR);
-        } else {
-          UNROLL for (int v = 0; v < REGISTERS; v++) sum[v] = (Vector){0};
-        }
-        /* Four places at a time: how much is loaded is what limits. */
-        for (; e + 4 <= end; e += 4) {
-          uint64_t four;
-          memcpy(&four, w.index + e, sizeof four);
-          ENTRY(four & 0xffff, value[e]);
-          ENTRY(four >> 16 & 0xffff, value[e + 1]);
-          ENTRY(four >> 32 & 0xffff, value[e + 2]);
-          ENTRY(four >> 48, value[e + 3]);
-        }
-        for (; e < end; e++) ENTRY(w.index[e], value[e]);
-        UNROLL for (int v = 0; v < REGISTERS; v++) *(Vector *)(out + v * VECTOR) = sum[v];
-      }
+      int64_t j = 0;
+      for (; j + OUTPUTS <= w.outputs; j += OUTPUTS)
+        sum_entries(OUTPUTS, begin + j, w.index, value, x + t, y + j * PANEL + t, b > 0 || add);
+      if (j < w.outputs) sum_entries(1, begin + j, w.index, value, x + t, y + j * PANEL + t, b > 0 || add);
     }
-#undef ENTRY
 }
 
 /*
@@ -189,8 +252,10 @@ static void sparse_gradient(const Call *call, Team team) {
           UNROLL for (int v = 0; v < REGISTERS; v++) d[v] = *(const Vector *)(dy + j * PANEL + v * VECTOR);
           for (uint32_t e = begin[j]; e < end; e += 4) {
             Vector sum[4];
+            uint64_t places;
+            memcpy(&places, w.index + e, sizeof places);
             UNROLL for (int i = 0; i < 4; i++) {
-              const float *row = x + (int64_t)w.index[e + i] * PANEL;
+              const float *row = x + (places >> 16 * i & 0xffff) * PANEL;
               sum[i] = d[0] * *(const Vector *)row;
               UNROLL for (int v = 1; v < REGISTERS; v++) sum[i] += d[v] * *(const Vector *)(row + v * VECTOR);
             }
