@@ -217,7 +217,7 @@ describe("the dashboard", () => {
 describe("run --open", () => {
   it("shows the sweep while it trains, and ends with it", async () => {
     const own = scratch();
-    const name = writeSweep(own, { steps: await stepsThatTake(3, own), sparsity: "[0]" });
+    const name = writeSweep(own, { steps: await stepsThatTake(1.5, own), sparsity: "[0]" });
     // No screen: the address is said, and no browser opened.
     const run = new Musweep(own, ["run", name, "--open"], { DISPLAY: "", WAYLAND_DISPLAY: "" });
     await run.says(/Dashboard: http/);
