@@ -86,6 +86,9 @@ export const printData = (
 export const commandLine = (words: readonly string[] = process.argv.slice(2)): string =>
   shellLine(["musweep", ...words]);
 
+/** What a command on the same state directory is told. */
+export const whereOf = ({ dir }: { dir: string }): string[] => (dir === ".musweep" ? [] : ["--dir", dir]);
+
 /** Notes for the person at the terminal: standard error, so that standard output stays data. */
 export const say = (text: string): void => void process.stderr.write(printable(`${text}\n`));
 

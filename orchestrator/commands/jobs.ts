@@ -7,7 +7,15 @@ import { awayRuns, takeAway, takeBack } from "../database/away-runs.ts";
 import { progressOf } from "../database/progress.ts";
 import { refuseExisting, writeNewFile } from "../machine/new-path.ts";
 import { plural } from "../terminal/format.ts";
-import { type CommonOptions, common, parseCount, print, withDatabase } from "./common.ts";
+import {
+  type CommonOptions,
+  commandLine,
+  common,
+  parseCount,
+  print,
+  whereOf,
+  withDatabase,
+} from "./common.ts";
 
 interface Options extends CommonOptions {
   out?: string;
@@ -73,7 +81,7 @@ export function addJobs(program: Command): void {
           : [
               `${sweep}: ${plural(jobs.length, "run")} in ${out}. To train them, take along the file, the directory ${join(packageRoot(), "workers", "trainers", "torch")}, and ${data.map((hash) => `${state.data}/${hash}`).join(", ")}:`,
               `  PYTHONPATH=torch python3 -m musweep_torch --jobs ${shellWord(out)} --data data --events events.jsonl --checkpoints checkpoints`,
-              "Then here: musweep collect events.jsonl",
+              `Then here: ${commandLine(["collect", "events.jsonl", ...whereOf(options)])}`,
             ].join("\n"),
       );
     });

@@ -6,7 +6,7 @@ import { type Answer, readAnswer } from "../report/answer.ts";
 import { answerText } from "../report/answer-text.ts";
 import { suggest } from "../report/suggest.ts";
 import { curvesQuery } from "../sql/examples.ts";
-import { commandLine, common, parsePort, printAnswer, sayWarnings, withRedis } from "./common.ts";
+import { commandLine, common, parsePort, printAnswer, sayWarnings, whereOf, withRedis } from "./common.ts";
 import { givenSweepFile } from "./given-file.ts";
 import { type TrainOptions, trainHere } from "./train-here.ts";
 import { workerOptions } from "./worker-options.ts";
@@ -49,7 +49,7 @@ function finish(service: Service, sweep: string, options: TrainOptions, seconds:
   const { failed, cancelled } = answer.progress.by_state;
   const tuned = [...new Set(answer.rows.map((row) => row.tuned))];
   printAnswer(options, { ...answer, seconds }, () => {
-    const dir = options.dir === ".musweep" ? [] : ["--dir", options.dir];
+    const dir = whereOf(options);
     const line = (words: string[], why = ""): string => `  ${commandLine([...words, ...dir])}${why}`;
     const isOpen = answer.verdicts.some(({ verdict }) => verdict.verdict === "inconclusive");
     const target = largerModel(answer);

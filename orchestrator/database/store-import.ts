@@ -84,7 +84,7 @@ export const storeImport = (db: Database, sweep: ImportToStore, onMade?: OnMade,
   db.transaction(() => {
     const { name, text, imported, results } = sweep;
     refuseTrained(db, name);
-    const id = putSweep(db, { name, file: text, data_hash: "", priority: 1, now });
+    const id = putSweep(db, { name, file: text, file_name: null, data_hash: "", priority: 1, now });
     const definition: Definition = {
       phase: {
         ...sectionsSchema.parse({}),

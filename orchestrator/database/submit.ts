@@ -27,6 +27,8 @@ export interface SweepToStore {
   name: string;
   /** The YAML as submitted. */
   file: string;
+  /** Without its directory. */
+  file_name?: string;
   data: DataIdentity;
   /** Its share of the workers beside other sweeps. */
   priority: number;
@@ -97,8 +99,8 @@ function store(
   grids: ReadonlyMap<Phase, GatheredCells>,
   now: number,
 ): Stored {
-  const { name, file, data, priority } = sweep;
-  const id = putSweep(db, { name, file, data_hash: data.hash, priority, now });
+  const { name, file, file_name = null, data, priority } = sweep;
+  const id = putSweep(db, { name, file, file_name, data_hash: data.hash, priority, now });
   const before = countSweep(db, id);
   const known = new Map(readPhases(db, id).map((phase) => [phase.name, phase]));
   let newRuns = 0;

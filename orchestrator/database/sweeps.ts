@@ -17,12 +17,20 @@ export interface StoredSweep {
   name: string;
   /** The YAML as submitted. */
   file: string;
+  /** Null: not known, or imported results. */
+  file_name: string | null;
   data_hash: string;
 }
 
 const find = prepared(({ orm }) =>
   orm
-    .select({ id: sweeps.id, name: sweeps.name, file: sweeps.file, data_hash: sweeps.data_hash })
+    .select({
+      id: sweeps.id,
+      name: sweeps.name,
+      file: sweeps.file,
+      file_name: sweeps.file_name,
+      data_hash: sweeps.data_hash,
+    })
     .from(sweeps)
     .where(eq(sweeps.name, given("name")))
     .prepare(),
@@ -50,6 +58,7 @@ const put = prepared(({ orm }) =>
     .values({
       name: given("name"),
       file: given("file"),
+      file_name: given("file_name"),
       data_hash: given("data_hash"),
       priority: given("priority"),
       submitted_at: given("now"),
@@ -59,6 +68,7 @@ const put = prepared(({ orm }) =>
       set: {
         revision: sql`${sweeps.revision} + (${sweeps.file} <> ${proposed("file")})`,
         file: proposed("file"),
+        file_name: proposed("file_name"),
         data_hash: proposed("data_hash"),
         priority: proposed("priority"),
         archived_at: null,
@@ -73,7 +83,7 @@ const put = prepared(({ orm }) =>
 /** A sweep as it is submitted now; another file under its name is another revision, and it is put away no longer. @returns its id */
 export const putSweep = (
   db: Database,
-  sweep: { name: string; file: string; data_hash: string; priority: number; now: number },
+  sweep: Omit<StoredSweep, "id"> & { priority: number; now: number },
 ): number => put(db).get(sweep).id;
 
 const setState = prepared(({ orm }) =>

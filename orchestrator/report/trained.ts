@@ -36,14 +36,12 @@ export function readTrained(db: Database, { progress, engines }: Answer): Traine
   const { id, sweep, submitted_at, last_result_at } = progress;
   const phases = readPhases(db, id);
   const hosts = hostsOf(db, id);
-  const file = phases.some(({ definition }) => definition.imported !== undefined)
-    ? ""
-    : findSweep(db, sweep)!.file;
+  const { file, file_name } = phases.some(({ definition }) => definition.imported !== undefined)
+    ? { file: "", file_name: null }
+    : findSweep(db, sweep)!;
   const common = facts({
     data: dataText(file),
-    // Its name is not kept; whoever has the file can tell.
-    "sweep file":
-      file === "" ? "" : `SHA-256 ${createHash("sha256").update(file).digest("hex").slice(0, 16)}…`,
+    "sweep file": file === "" ? "" : fileText(file_name, file),
     "trained by": engines.map(({ engine, runs }) => `${engine} (${plural(runs, "run")})`).join(", "),
     hosts:
       hosts.length > 8 ? `${hosts.slice(0, 8).join(", ")} and ${hosts.length - 8} more` : hosts.join(", "),
@@ -53,6 +51,12 @@ export function readTrained(db: Database, { progress, engines }: Answer): Traine
   });
   const each = phases.flatMap((phase) => phaseFacts(db, phase, phases.length > 1));
   return [{ phase: null, facts: common }, ...each];
+}
+
+/** Its name, and by what whoever has a file of that name can tell whether it is this one. */
+function fileText(name: string | null, text: string): string {
+  const sum = `SHA-256 ${createHash("sha256").update(text).digest("hex").slice(0, 16)}…`;
+  return name === null ? sum : `${name}, ${sum}`;
 }
 
 const facts = (values: Record<string, string>): Fact[] =>

@@ -1,5 +1,5 @@
 /** From a sweep file to the database: checked, its data tokenized, its phases expanded and stored. */
-import { dirname, resolve } from "node:path";
+import { basename, dirname, resolve } from "node:path";
 import type { Phase, Sweep } from "../../schema/sweep/sweep.ts";
 import type { DataMeta } from "../../schema/wire/data.ts";
 import { unreadable } from "../../schema/wire/path-error.ts";
@@ -135,6 +135,8 @@ export async function submitSweep(
     storeSweep(db, {
       name: loaded.sweep.name,
       file: loaded.text,
+      // From elsewhere it may be any text; on disks a name has no more.
+      file_name: basename(loaded.file).slice(0, 255),
       data: { hash: loaded.data.hash, vocab_size: loaded.data.vocab_size },
       priority: loaded.sweep.priority,
       phases: loaded.sweep.phases,

@@ -34,6 +34,7 @@ export const sweeps = sqliteTable("sweeps", {
   priority: real("priority").notNull().default(1),
   note: text("note"),
   archived_at: integer("archived_at"),
+  file_name: text("file_name"),
 });
 
 export const sweepTags = sqliteTable(

@@ -30,8 +30,9 @@ export const sqliteOf = (db: Database): Sqlite.Database => connectionOf(db).sqli
 
 /** Stores a sweep file without its data, in turns: what is trained on does not matter to the database. */
 export function storingText(db: Database, text: string): Generator<void, Stored> {
-  const { name, priority, phases } = parseSweep(text, "test.yaml");
-  return storeSweep(db, { name, file: text, data: DATA, priority, phases });
+  const file_name = "test.yaml";
+  const { name, priority, phases } = parseSweep(text, file_name);
+  return storeSweep(db, { name, file: text, file_name, data: DATA, priority, phases });
 }
 
 /** Work in turns where nobody else waits. */

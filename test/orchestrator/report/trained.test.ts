@@ -28,7 +28,7 @@ it("names the data and the file, what varied with its values, and what follows f
   const facts = factsOf(FILES);
   expect(facts.data).toBe("files texts/*.txt and more, tokenizer bytes");
   const sum = createHash("sha256").update(FILES).digest("hex");
-  expect(facts["sweep file"]).toBe(`SHA-256 ${sum.slice(0, 16)}…`);
+  expect(facts["sweep file"]).toBe(`test.yaml, SHA-256 ${sum.slice(0, 16)}…`);
   expect(facts.varied!.split("; ").sort()).toEqual([
     "batch size 2, 4, 8",
     "learning rate 2^-12 to 2^-2 (11 values)",

@@ -99,7 +99,7 @@ function startingPoint(c: Request, { db }: Context): Draft {
   const stored = findSweep(db, sweep ?? "");
   return stored === undefined
     ? { text: "", file: "sweep.yaml" }
-    : { text: stored.file, file: `${sweep}.yaml` };
+    : { text: stored.file, file: stored.file_name ?? `${sweep}.yaml` };
 }
 
 /** A model may be made to take minutes a step. */
