@@ -1,5 +1,5 @@
 /** `musweep serve` with two workers on one queue: submission, the queue's page, a worker killed mid-run, cancelling. */
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
@@ -109,6 +109,22 @@ describe("serve", () => {
     expect(response.status).toBe(422);
     expect(((await response.json()) as { message: string }).message).toContain("bad.yaml:2:17");
     expect(sql(place, "SELECT name FROM sweeps")).toEqual([{ name: "short" }]);
+  });
+
+  it("says over HTTP what is odd about a file, and by what name it was sent", async () => {
+    writeSweep(place, { name: "odd", rates: "[0.0009765625, 0.00097656]" });
+    const body = readFileSync(join(place.directory, "odd.yaml"), "utf8");
+    const headers = { ...asOwner(place), "content-type": "application/yaml" };
+    const response = await fetch(`${url}/api/sweeps?file=twins.yaml`, { method: "POST", headers, body });
+    expect(response.status).toBe(201);
+    const { warnings } = JSON.parse((await succeed(place, "validate", "odd.yaml", "--json")).stdout);
+    expect(warnings).toHaveLength(1);
+    expect(await response.json()).toMatchObject({ sweep: "odd", warnings });
+    expect(sql(place, "SELECT file_name FROM sweeps WHERE name = 'odd'")).toEqual([
+      { file_name: "twins.yaml" },
+    ]);
+    await expect.poll(() => json("/api/sweeps/odd")).toMatchObject({ state: "complete" });
+    await succeed(place, "rm", "odd", "--yes");
   });
 
   it("holds its directory: another orchestrator is refused with exit code 4", async () => {

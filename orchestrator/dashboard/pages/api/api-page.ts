@@ -22,7 +22,7 @@ export const apiPage: Page = {
       const { signal } = c.req.raw;
       const file = c.req.query("file") ?? "sweep.yaml";
       const loaded = await loadRemoteSweep(await readText(c), file, state, { dataRoot, signal });
-      return c.json(await submitSweep(db, loaded), 201);
+      return c.json({ ...(await submitSweep(db, loaded)), warnings: loaded.warnings }, 201);
     });
   },
 };
