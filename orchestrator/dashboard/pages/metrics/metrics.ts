@@ -6,7 +6,7 @@ import { collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import { packageVersion } from "../../../../schema/wire/package.ts";
 import { countRuns } from "../../../database/runs.ts";
 import { busySlots, readWorkers, tokensPerSecond, type WorkerStatus } from "../../../queue/read-workers.ts";
-import { inTime } from "../../../redis/in-time.ts";
+import { atOnce } from "../../../redis/in-time.ts";
 import type { Context } from "../../page.ts";
 
 type Source = Pick<Context, "db" | "redis" | "queues" | "eventLag">;
@@ -71,7 +71,7 @@ export function createMetrics(source: Source): { readonly contentType: string; t
     async text() {
       // Every state, those of no run included: a series that comes and goes is hard to alert on.
       for (const [state, count] of countRuns(source.db)) runs.set({ state }, count);
-      const read = await inTime(readRedis(source));
+      const read = await atOnce(source.redis, readRedis(source));
       redisUp.set(read === null ? 0 : 1);
       const about = await own.metrics();
       if (read === null) return about;

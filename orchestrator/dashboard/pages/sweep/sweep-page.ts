@@ -10,7 +10,7 @@ import { findSweep } from "../../../database/sweeps.ts";
 import { readTags, setTags } from "../../../database/tags.ts";
 import { inTurns } from "../../../machine/turns.ts";
 import { readWorkers, type Workers } from "../../../queue/read-workers.ts";
-import { inTime } from "../../../redis/in-time.ts";
+import { atOnce } from "../../../redis/in-time.ts";
 import { tunedNames } from "../../../report/answer.ts";
 import { trained } from "../../../report/figures/html.ts";
 import type { DrawnPhase } from "../../../report/figures/report-figures.ts";
@@ -154,7 +154,7 @@ function* parts(
 }
 
 /** Nothing is said while Redis does not answer: nobody knows then who is there. */
-const workersOf = ({ redis }: Context): Promise<Workers | null> => inTime(readWorkers(redis));
+const workersOf = ({ redis }: Context): Promise<Workers | null> => atOnce(redis, readWorkers(redis));
 
 async function sweep(
   c: Request,

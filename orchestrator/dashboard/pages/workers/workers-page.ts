@@ -10,7 +10,7 @@ import {
   type WorkerStatus,
   type Workers,
 } from "../../../queue/read-workers.ts";
-import { inTime } from "../../../redis/in-time.ts";
+import { atOnce } from "../../../redis/in-time.ts";
 import { unableText } from "../../../report/unmet-needs.ts";
 import { duration, plural } from "../../../terminal/format.ts";
 import { ago, dataTable, runPath } from "../../components.ts";
@@ -44,7 +44,8 @@ export const workersPage: Page = {
 
 async function content(context: Context): Promise<Html> {
   const queues = context.queues();
-  const read = await inTime(
+  const read = await atOnce(
+    context.redis,
     Promise.all([
       readWorkers(context.redis),
       Promise.all(queues.map((queue) => queue.getJobCounts("waiting", "active", "delayed"))),
