@@ -18,7 +18,7 @@ export default defineConfig({
     hookTimeout: 120_000,
     // A machine that is busy needs more than the second that is the default; what is there is seen at once all the same.
     expect: { poll: { timeout: 30_000 } },
-    // Of two cores: a test of the whole system waits for a third of its time, for processes that start, stop or are missed.
-    maxWorkers: 3,
+    // Of two cores: a test of the whole system waits for half of its time, for processes that start, stop or are missed.
+    maxWorkers: 4,
   },
 });

@@ -8,9 +8,6 @@ export interface TrainerCommandLine {
   readonly env: NodeJS.ProcessEnv;
 }
 
-/** The trainer that comes with musweep and needs nothing else. */
-export const embeddedTrainer = (): TrainerCommandLine => ({ command: builtInTrainer(), env: {} });
-
 /** For people: what a worker trains with. */
 export function describeTrainer({ name, start, devices }: OfferedTrainer): string {
   if (start === "embedded") return name;
@@ -21,7 +18,7 @@ export function describeTrainer({ name, start, devices }: OfferedTrainer): strin
 
 /** @param device "cpu" or "cuda:0" */
 export function commandLineOf({ start }: OfferedTrainer, device: string): TrainerCommandLine {
-  if (start === "embedded") return embeddedTrainer();
+  if (start === "embedded") return { command: builtInTrainer(), env: {} };
   return "python" in start
     ? torchTrainer(start.python, device)
     : { command: start.command, env: { ...onlyDevice(device), ...withPackages(scriptPackages()) } };

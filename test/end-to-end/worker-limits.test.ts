@@ -53,7 +53,7 @@ describe("a worker", () => {
     await succeed(place, "submit", file);
     onTestFinished(async () => void (await succeed(place, "cancel", "long")));
     // As Slurm says when a job's time ends; no run is taken in the last forty of these seconds, ten of them are for the checkpoint.
-    const end = String(Math.round(Date.now() / 1000) + 75);
+    const end = String(Math.round(Date.now() / 1000) + 65);
     const options = ["worker", "--slots", "1", "--checkpoint-seconds", "3600"];
     const first = await new Musweep(place, options, { SLURM_JOB_END_TIME: end }).ended;
     expect(first).toMatchObject({ code: 0, stderr: expect.stringContaining("its time ends") });

@@ -5,7 +5,8 @@
 import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { embeddedTrainer, type TrainerCommandLine, torchTrainer } from "../../../workers/trainer-commands.ts";
+import { type TrainerCommandLine, torchTrainer } from "../../../workers/trainer-commands.ts";
+import { trainerCommand } from "./cpu/trainer-process.ts";
 
 /** Without it, tests of the trainer in PyTorch are skipped, and say so. */
 export const python = process.env.MUSWEEP_PYTHON;
@@ -14,7 +15,7 @@ if (python === undefined)
     "SKIPPED: the trainer in PyTorch, because MUSWEEP_PYTHON names no Python that has it. `npm run test:torch` tests it.",
   );
 
-export const embedded = embeddedTrainer;
+export const embedded = (): TrainerCommandLine => ({ command: trainerCommand, env: {} });
 
 /** @param options more arguments of the process */
 export function inTorch(...options: string[]): TrainerCommandLine {
