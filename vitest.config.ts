@@ -14,10 +14,10 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts", "test/fuzz/*.fuzz.ts"],
     sequence: { sequencer: LongestFirst },
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    testTimeout: 240_000,
+    hookTimeout: 240_000,
     // A machine that is busy needs more than the second that is the default; what is there is seen at once all the same.
-    expect: { poll: { timeout: 30_000 } },
+    expect: { poll: { timeout: 60_000 } },
     // Of two cores: a test of the whole system waits for half of its time, for processes that start, stop or are missed.
     maxWorkers: 4,
   },

@@ -112,7 +112,7 @@ describe("a sweep that is interrupted again and again", () => {
     process.kill(processOf(place, /^\d+ \S*redis-server/), "SIGKILL");
     expect(await run.ended).toMatchObject({ code: 0 });
     await place.expectNoProcess();
-  }, 120_000);
+  });
 
   it("ends with the same bits as one that nobody disturbed, and counts nothing twice", async () => {
     expect(results(place)).toEqual(results(undisturbed));

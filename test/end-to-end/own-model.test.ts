@@ -187,7 +187,7 @@ axes: { parameterization: sp, learning_rate: 0.1 }\n`,
     expect(readFileSync(join(place.directory, "tensorboard", written[0]!, file!)).includes("accuracy")).toBe(
       true,
     );
-  }, 120_000);
+  });
 
   it("report, recommend and suggest work on it", async () => {
     expect((await succeed(place, "report", "own")).stdout).toContain("settings.dropout");

@@ -23,4 +23,4 @@ it("SIGUSR1 stops run as SIGTERM does: in order, and it says how to go on", asyn
   const ended = await run.signal("SIGUSR1");
   expect(ended).toMatchObject({ code: 130, stderr: expect.stringContaining("Resume with") });
   expect(ended.stderr).not.toContain("Debugger");
-}, 120_000);
+});

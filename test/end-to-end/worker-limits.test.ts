@@ -11,7 +11,7 @@ let serve: Musweep;
 beforeAll(async () => {
   serve = new Musweep(place, ["serve", "--port", String(await freePort())]);
   await serve.says(/musweep is at/);
-}, 60_000);
+});
 afterAll(async () => {
   expect(await serve.signal("SIGTERM")).toMatchObject({ code: 0 });
 });
@@ -40,13 +40,13 @@ describe("a worker", () => {
     // What it said last is stored a moment later.
     await until(() => expect(finished("some")).toBe(5));
     expect(attemptsOf("some").length).toBe(5);
-  }, 120_000);
+  });
 
   it("with --until-empty trains what waits, and ends", async () => {
     const worker = await musweep(place, "worker", "--slots", "2", "--until-empty");
     expect(worker).toMatchObject({ code: 0, stderr: expect.stringContaining("nothing waits to be trained") });
     await until(() => expect(finished("some")).toBe(8));
-  }, 120_000);
+  });
 
   it("checkpoints and gives back what it trains when its time ends, and another goes on from there", async () => {
     const file = writeSweep(place, { name: "long", sparsity: "[0]", rates: "[0.02]", steps: 1_000_000 });
@@ -85,7 +85,7 @@ describe("a worker", () => {
     expect(await worker.ended).toMatchObject({ code: 0 });
     await until(() => expect(attemptsOf("group")).toMatchObject([{ outcome: "released" }]));
     expect(attemptsOf("group")[0]!.checkpoint).toMatch(/step-\d+/);
-  }, 120_000);
+  });
 
   it("on a host without the data fetches it from serve, believes it by its hash, and trains", async () => {
     const elsewhere = join(place.directory, "another-host");
@@ -111,7 +111,7 @@ describe("a worker", () => {
     });
     await until(() => expect(finished("fetched")).toBe(1));
     expect(attemptsOf("fetched")).toMatchObject([{ outcome: "finished" }]);
-  }, 120_000);
+  });
 
   it("with --until-empty ends where all that waits is nothing that this host can train", async () => {
     await succeed(place, "submit", writeSweep(place, { name: "not-here", sparsity: "[0]", rates: "[0.05]" }));
@@ -131,7 +131,7 @@ describe("a worker", () => {
     const worker = await musweep(place, "worker", "--max-time", "20s");
     expect(worker).toMatchObject({ code: 0, stderr: expect.stringContaining("its time ends") });
     expect(attemptsOf("late")).toEqual([]);
-  }, 60_000);
+  });
 });
 
 it.each([

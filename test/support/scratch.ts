@@ -100,5 +100,5 @@ function marked(mark: string, directory: string): string[] {
 }
 
 /** Waits for a condition: `check` throws until it holds. */
-export const until = <T>(check: () => T | Promise<T>, timeout = 60_000): Promise<T> =>
+export const until = <T>(check: () => T | Promise<T>, timeout = 120_000): Promise<T> =>
   vi.waitFor(check, { timeout, interval: 50 });

@@ -37,4 +37,4 @@ it("one that is to end when nothing waits gives up, since nobody can say what wa
   const { worker, config } = await withoutRedis(true, {});
   const ended = await untilLimit(worker, config, { awayMs: 1000 });
   expect(ended).toEqual({ why: "Redis is away", code: EXIT_WITHOUT_REDIS });
-}, 120_000);
+});

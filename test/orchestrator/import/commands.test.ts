@@ -40,7 +40,7 @@ describe("the same runs, trained here and imported", () => {
     await succeed(place, "run", file);
     await succeed(place, "export", "native", "--output", "runs.csv");
     await succeed(place, "import", "runs.csv", "--name", "imported");
-  }, 120_000);
+  });
 
   it.each(["optima", "transfer", "exponents", "level"])("%s", (view) => {
     const of = (sweep: string) =>

@@ -140,4 +140,4 @@ it("takes a worker for gone that falls silent, not one that speaks, nor anybody 
   await until(async () => expect(await gone()).toEqual([falling, "never-heard-of-3-ab12"]));
   await beat(falling);
   expect(await gone()).toEqual(["never-heard-of-3-ab12"]);
-}, 60_000);
+});
