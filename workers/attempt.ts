@@ -13,7 +13,7 @@ import type { Reporter } from "./reporter.ts";
 import { RunAccount } from "./run-account.ts";
 import { checkpointDirectory, weightsPath } from "./run-paths.ts";
 import { TrainerFailure } from "./trainer-failure.ts";
-import type { FinalEvent, TrainerProcess, Training } from "./trainer-process.ts";
+import type { FinalEvent, ReadyEvent, TrainerProcess, Training } from "./trainer-process.ts";
 
 /** Training-loss points kept per run: enough for a curve, few enough for ten million rows in all. */
 const POINTS_PER_RUN = 200;
@@ -71,9 +71,7 @@ export async function executeAttempt(options: AttemptOptions): Promise<TrainerFa
   const own = new OwnMetrics();
   let goesOn: boolean;
   try {
-    const onEvent = (event: TrainerEvent): void => {
-      forward(event, options, trainer!, own);
-    };
+    const onEvent: Training["onEvent"] = (event, ready) => forward(event, options, ready, own);
     const begun = await options.train({ command, onEvent, account });
     trainer = begun.process;
     ask();
@@ -164,17 +162,12 @@ function runCommand(options: AttemptOptions): RunCommand {
   };
 }
 
-function forward(
-  event: TrainerEvent,
-  options: AttemptOptions,
-  trainer: TrainerProcess,
-  own: OwnMetrics,
-): void {
+function forward(event: TrainerEvent, options: AttemptOptions, ready: ReadyEvent, own: OwnMetrics): void {
   const { reporter, progress, plan } = options;
   switch (event.type) {
     case "started": {
       progress.step = event.resumed_from_step;
-      const { engine, engine_version, device } = trainer.ready;
+      const { engine, engine_version, device } = ready;
       const { run: _run, estimated_memory_bytes: _bytes, ...said } = event;
       void reporter.report({ ...said, engine, engine_version, device });
       return;

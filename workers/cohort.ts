@@ -2,6 +2,7 @@
  * Runs that one trainer process trains together: the one that was claimed first, and those of its shape that come next on its queue, as
  * many as the trainer says pay. Each stays a job, an attempt and a row of its own; the trainer's slot is theirs until all have ended.
  */
+import { setTimeout } from "node:timers/promises";
 import type { RunPlan } from "../schema/wire/plan.ts";
 import { shapeKeyOf } from "../schema/wire/shape-key.ts";
 import type { OfferedTrainer } from "../schema/wire/worker.ts";
@@ -13,6 +14,11 @@ import type { FinalEvent, TrainerProcess, Training } from "./trainer-process.ts"
 export interface InTraining {
   process: TrainerProcess;
   end: Promise<FinalEvent>;
+}
+
+interface Begun {
+  process: TrainerProcess;
+  ends: Promise<FinalEvent>[];
 }
 
 interface Member {
@@ -37,6 +43,9 @@ export interface CohortOptions {
   /** Takes up to so many of them; each joins this cohort when its attempt begins. */
   gather(cohort: Cohort, most: number): Promise<Companion[]>;
 }
+
+/** As long as it takes to be seen that a process has ended; a stop of the run is heard after it. */
+const DYING_MS = 500;
 
 /** Memory does not suffice for so many runs at once: nothing is known of a single one. */
 export const COHORT_MEMORY = "cohort-memory";
@@ -71,15 +80,14 @@ export class Cohort {
    * @throws TrainerFailure where no trainer can be had; nobody has joined then
    */
   async lead(training: Training): Promise<InTraining> {
-    const { pool, trainer, device } = this.#options;
+    const { pool } = this.#options;
     let process: TrainerProcess | undefined;
+    let begun: Begun;
     try {
-      process = await pool.take(trainer, device).catch((error: unknown) => {
-        if (error instanceof TrainerFailure) error.beforeRun = true;
-        throw error;
-      });
+      process = await this.#take();
       const companions = await this.#gather(process);
       await Promise.all(companions.map(({ ready }) => ready));
+      begun = await this.#begin(process, [training, ...this.#members.map((member) => member.training)]);
     } catch (error) {
       this.#dropped = { error };
       if (process !== undefined) await pool.discard(process);
@@ -87,14 +95,34 @@ export class Cohort {
       this.#over();
       throw error;
     }
-    const all = [training, ...this.#members.map((member) => member.training)];
-    const [end, ...ends] = process.train(all).map((end) => ofAll(end, all.length)) as [
+    const trainer = begun.process;
+    const [end, ...ends] = begun.ends.map((end) => ofAll(end, begun.ends.length)) as [
       Promise<FinalEvent>,
       ...Promise<FinalEvent>[],
     ];
-    for (const [i, { start }] of this.#members.entries()) start({ process, end: ends[i]! });
-    void this.#end(process, [end, ...ends]);
-    return { process, end };
+    for (const [i, { start }] of this.#members.entries()) start({ process: trainer, end: ends[i]! });
+    void this.#end(trainer, [end, ...ends]);
+    return { process: trainer, end };
+  }
+
+  /** @throws TrainerFailure where none can be started */
+  #take(): Promise<TrainerProcess> {
+    const { pool, trainer, device } = this.#options;
+    return pool.take(trainer, device).catch((error: unknown) => {
+      if (error instanceof TrainerFailure) error.beforeRun = true;
+      throw error;
+    });
+  }
+
+  /** A trainer that ended its last run well may die of it all the same: what it is sent then goes to another. */
+  async #begin(process: TrainerProcess, all: readonly Training[]): Promise<Begun> {
+    const ends = process.train(all);
+    if (!process.isWarm) return { process, ends };
+    for (const end of ends) end.catch(() => undefined);
+    await Promise.race([process.answered, setTimeout(DYING_MS, undefined, { ref: false })]);
+    if (!process.diedUnheard) return { process, ends };
+    await this.#options.pool.discard(process);
+    return this.#begin(await this.#take(), all);
   }
 
   /** Of a run that was gathered. Resolves when training begins. */

@@ -20,7 +20,7 @@ import { readEvent } from "./read-event.ts";
 import { RunAccount } from "./run-account.ts";
 import { TrainerFailure } from "./trainer-failure.ts";
 
-type ReadyEvent = Extract<TrainerEvent, { type: "ready" }>;
+export type ReadyEvent = Extract<TrainerEvent, { type: "ready" }>;
 export type FinalEvent = Extract<TrainerEvent, { type: "finished" | "diverged" | "stopped" }>;
 
 const LOG_TAIL_CHARACTERS = 8000;
@@ -62,8 +62,8 @@ interface Listener {
 /** A run on its way to a trainer. */
 export interface Training {
   command: RunCommand;
-  /** Told what the trainer says of it, once and within what the run allows. */
-  onEvent(event: TrainerEvent): void;
+  /** Told what the trainer says of it, once and within what the run allows, and what trainer that is. */
+  onEvent(event: TrainerEvent, trainer: ReadyEvent): void;
   account: RunAccount;
 }
 
@@ -98,6 +98,12 @@ export class TrainerProcess {
   #logTail = "";
   /** The first reason wins: a kill that follows a protocol error must not be reported as an exit. */
   #failure: TrainerFailure | undefined;
+  /** How often it was sent runs, and whether it has said anything since the last time. */
+  #sent = 0;
+  #isHeard = false;
+  #onAnswer: () => void = () => undefined;
+  /** Resolves when it has said anything of what it was sent last, or has failed. */
+  answered: Promise<void> = Promise.resolve();
   readonly #closed: Promise<unknown>;
 
   private constructor(command: string[], { env, silenceMs, onRemark }: TrainerOptions) {
@@ -196,6 +202,16 @@ export class TrainerProcess {
     return this.#failure === undefined;
   }
 
+  /** Whether it was sent runs before those that it has. */
+  get isWarm(): boolean {
+    return this.#sent > 1;
+  }
+
+  /** Whether it ended without a word of what it was sent last: of what it did before, as far as anybody knows. */
+  get diedUnheard(): boolean {
+    return this.#failure?.code === "trainer-exited" && !this.#isHeard;
+  }
+
   /** Runs of one shape that it may be sent together. */
   get mostRuns(): number {
     return this.ready.protocol >= 2 ? (this.ready.most_runs ?? 1) : 1;
@@ -236,6 +252,11 @@ export class TrainerProcess {
    */
   train(trainings: readonly Training[]): Promise<FinalEvent>[] {
     this.#logTail = "";
+    this.#sent++;
+    this.#isHeard = false;
+    this.answered = new Promise((resolve) => {
+      this.#onAnswer = resolve;
+    });
     const open = new Map<string, Open>();
     const ends = trainings.map(
       (training) =>
@@ -248,6 +269,8 @@ export class TrainerProcess {
       if (open.size === 0) this.#unlisten();
     };
     const hear = (event: TrainerEvent): void => {
+      this.#isHeard = true;
+      this.#onAnswer();
       if (event.type === "ready") throw this.#protocolFailure(`a second "ready"`);
       if (event.type === "capacity") throw this.#protocolFailure(`a "capacity" that nobody asked for`);
       const training = open.get(event.run);
@@ -260,7 +283,7 @@ export class TrainerProcess {
       const said = training.account.hear(event);
       if (said === null) return;
       if (said.type !== "finished" && said.type !== "diverged" && said.type !== "stopped") {
-        training.onEvent(said);
+        training.onEvent(said, this.ready);
         return;
       }
       close(event.run);
@@ -359,6 +382,7 @@ export class TrainerProcess {
   #fail(failure: TrainerFailure): void {
     if (this.#failure) return;
     this.#failure = failure;
+    this.#onAnswer();
     this.#listener?.onFailure(failure);
   }
 

@@ -116,11 +116,13 @@ describe("run with a broken trainer", () => {
     expect(attemptsOf("ready-once").map(({ outcome }) => outcome)).toEqual(Array(6).fill("failed"));
   });
 
-  it("aborted after its end: each run is finished in its one attempt", async () => {
-    const file = writeSweep(place, { name: "aborted", sparsity: "[0]", rates: "[0.004, 0.003]" });
-    const trainer = ["--trainer", misbehavingTrainer("aborted-after-its-end"), "--slots", "1"];
-    await succeed(place, "run", file, ...trainer);
-    expect(attemptsOf("aborted").map(({ outcome }) => outcome)).toEqual(["finished", "finished"]);
+  it.each([
+    ["aborted-after-its-end", "[0.004, 0.003]"],
+    ["aborted-by-the-next-one", "[0.0041, 0.0031]"],
+  ])("%s: each run is finished in its one attempt", async (fault, rates) => {
+    const file = writeSweep(place, { name: fault, sparsity: "[0]", rates });
+    await succeed(place, "run", file, "--trainer", misbehavingTrainer(fault), "--slots", "1");
+    expect(attemptsOf(fault).map(({ outcome }) => outcome)).toEqual(["finished", "finished"]);
     await place.expectNoProcess();
   });
 

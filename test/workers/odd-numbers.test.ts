@@ -74,8 +74,8 @@ it("every number that the worker takes from a trainer is one that the collector 
           isHeld: () => Promise.resolve(true),
           onStop: () => undefined,
           train: (training) => {
-            const onEvent: typeof training.onEvent = (event) => {
-              training.onEvent(event);
+            const onEvent: typeof training.onEvent = (event, ready) => {
+              training.onEvent(event, ready);
               beats.push({ ...progress });
             };
             return Promise.resolve({ process: trainer, end: trainer.train([{ ...training, onEvent }])[0]! });
