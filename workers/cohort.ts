@@ -44,8 +44,8 @@ export interface CohortOptions {
   gather(cohort: Cohort, most: number): Promise<Companion[]>;
 }
 
-/** As long as it takes to be seen that a process has ended; a stop of the run is heard after it. */
-const DYING_MS = 500;
+/** As long as it takes to be seen that a process has ended, core dump included; a stop of the run is heard after it. */
+const DYING_MS = 2000;
 
 /** Memory does not suffice for so many runs at once: nothing is known of a single one. */
 export const COHORT_MEMORY = "cohort-memory";
