@@ -5,6 +5,7 @@ import { expect, test } from "vitest";
 import { type Plan, runIdOf } from "../../../../schema/wire/plan.ts";
 import type { RunCommand } from "../../../../schema/wire/protocol.ts";
 import { builtInTrainer } from "../../../../workers/trainer-process.ts";
+import { onLinux as isOnLinux } from "../../../support/tested-where.ts";
 import { makePlan, type PlanOptions, temporaryDirectory, writeData } from "../support.ts";
 import { TrainerProcess } from "./trainer-process.ts";
 
@@ -12,11 +13,7 @@ const MEBIBYTE = 2 ** 20;
 const NODE_VARIES_BY = 8 * MEBIBYTE;
 /** As it is built: what loads TypeScript holds memory of its own. */
 const BUILT = builtInTrainer(true);
-const onLinux = test.skipIf(process.platform !== "linux");
-if (process.platform !== "linux")
-  console.warn(
-    "SKIPPED: what a trainer holds in memory is read from /proc, which only Linux has. Nothing checks it here.",
-  );
+const onLinux = test.runIf(isOnLinux("what a trainer holds in memory, which /proc tells"));
 
 /** VmHWM: the most resident bytes so far; VmRSS: those of now. */
 function residentBytes(trainer: TrainerProcess, field: "VmHWM" | "VmRSS"): number {
