@@ -1,5 +1,6 @@
 /** What every command shares: its options, how it prints, and where its errors go. */
 import { existsSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { WriteStream } from "node:tty";
 import { type Command, Option } from "commander";
 import { MusweepError } from "../../schema/wire/errors.ts";
@@ -139,7 +140,7 @@ export async function withDatabase<T>(
 ): Promise<T> {
   if (mode.mustExist) requireDatabase(stateDirectory(options).database);
   const state = mode.readonly ? stateDirectory(options) : openState(options);
-  const db = mode.readonly ? openToRead(state) : openToWrite(state);
+  const db = await (mode.readonly ? openToRead(state) : openToWrite(state));
   try {
     return await use(db, state);
   } finally {
@@ -148,29 +149,47 @@ export async function withDatabase<T>(
 }
 
 /** @throws MusweepError (conflict) when an older musweep is at work on the database, which would be brought up to date under it */
-function openToWrite(state: StateDirectory): Database {
-  if (lockHolder(state) !== undefined && existsSync(state.database)) openToRead(state).close();
+async function openToWrite(state: StateDirectory): Promise<Database> {
+  if (lockHolder(state) !== undefined && existsSync(state.database))
+    try {
+      (await openToRead(state)).close();
+    } catch (error) {
+      // One that is just being made is nobody's yet.
+      if (!isError(error, "no-sweeps")) throw error;
+    }
   return openDatabase(state.database);
 }
 
+/** An orchestrator that has just started brings the database up to date in less, as a rule. */
+const UPDATE_MS = 3000;
+const LOOK_MS = 50;
+
 /** @throws MusweepError (conflict) when an older musweep is at work on the database: it would not know it any more */
-function openToRead(state: StateDirectory): Database {
-  try {
-    return openDatabase(state.database, { readonly: true });
-  } catch (error) {
-    if (!(error instanceof MusweepError && error.code === "database-older")) throw error;
-    const holder = lockHolder(state);
-    if (holder !== undefined)
-      throw new MusweepError("database-older", error.message, {
-        kind: "conflict",
-        remedy: `Process ${holder} is still at work on it: stop that one, then try again, or read it with its own version.`,
-      });
-    const release = lockState(state);
+async function openToRead(state: StateDirectory): Promise<Database> {
+  for (const until = performance.now() + UPDATE_MS; ; )
     try {
-      openDatabase(state.database).close();
-    } finally {
-      release();
+      return openDatabase(state.database, { readonly: true });
+    } catch (error) {
+      if (!isError(error, "database-older")) throw error;
+      const holder = lockHolder(state);
+      if (holder === undefined) bringUpToDate(state);
+      else if (performance.now() > until)
+        throw new MusweepError("database-older", error.message, {
+          kind: "conflict",
+          remedy: `Process ${holder} is still at work on it: stop that one, or read it with its own version. If that one has only just started, wait until it has brought it up to date, then try again.`,
+        });
+      else await sleep(LOOK_MS);
     }
-    return openDatabase(state.database, { readonly: true });
+}
+
+function bringUpToDate(state: StateDirectory): void {
+  const release = lockState(state);
+  try {
+    openDatabase(state.database).close();
+  } finally {
+    release();
   }
 }
+
+const isError = (error: unknown, code: string): error is MusweepError =>
+  error instanceof MusweepError && error.code === code;

@@ -7,11 +7,16 @@ import { dirname } from "node:path";
 import type Sqlite from "better-sqlite3";
 import { drizzle } from "drizzle-orm/better-sqlite3";
 import { MusweepError } from "../../schema/wire/errors.ts";
+import { sleepSync } from "../../schema/wire/sleep-sync.ts";
 import { loadBinding } from "./binding.ts";
 import { type Connection, connectionOf, type Database } from "./connection.ts";
 import { diskError } from "./disk-error.ts";
 import { migrate, unseenMigrations } from "./migrate.ts";
 import { isOutdated, refreshAll } from "./optima.ts";
+
+/** For others that write to the file. */
+const PATIENCE_MS = 10_000;
+const LOOK_MS = 5;
 
 export type { Database } from "./connection.ts";
 
@@ -26,14 +31,16 @@ export function openDatabase(path: string, options: { readonly?: boolean } = {})
   else mkdirSync(dirname(path), { recursive: true });
   const sqlite = openFile(loadBinding(), path, readonly);
   try {
-    sqlite.pragma("busy_timeout = 10000");
+    sqlite.pragma(`busy_timeout = ${PATIENCE_MS}`);
+    // Another process is just making it, or was killed while it did.
+    if (readonly && isEmpty(sqlite)) throw noSweeps(`${path} is empty`);
     const unseen = unseenMigrations(sqlite, path);
     const db = connectionTo(sqlite);
     if (readonly) {
       sqlite.pragma("query_only = ON");
       if (unseen.length > 0 || isOutdated(db)) throw olderError(path);
     } else {
-      sqlite.pragma("journal_mode = WAL");
+      keepLogAhead(sqlite);
       sqlite.pragma("synchronous = NORMAL");
       if (unseen.length > 0 || isOutdated(db)) bringUpToDate(db);
     }
@@ -45,6 +52,23 @@ export function openDatabase(path: string, options: { readonly?: boolean } = {})
     throw diskError(error, path) ?? error;
   }
 }
+
+/**
+ * Readers do not wait for writers, nor these for them. Of a file that is not kept so yet, SQLite waits for nobody who writes to it
+ * (sqlite.org/wal.html): of two processes that make a new one at once, one would fail.
+ */
+function keepLogAhead(sqlite: Sqlite.Database): void {
+  for (const until = performance.now() + PATIENCE_MS; ; )
+    try {
+      return void sqlite.pragma("journal_mode = WAL");
+    } catch (error) {
+      if ((error as { code?: string }).code !== "SQLITE_BUSY" || performance.now() > until) throw error;
+      sleepSync(LOOK_MS);
+    }
+}
+
+const isEmpty = (sqlite: Sqlite.Database): boolean =>
+  sqlite.prepare("SELECT 1 FROM sqlite_schema").get() === undefined;
 
 /** What is derived from results is made anew where another method has made it, or none. */
 const bringUpToDate = (db: Connection): void =>
@@ -74,12 +98,14 @@ const olderError = (path: string): MusweepError =>
 
 /** @throws MusweepError no-sweeps where there is no such file */
 export function requireDatabase(path: string): void {
-  if (existsSync(path)) return;
-  throw new MusweepError("no-sweeps", `no sweeps here yet: there is no ${path}`, {
+  if (!existsSync(path)) throw noSweeps(`there is no ${path}`);
+}
+
+const noSweeps = (why: string): MusweepError =>
+  new MusweepError("no-sweeps", `no sweeps here yet: ${why}`, {
     kind: "unavailable",
     remedy: "`musweep run FILE` or `musweep import FILE` makes one; or point --dir at the state directory.",
   });
-}
 
 function openFile(Binding: typeof Sqlite, path: string, readonly: boolean): Sqlite.Database {
   try {

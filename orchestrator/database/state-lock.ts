@@ -4,6 +4,7 @@
  */
 import { mkdirSync, readFileSync, truncateSync } from "node:fs";
 import { MusweepError } from "../../schema/wire/errors.ts";
+import { sleepSync } from "../../schema/wire/sleep-sync.ts";
 import { loadBinding } from "./binding.ts";
 import { diskError } from "./disk-error.ts";
 
@@ -16,6 +17,7 @@ interface Lockable {
 
 /** Whoever looks whether the lock is free holds it for a moment itself. */
 const PATIENCE_MS = 2000;
+const LOOK_MS = 5;
 /** Where a file says its user_version, which is the holder's process id here (sqlite.org/fileformat2.html, section 1.3). */
 const USER_VERSION_AT = 60;
 
@@ -35,7 +37,7 @@ export function lockState({ root, lock }: Lockable): () => void {
   const release = held.has(lock) ? undefined : take(lock);
   if (release !== undefined) return release;
   const holder = lockHolder({ root, lock });
-  const name = holder === undefined ? "" : ` (process ${holder})`;
+  const name = holder === undefined || holder === 0 ? "" : ` (process ${holder})`;
   throw new MusweepError("state-locked", `${root} is in use by another musweep${name}`, {
     kind: "conflict",
     remedy: "Submit to it with `musweep submit`, stop it first, or use another --dir.",
@@ -72,10 +74,24 @@ function take(lock: string): (() => void) | undefined {
   };
 }
 
-/** Process id of the orchestrator that holds the directory; undefined when none does. */
+/**
+ * Process id of the orchestrator that holds the directory; undefined when none does. Whoever takes the lock, or lets go of it, holds
+ * it for a moment without saying who it is, at first in an empty file.
+ * @returns 0 where it was halted in just that moment
+ */
 export function lockHolder({ lock }: Lockable): number | undefined {
   if (held.has(lock)) return process.pid;
-  return isFree(lock) ? undefined : readFileSync(lock).readUInt32BE(USER_VERSION_AT);
+  for (let waited = 0; !isFree(lock); waited += LOOK_MS) {
+    const holder = saidHolder(lock);
+    if (holder > 0 || waited >= PATIENCE_MS) return holder;
+    sleepSync(LOOK_MS);
+  }
+  return undefined;
+}
+
+function saidHolder(lock: string): number {
+  const file = readFileSync(lock);
+  return file.length < USER_VERSION_AT + 4 ? 0 : file.readUInt32BE(USER_VERSION_AT);
 }
 
 function isFree(lock: string): boolean {

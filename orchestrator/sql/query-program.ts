@@ -5,6 +5,7 @@
  */
 import { readFileSync, writeSync } from "node:fs";
 import { MusweepError } from "../../schema/wire/errors.ts";
+import { sleepSync } from "../../schema/wire/sleep-sync.ts";
 import { keepDebuggerClosed } from "../../schema/wire/stop-signals.ts";
 import { openDatabase } from "../database/open.ts";
 import { startQuery, type Value } from "../database/query.ts";
@@ -13,7 +14,6 @@ import { type QueryRequest, queryRequestSchema } from "./query-messages.ts";
 const BUFFER_CHARACTERS = 1 << 16;
 const FULL_MS = 2;
 /** Nobody wakes who waits for it. */
-const NEVER = new Int32Array(new SharedArrayBuffer(4));
 
 let pending = "";
 
@@ -30,7 +30,7 @@ function writeSome(bytes: Buffer): number {
     return writeSync(1, bytes);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
-    Atomics.wait(NEVER, 0, 0, FULL_MS);
+    sleepSync(FULL_MS);
     return 0;
   }
 }

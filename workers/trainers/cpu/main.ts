@@ -11,6 +11,7 @@ import {
   type ModelRunCommand,
   type TrainerEvent,
 } from "../../../schema/wire/protocol.ts";
+import { sleepSync } from "../../../schema/wire/sleep-sync.ts";
 import { outliveStopSignals } from "../../../schema/wire/stop-signals.ts";
 import { MOST_THREADS } from "./tape.ts";
 import { ENGINE, type Interruption, trainRun } from "./train.ts";
@@ -30,7 +31,6 @@ function threadsFromEnvironment(): number {
 
 const STDOUT = 1;
 const BUSY_MS = 5;
-const sleeping = new Int32Array(new SharedArrayBuffer(4));
 
 /** Waits for a reader that is slower than the run, whose events would else be held here. */
 function emit(event: TrainerEvent): void {
@@ -41,7 +41,7 @@ function emit(event: TrainerEvent): void {
     } catch (error) {
       // The worker has gone: nobody is left to train for.
       if ((error as NodeJS.ErrnoException).code !== "EAGAIN") process.exit(0);
-      Atomics.wait(sleeping, 0, 0, BUSY_MS);
+      sleepSync(BUSY_MS);
     }
   }
 }
