@@ -15,6 +15,7 @@ const { values } = parseArgs({
     first: { type: "string", default: "0" },
     batch: { type: "string", default: "4" },
     thrift: { type: "string", default: "0.25" },
+    budget: { type: "string", default: "1" },
     criterion: { type: "string", multiple: true, default: [...CRITERIA] },
     family: { type: "string", multiple: true },
     truth: { type: "string", multiple: true },
@@ -25,6 +26,8 @@ const DRAWS = Number(values.draws);
 const FIRST = Number(values.first);
 const BATCH = Number(values.batch);
 const THRIFT = Number(values.thrift);
+/** Of the grid's FLOPs. */
+const BUDGET = Number(values.budget);
 
 const sum = (all: readonly number[]): number => all.reduce((total, v) => total + v, 0);
 const percent = (part: number, of: number): string => (of === 0 ? "–" : ((100 * part) / of).toFixed(0));
@@ -58,7 +61,7 @@ function row(criterion: Criterion, truth: TruthName, families: readonly Family[]
       const { curves, truth: is } = sweep;
       const question = questionOf({ criterion });
       const grid = outcomeOf(replayGrid(curves, sweep.grid, is, question));
-      const budget = { batch: BATCH, thrift: THRIFT, runs: Number.POSITIVE_INFINITY, cost: grid.cost };
+      const budget = { batch: BATCH, thrift: THRIFT, runs: Number.POSITIVE_INFINITY, cost: BUDGET * grid.cost };
       const { looks, ...searched } = replaySearch(curves, is, question, budget);
       return { family: family.name, grid, search: { ...outcomeOf(searched), looks } };
     }),
