@@ -61,7 +61,12 @@ function row(criterion: Criterion, truth: TruthName, families: readonly Family[]
       const { curves, truth: is } = sweep;
       const question = questionOf({ criterion });
       const grid = outcomeOf(replayGrid(curves, sweep.grid, is, question));
-      const budget = { batch: BATCH, thrift: THRIFT, runs: Number.POSITIVE_INFINITY, cost: BUDGET * grid.cost };
+      const budget = {
+        batch: BATCH,
+        thrift: THRIFT,
+        runs: Number.POSITIVE_INFINITY,
+        cost: BUDGET * grid.cost,
+      };
       const { looks, ...searched } = replaySearch(curves, is, question, budget);
       return { family: family.name, grid, search: { ...outcomeOf(searched), looks } };
     }),
