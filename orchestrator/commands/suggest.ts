@@ -10,6 +10,7 @@ import {
   suggestionsCsv,
   suggestionsYaml,
   suggestSearched,
+  wouldText,
 } from "../report/suggest.ts";
 import { titleOf } from "../sweep/title.ts";
 import { plural } from "../terminal/format.ts";
@@ -85,10 +86,9 @@ function suggestionsText({ sweep, open, questions, suggestions }: Suggestions): 
     ...questions.map(({ state, says }) => `${state}: ${says}`),
   ];
   if (suggestions.length === 0) return [...first, `${sweep}: no run would decide more.`].join("\n");
-  const runs = suggestions.reduce((n, { values, seeds }) => n + values.length * seeds.length, 0);
   return [
     ...first,
-    `${sweep}: ${plural(runs, "run")} would decide more.`,
+    `${sweep}: ${wouldText(suggestions)}.`,
     "",
     textTable<Suggestion>(
       [
