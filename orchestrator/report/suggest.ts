@@ -105,7 +105,7 @@ export function wouldText(suggestions: readonly Suggestion[]): string {
   const runs = suggestions.reduce((n, { values, seeds }) => n + values.length * seeds.length, 0);
   return suggestions.some(({ decides }) => decides)
     ? `${plural(runs, "run")} would decide more`
-    : `all is decided; ${plural(runs, "run")} would sharpen an optimum`;
+    : `all verdicts are decided; ${plural(runs, "run")} would sharpen an optimum`;
 }
 
 const comparedPhases = (db: Database, sweep: number): StoredPhase[] =>

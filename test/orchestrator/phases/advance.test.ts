@@ -439,7 +439,7 @@ criterion: ${criterion}
         false,
       ],
     ]);
-    expect(wouldText(suggestions)).toBe("all is decided; 1 run would sharpen an optimum");
+    expect(wouldText(suggestions)).toBe("all verdicts are decided; 1 run would sharpen an optimum");
   });
 
   it("adds nothing where what decides is decided, whatever the other criterion says", () => {
