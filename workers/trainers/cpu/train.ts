@@ -52,7 +52,7 @@ export async function trainRun(
 ): Promise<void> {
   const { plan } = command;
   const layout = layOutRun(plan, threads);
-  const memory = estimateMemory(command, threads, layout);
+  const memory = estimateMemory(command, layout);
   if (command.memory_limit_bytes !== null && memory > command.memory_limit_bytes)
     throw new MusweepError(
       "memory",
