@@ -1,5 +1,5 @@
 /** What the worker may expect of a trainer, whichever engine it is: a process on the other side of two pipes. */
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { tokenCount, trainingFlops } from "../../../schema/wire/cost.ts";
@@ -310,6 +310,21 @@ describe.each(engines.filter(([, there]) => there))("%s", (_name, _there, comman
       last_finite_loss: events.find((e) => e.type === "step")!.train_loss,
     });
     expect(events).toContainEqual(expect.objectContaining({ type: "evaluation", validation_loss: null }));
+  });
+
+  test("a final loss of 0, which has no logarithm, fails the run with a reason", async () => {
+    const directory = temporaryDirectory();
+    // Of one token there is nothing to predict.
+    const plan = makePlan({ hash: writeData(directory, 1), vocabulary: 1 });
+    const weights = join(directory, "weights.safetensors");
+    const events = await start().train(runCommand(plan, directory, { weights_path: weights }));
+    expect(events.at(-1)).toMatchObject({
+      type: "failed",
+      code: "zero-loss",
+      retryable: false,
+      message: expect.stringMatching(/^The validation loss is 0: .* Train fewer steps, or on data/),
+    });
+    expect(existsSync(weights)).toBe(false);
   });
 
   test("invalid commands are answered, and the trainer goes on", async () => {
