@@ -1,2 +1,2 @@
 /** Grows when the same results give other optima, drifts, verdicts, regrets or sentences than before: stored ones are then made again. */
-export const METHOD = 11;
+export const METHOD = 12;

@@ -161,8 +161,7 @@ function flagOf(
 
 /** Where the optimum lies if it is in this valley: kept between the grid's end and the hump. */
 function placeOf(curve: Curve, points: StablePoint[], hump: number, others: Noise | undefined): Place {
-  const inside = points.filter((p) => p.log2_tuned !== hump);
-  const low_point = lowest(inside.some((p) => !p.shaky) ? inside : points)!;
+  const low_point = lowest(points.filter((p) => p.log2_tuned !== hump))!;
   const at = points.indexOf(low_point);
   const [low, high] = [(points[at - 1] ?? low_point).log2_tuned, (points[at + 1] ?? low_point).log2_tuned];
   if (points.length < MIN_POINTS) return { log2_tuned: low_point.log2_tuned, low, high };

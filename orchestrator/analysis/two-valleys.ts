@@ -44,10 +44,14 @@ export function twoValleys({ stable }: Pick<Curve, "stable">, run_variance: numb
   const { hump, second, left } = found;
   const top = stable.indexOf(hump);
   const halves: [StablePoint[], StablePoint[]] = [stable.slice(top), stable.slice(0, top + 1)];
+  const points: [StablePoint[], StablePoint[]] = left ? halves : [halves[1], halves[0]];
+  // Where seeds diverge at all of its rates, none is the best one.
+  const isOpen = points[1].some((p) => !p.shaky && p !== hump);
   return {
     hump: hump.log2_tuned,
-    points: left ? halves : [halves[1], halves[0]],
+    points,
     rival:
+      isOpen &&
       second.y - hiddenDepth(stable, stable.indexOf(second), hump) - best.y < RIVAL * error(second, best),
   };
 }

@@ -69,6 +69,28 @@ describe("two valleys", () => {
     expect(o.flag).toBe("bracketed");
     expect(Math.abs(o.log2_tuned! + 6)).toBeLessThan(0.3);
   });
+
+  it.each([
+    [3.25, null],
+    [3.25, 3.26],
+  ])(
+    "of which one has no rate at which every seed trains are a curve with the other's optimum",
+    (...hump) => {
+      const o = fitOptimum(
+        curveOf({
+          "-8": [3.3, 3.31],
+          "-7": [3.1, 3.11],
+          "-6": [3.0, 3.005],
+          "-5": [3.1, 3.105],
+          "-4": hump,
+          "-3": [3.0, null],
+          "-2": [null, null],
+        }),
+      );
+      expect(o.flag).toBe("bracketed");
+      expect(Math.abs(o.log2_tuned! + 6)).toBeLessThan(0.1);
+    },
+  );
 });
 
 describe("a diverged seed", () => {

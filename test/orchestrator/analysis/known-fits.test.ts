@@ -96,7 +96,7 @@ it.each([
     },
   },
 ])("$name", ({ curve, noise, known }) => {
-  expect(METHOD).toBe(11);
+  expect(METHOD).toBe(12);
   const optimum = fitOptimum(curve, { noise });
   // Not to the last bit: engines differ there in exp and log.
   for (const [name, value] of Object.entries(known))
