@@ -248,6 +248,11 @@ export function kernelOf(
           for (let k = 0; k < K; k++) excess[k] = Math.min(HIGHEST, valley.excess(x[k]! - optimum));
           shown = valley;
         }
+        // A level far up a wall is no valley: how far down its floor lies would be the prior's alone.
+        if (excess.every((e) => e === HIGHEST)) {
+          fits.log_weight.fill(Number.NEGATIVE_INFINITY, v * Q, (v + 1) * Q);
+          continue;
+        }
         for (let q = 0; q < Q; q++) fitOne(v, q, left);
       }
     },

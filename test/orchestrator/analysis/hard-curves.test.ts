@@ -7,7 +7,7 @@ import { readCurve } from "../../../orchestrator/analysis/curve.ts";
 import { explainFlag } from "../../../orchestrator/analysis/flags.ts";
 import { fitOptimum } from "../../../orchestrator/analysis/optimum.ts";
 import type { CurveInput, Optimum } from "../../../orchestrator/analysis/types.ts";
-import { curveOf } from "./helpers.ts";
+import { curveOf, sampled } from "./helpers.ts";
 
 const fromLow = (rows: string): CurveInput =>
   curveOf(
@@ -92,6 +92,22 @@ describe("two valleys", () => {
     },
   );
 });
+
+it.each([1, 3])(
+  "the floor of a vee among rates over 38 octaves is where its points are, %i seeds",
+  (seeds) => {
+    const rates = Array.from({ length: 39 }, (_, i) => -24 + i);
+    const o = fitOptimum(
+      sampled(rates, (x) => 3 * Math.exp(0.047 * Math.abs(x + 8.8)), seeds, 1e-9),
+      { stated_noise: 0.2 },
+    );
+    expect(o.flag).toBe("bracketed");
+    expect(Math.abs(o.log2_tuned! + 8.8)).toBeLessThan(0.1);
+    expect(o.loss! / 3).toBeGreaterThan(1);
+    expect(o.loss! / 3).toBeLessThan(1.04);
+    expect(o.loss_high! / o.loss_low!).toBeLessThan(1.1);
+  },
+);
 
 describe("a diverged seed", () => {
   const healthy = {
