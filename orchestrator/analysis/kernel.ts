@@ -31,8 +31,9 @@ const BEND_FLOOR = 0.05;
 const LEAST_SPREAD = 1e-9;
 /** Of a valley's excess at curvature 1: beyond it everything is wall. */
 export const HIGHEST = 1e4;
-/** Log weights are sums of logs of products of inverse variances, which this keeps from overflowing. */
+/** Log weights are sums of logs of products of inverse variances, which this keeps near 1; of many points their log is taken piece by piece. */
 const SCALE = 1e-5;
+const [LEAST_PRODUCT, MOST_PRODUCT] = [1e-200, 1e200];
 
 /** Log weight below the peak at which a fit is negligible. */
 export const NEGLIGIBLE = 20;
@@ -150,6 +151,7 @@ export function kernelOf(
     ey = 0;
     let yy = 0;
     let product = 1;
+    let log_product = 0;
     const bend_variance = bend * bend;
     const i = v * Q + q;
     for (let k = 0, side = 0; side < 2; side++) {
@@ -174,6 +176,10 @@ export function kernelOf(
         ey += we * yk;
         yy += w * yk * yk;
         product *= w * SCALE;
+        if (product < LEAST_PRODUCT || product > MOST_PRODUCT) {
+          log_product += Math.log(product);
+          product = 1;
+        }
         const b = height * bending[k]!;
         const wb = w * b;
         b1 += wb;
@@ -202,7 +208,7 @@ export function kernelOf(
       log_weight +
       log_prior[q]! -
       0.5 * (yy - (y1 * y1) / W) +
-      0.5 * Math.log(product / W) +
+      0.5 * (log_product + Math.log(product / W)) +
       2 * Math.log(s);
     // The first moment costs the most: it is left where even its bound is negligible.
     const bound = rest + (t > 0 ? 0.5 * t * t + Math.log(1 + t * SQRT_2PI) : 0);

@@ -2,10 +2,13 @@
  * A curve with two valleys: a hump between two low points that noise does not explain. Where the second valley may be the
  * deeper one, a curve has no single place for its optimum; where it is surely not, it only misleads the fit.
  */
+import normalQuantile from "@stdlib/stats-base-dists-normal-quantile";
 import { type Curve, lowest, type StablePoint } from "./curve.ts";
+import { standardCdf } from "./distribution.ts";
 
-/** Standard errors by which the hump must rise above both valleys: some twenty pairs of points are looked at. */
+/** Standard errors by which the hump must rise above both valleys, of as many pairs of points as twenty rates have; of more pairs some lie farther apart. */
 const HUMP = 3;
+const HUMP_PAIRS = 190;
 /** Standard errors within which the second valley may be as deep as the first. */
 const RIVAL = 2;
 /** What the seeds of a rate may share (log loss), beside the noise of runs. */
@@ -25,6 +28,7 @@ export function twoValleys({ stable }: Pick<Curve, "stable">, run_variance: numb
   if (best === undefined) return null;
   const error = (a: StablePoint, b: StablePoint) =>
     Math.sqrt(run_variance / a.n + run_variance / b.n + 2 * SHARED * SHARED);
+  const rise = riseOf(stable.length);
   const at = stable.indexOf(best);
   const outward = [stable.slice(0, at).reverse(), stable.slice(at + 1)];
   let found: { hump: StablePoint; second: StablePoint; left: boolean } | null = null;
@@ -33,8 +37,8 @@ export function twoValleys({ stable }: Pick<Curve, "stable">, run_variance: numb
     for (const p of points) {
       if (p.y > hump.y) hump = p;
       else if (
-        hump.y - p.y > HUMP * error(hump, p) &&
-        hump.y - best.y > HUMP * error(hump, best) &&
+        hump.y - p.y > rise * error(hump, p) &&
+        hump.y - best.y > rise * error(hump, best) &&
         (found === null || p.y < found.second.y)
       )
         found = { hump, second: p, left: side === 0 };
@@ -54,6 +58,14 @@ export function twoValleys({ stable }: Pick<Curve, "stable">, run_variance: numb
       isOpen &&
       second.y - hiddenDepth(stable, stable.indexOf(second), hump) - best.y < RIVAL * error(second, best),
   };
+}
+
+/** As unlikely among all pairs as HUMP is among fewer. */
+function riseOf(points: number): number {
+  const pairs = (points * (points - 1)) / 2;
+  return pairs <= HUMP_PAIRS
+    ? HUMP
+    : normalQuantile(1 - ((1 - standardCdf(HUMP)) * HUMP_PAIRS) / pairs, 0, 1);
 }
 
 /** How far below its lowest point a valley may reach between the rates: a parabola's, half way to the next point. */

@@ -3,6 +3,7 @@
  * said. Rates −8 to −2 an octave apart, three seeds at each.
  */
 import { describe, expect, it } from "vitest";
+import { seededRandom } from "../../../bench/synthetic-curves.ts";
 import { readCurve } from "../../../orchestrator/analysis/curve.ts";
 import { explainFlag } from "../../../orchestrator/analysis/flags.ts";
 import { fitOptimum } from "../../../orchestrator/analysis/optimum.ts";
@@ -106,6 +107,23 @@ it.each([1, 3])(
     expect(o.loss! / 3).toBeGreaterThan(1);
     expect(o.loss! / 3).toBeLessThan(1.04);
     expect(o.loss_high! / o.loss_low!).toBeLessThan(1.1);
+  },
+);
+
+it.each([100, 300, 1000])(
+  "%i rates drawn at random, one seed each, are one valley where they are",
+  (rates) => {
+    const random = seededRandom(rates);
+    const points = Array.from({ length: 5 }, () =>
+      Array.from({ length: rates }, () => {
+        const x = random.uniform(-9, -3);
+        return [x, 3 * (1 + 0.01 * (x + 6.2) ** 2 + 0.005 * random.normal())] as const;
+      }),
+    );
+    const optima = points.map((rows) => fitOptimum(curveOf(Object.fromEntries(rows))));
+    const bracketed = optima.filter(({ flag }) => flag === "bracketed");
+    expect(bracketed.length).toBeGreaterThanOrEqual(4);
+    for (const { log2_tuned } of bracketed) expect(Math.abs(log2_tuned! + 6.2)).toBeLessThan(0.3);
   },
 );
 
