@@ -168,7 +168,10 @@ function placeOf(curve: Curve, points: StablePoint[], hump: number, others: Nois
   const p = posterior({ ...curve, stable: points }, others);
   const [first, last] = [points[0]!.log2_tuned, points.at(-1)!.log2_tuned];
   const kept = (x: number) => Math.min(last, Math.max(first, x));
-  return { log2_tuned: kept(p.quantile(0.5)), low: kept(p.quantile(0.025)), high: kept(p.quantile(0.975)) };
+  const middle = kept(p.quantile(0.5));
+  // A fit that runs up the hump has not read this valley.
+  if (middle === hump) return { log2_tuned: low_point.log2_tuned, low, high };
+  return { log2_tuned: middle, low: kept(p.quantile(0.025)), high: kept(p.quantile(0.975)) };
 }
 
 function spanning(places: Place[]): Intervals {

@@ -71,6 +71,16 @@ describe("two valleys", () => {
     expect(Math.abs(o.log2_tuned! + 6)).toBeLessThan(0.3);
   });
 
+  it("with bumps between them are named where their points are low, not at the top of a bump", () => {
+    const bumpy = (x: number) => 3 * (1 + 0.008 * (x + 6) ** 2 + 0.01 * (1 - Math.cos(2 * Math.PI * x)));
+    const o = fitOptimum(
+      sampled([-9, -8.5, -8, -7.5, -7, -6.5, -6, -5.5, -5, -4.5, -4, -3.5, -3], bumpy, 2, 0.001),
+    );
+    expect(o.flag).toBe("ambiguous");
+    for (const { log2_tuned } of o.places)
+      expect(Math.abs(log2_tuned - Math.round(log2_tuned))).toBeLessThan(0.3);
+  });
+
   it.each([
     [3.25, null],
     [3.25, 3.26],
