@@ -153,8 +153,8 @@ function costThere({ regret: { state, per_cent } }: JudgedCell, whose: string, m
   if (state === "diverges") return `, training with ${whose} there diverges`;
   if (per_cent.estimate !== null)
     return `, using ${whose} there costs ${about(per_cent.estimate, margin)} loss`;
-  if (per_cent.low !== null && per_cent.low >= 0.1)
-    return `, using ${whose} there costs at least ${atLeast(per_cent.low, 1)}% loss`;
+  if (per_cent.low_90 !== null && per_cent.low_90 >= 0.1)
+    return `, using ${whose} there costs at least ${atLeast(per_cent.low_90, 1)}% loss`;
   return "";
 }
 

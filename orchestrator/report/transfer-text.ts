@@ -176,11 +176,11 @@ export function driftCell(d: Drift): string {
   return "?";
 }
 
-/** The likeliest loss, and in brackets the most that it may be, at 95%. */
+/** The likeliest loss, and in brackets the most that it may be, or the least; either bound holds at 95%, as in the verdict's sentence. */
 export function regretCell({ state, per_cent }: Regret): string {
   if (state === "diverges") return "diverges";
-  const { estimate, low, high_90 } = per_cent;
-  const value = estimate ?? low;
+  const { estimate, low_90, high_90 } = per_cent;
+  const value = estimate ?? low_90;
   if (state === "unknown" || value === null) return "?";
   if (estimate === null || state === "outside") return `≥ ${atLeast(value, 1)}%`;
   return `${fixed(value, 1)}%${high_90 === null ? "" : ` (≤ ${atMost(high_90, high_90 < 10 ? 2 : 1)}%)`}`;

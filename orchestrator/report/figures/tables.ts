@@ -95,10 +95,11 @@ const rate = (o: FigureCurve["optimum"]): Bounded => ({
 function regretText(regret: Regret | null): string {
   if (regret === null) return "base";
   if (regret.state === "diverges") return "diverges";
-  const { estimate, low, high } = regret.per_cent;
-  if (regret.state === "unknown" || (estimate === null && low === null)) return "unknown";
+  const { estimate, low, low_90, high } = regret.per_cent;
+  if (regret.state === "unknown" || (estimate === null && low_90 === null)) return "unknown";
+  // A bound by itself is the one of the verdict's sentence.
   if (estimate === null || regret.state === "outside")
-    return `≥ ${decimal(roundDown(low ?? estimate!, 1), 1)}%`;
+    return `≥ ${decimal(roundDown(low_90 ?? estimate!, 1), 1)}%`;
   const range = low === null || high === null ? "" : ` (${decimal(low, 1)}–${decimal(high, 1)})`;
   return `${decimal(estimate, 1)}%${range}`;
 }

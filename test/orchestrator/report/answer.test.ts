@@ -100,7 +100,8 @@ test("a bound in a table is rounded so that it holds", () => {
   expect(driftCell({ ...nothing, low: 0.18, high: 0.51 })).toBe("+0.1…+0.6");
   const cost = (state: Regret["state"], per_cent: object): string =>
     regretCell({ state, nats: nothing, per_cent: { ...nothing, ...per_cent } });
-  expect(cost("outside", { low: 0.96 })).toBe("≥ 0.9%");
+  // Not the 95% interval's end: the bound that the sentence says.
+  expect(cost("outside", { low: 0.81, low_90: 0.96 })).toBe("≥ 0.9%");
   expect(cost("known", { estimate: 0.31, high_90: 0.991 })).toBe("0.3% (≤ 1.00%)");
   expect(cost("known", { estimate: 9.98, high_90: 10.01 })).toBe("10.0% (≤ 10.1%)");
 });

@@ -138,7 +138,7 @@ test("in the page's tables a bound is rounded so that it holds", () => {
   const edge = { log2_tuned: null, log2_tuned_low: null, log2_tuned_high: -4.556, loss: null };
   curve.optimum = { ...curve.optimum, flag: "at low edge", ...edge, grid_loss: 2.9051 };
   curve.drift = { ...nothing, low: 0.586 };
-  curve.regret = { state: "outside", nats: nothing, per_cent: { ...nothing, low: 0.96 } };
+  curve.regret = { state: "outside", nats: nothing, per_cent: { ...nothing, low: 0.81, low_90: 0.96 } };
   const texts = parseXml(htmlReport(data))
     .filter((e) => e.name === "td")
     .map((e) => e.text);
