@@ -10,6 +10,7 @@ import { logStream } from "../../schema/wire/log.ts";
 import { describeNeed, workerCommandFor, workerOptionsFor } from "../../schema/wire/need.ts";
 import { onStopSignal } from "../../schema/wire/stop-signals.ts";
 import { EXIT_WITHOUT_TRAINER, type OfferedTrainer } from "../../schema/wire/worker.ts";
+import { lossText } from "../analysis/loss-text.ts";
 import type { Dashboard } from "../dashboard/listen.ts";
 import { lastGivenBack } from "../database/attempts.ts";
 import { awayRuns } from "../database/away-runs.ts";
@@ -314,7 +315,7 @@ function bestSoFar({ db }: Service): (progress: SweepProgress) => string {
     const best = bestRun(db, id);
     if (best === undefined) return text;
     const { parameterization, sparsity, learning_rate } = best.coordinates;
-    text = `; best ${best.loss.toFixed(3)} at ${titleOf({ learning_rate })} (${titleOf({ parameterization, sparsity })})`;
+    text = `; best ${lossText(best.loss, 3)} at ${titleOf({ learning_rate })} (${titleOf({ parameterization, sparsity })})`;
     return text;
   };
 }

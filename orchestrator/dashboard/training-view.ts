@@ -3,6 +3,7 @@ import type { Context as Request } from "hono";
 import type { MetricPoint } from "../../schema/wire/events.ts";
 import { ownMetricName } from "../../schema/wire/outcomes.ts";
 import { isScriptPlan } from "../../schema/wire/plan.ts";
+import { lossText } from "../analysis/loss-text.ts";
 import { ownNames } from "../database/measurements.ts";
 import type { Run, RunAttempt } from "../database/read-run.ts";
 import { lossUnit } from "../report/figures/labels.ts";
@@ -106,7 +107,7 @@ const ownText = ({ own_metrics }: Pick<MetricPoint, "own_metrics">, name: string
   return value === undefined ? "" : String(Number(value.toPrecision(6)));
 };
 
-const loss = (value: number | null): string => (value === null ? "" : value.toFixed(4));
+const loss = (value: number | null): string => (value === null ? "" : lossText(value, 4));
 
 /** The first point, the last, every evaluation, and of the others as many as fit a table. */
 export function pointsTable(run: string, points: readonly MetricPoint[]): Html {

@@ -6,6 +6,7 @@ import type { TakenName } from "../../schema/sweep/hyperparameters.ts";
 import { type Parameterization, RULES } from "../../schema/sweep/rules.ts";
 import type { Phase } from "../../schema/sweep/sweep.ts";
 import { explainFlag } from "../analysis/flags.ts";
+import { lossText } from "../analysis/loss-text.ts";
 import type { Optimum } from "../analysis/types.ts";
 import { rankConfigurations } from "../database/configurations.ts";
 import { readOptima } from "../database/curves.ts";
@@ -115,5 +116,5 @@ function bestConfiguration(
   const value = best?.coordinates[name];
   if (best === undefined || best.loss === null || typeof value !== "number")
     return { problem: `no configuration of ${place} has finished` };
-  return { value, how: `best of ${among.length} configurations of ${place}: loss ${best.loss.toFixed(3)}` };
+  return { value, how: `best of ${among.length} configurations of ${place}: loss ${lossText(best.loss, 3)}` };
 }

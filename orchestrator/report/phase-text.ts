@@ -1,5 +1,6 @@
 /** A random search and the confirmation of a taken learning rate, as text for the terminal. */
-import { fixed, plural } from "../terminal/format.ts";
+import { lossText } from "../analysis/loss-text.ts";
+import { plural } from "../terminal/format.ts";
 import { type Column, textTable } from "../terminal/table.ts";
 import type { Confirmation, ConfirmationPoint, Search } from "./phase-answers.ts";
 
@@ -17,7 +18,7 @@ export function searchLines(searches: readonly Search[]): string[] {
       "",
       textTable<Search["best"][number]>(
         [
-          { title: "loss", align: "right", value: (b) => b.loss.toFixed(3) },
+          { title: "loss", align: "right", value: (b) => lossText(b.loss, 3) },
           ...shown.map((name) => ({
             title: name,
             align: "right" as const,
@@ -92,7 +93,7 @@ const times = (multiple: number): string => `×${multiple === 0.5 ? "½" : Numbe
 function lossCell(point: ConfirmationPoint | undefined, best: number | null): string {
   if (point === undefined) return "";
   if (point.diverged) return "diverged ";
-  return `${fixed(point.loss, 3)}${point.loss !== null && point.multiple === best ? "*" : " "}`;
+  return `${point.loss === null ? "–" : lossText(point.loss, 3)}${point.loss !== null && point.multiple === best ? "*" : " "}`;
 }
 
 function costCell({ cost_per_cent, points }: Confirmation): string {

@@ -1,5 +1,6 @@
 /** The marks inside one panel of loss against learning rate: means with their spread, what leaves the axis, the optimum. */
 import { area, line as lineShape } from "d3-shape";
+import { lossDigits, lossText } from "../../analysis/loss-text.ts";
 import { TUNED } from "../../analysis/tuned.ts";
 import type { Optimum } from "../../analysis/types.ts";
 import type { FigureCurve, FigurePoint } from "./data.ts";
@@ -135,8 +136,10 @@ function describePoint({ title, width, sparsity, tuned }: FigureCurve, p: Figure
   ];
   if (p.mean !== null && p.low !== null && p.high !== null) {
     const spread =
-      p.finished > 1 ? ` (${decimal(p.low, 3)} to ${decimal(p.high, 3)}, ${p.finished} seeds)` : "";
-    parts.push(`loss ${decimal(p.mean, 3)}${spread}`);
+      p.finished > 1
+        ? ` (${p.low.toFixed(lossDigits(p.mean, 3))} to ${p.high.toFixed(lossDigits(p.mean, 3))}, ${p.finished} seeds)`
+        : "";
+    parts.push(`loss ${lossText(p.mean, 3)}${spread}`);
   }
   if (p.diverged > 0) parts.push(`${p.diverged} of ${p.diverged + p.finished} diverged`);
   if (p.missing > 0) parts.push(`${p.missing} without result`);

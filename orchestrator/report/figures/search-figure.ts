@@ -7,6 +7,7 @@ import { scaleLog } from "d3-scale";
 import { line as lineShape } from "d3-shape";
 import { leastOf, mostOf } from "../../analysis/extremes.ts";
 import { importance } from "../../analysis/importance.ts";
+import { lossText } from "../../analysis/loss-text.ts";
 import { plural, short } from "../../terminal/format.ts";
 import { arrowhead, cross } from "./curve-marks.ts";
 import type { FigureOptions } from "./curves-figure.ts";
@@ -23,7 +24,6 @@ import {
   lossTicks,
   path,
 } from "./frame.ts";
-import { decimal } from "./labels.ts";
 import { element, type Markup, text } from "./markup.ts";
 import type { NamedFigure } from "./report-figures.ts";
 import { marker, sparsityClass } from "./theme.ts";
@@ -218,7 +218,7 @@ function pointMark(
             class: "mark edge",
             "data-loss": loss,
           });
-  const what = loss === null ? "diverged" : `loss ${decimal(loss, 4)}`;
+  const what = loss === null ? "diverged" : `loss ${lossText(loss, 4)}`;
   return group(
     { class: sparsityClass(quarter, QUARTERS) },
     element("a", { href, tabindex: "-1" }, element("title", {}, text(`${title}: ${what}`)), mark),

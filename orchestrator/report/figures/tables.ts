@@ -6,6 +6,7 @@ import { placeName } from "../../analysis/coordinate-lines.ts";
 import { verdictOf } from "../../analysis/coordinates.ts";
 import { explainFlag } from "../../analysis/flags.ts";
 import type { Axis } from "../../analysis/groups.ts";
+import { lossDigits } from "../../analysis/loss-text.ts";
 import { TUNED } from "../../analysis/tuned.ts";
 import type { Bounded, Regret } from "../../analysis/types.ts";
 import type { ExponentsRow, LevelRow, TransferRow } from "../../database/results.ts";
@@ -151,7 +152,7 @@ export function optimumTable(id: string, facets: Facets, curves: FigureCurve[]):
             o.loss === null
               ? { estimate: null, low: null, high: o.grid_loss }
               : { estimate: o.loss, low: o.loss_low, high: o.loss_high },
-            3,
+            lossDigits(o.loss ?? o.grid_loss ?? 1, 3),
           ),
         data: ({ optimum: o }) => ({ "data-loss": o.loss }),
       },
@@ -235,7 +236,10 @@ export function levelTable(id: string, facets: Facets): Markup | null {
           value: ({ levels }) => {
             const own = levels.get(parameterization);
             if (own === undefined) return "";
-            const written = withInterval({ estimate: own.loss, low: own.loss_low, high: own.loss_high }, 3);
+            const written = withInterval(
+              { estimate: own.loss, low: own.loss_low, high: own.loss_high },
+              lossDigits(own.loss ?? own.loss_high ?? 1, 3),
+            );
             if (own.loss === null) return written;
             return own.per_cent_above_best === 0
               ? [element("strong", {}, text(written))]

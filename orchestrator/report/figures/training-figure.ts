@@ -3,6 +3,7 @@
  * beside them; for a single run also where attempts went on, and the gradient norm below.
  */
 import { line as lineShape } from "d3-shape";
+import { lossText } from "../../analysis/loss-text.ts";
 import { plural } from "../../terminal/format.ts";
 import { arrowhead, cross } from "./curve-marks.ts";
 import {
@@ -19,7 +20,6 @@ import {
   lossTicks,
   path,
 } from "./frame.ts";
-import { decimal } from "./labels.ts";
 import { element, type Markup, text } from "./markup.ts";
 import { marker, sparsityClass } from "./theme.ts";
 
@@ -260,7 +260,7 @@ function evaluations(
       element(
         "title",
         {},
-        text(`${curve.title}, step ${stepText(p.step)}: validation loss ${decimal(p.validation_loss, 4)}`),
+        text(`${curve.title}, step ${stepText(p.step)}: validation loss ${lossText(p.validation_loss, 4)}`),
       ),
     );
   });

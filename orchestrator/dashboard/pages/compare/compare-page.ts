@@ -1,4 +1,6 @@
 /** Several runs side by side: their curves in one picture, their results, and what differs between their plans. */
+
+import { lossText } from "../../../analysis/loss-text.ts";
 import { readMetrics } from "../../../database/measurements.ts";
 import { COMPARED_AT_MOST, type Run, readAttempts, readRun } from "../../../database/read-run.ts";
 import { comparePlans, groupNames, type PlanDifference } from "../../../parameterization/compare-plans.ts";
@@ -108,7 +110,7 @@ function curves(db: Db, runs: readonly Run[], view: TrainingView): Html {
 
 function results(runs: readonly Run[]): Html {
   const without = (run: Run): string => comparePath(runs.filter((r) => r !== run).map((r) => r.id));
-  const loss = (value: number | null): string => (value === null ? "" : value.toFixed(4));
+  const loss = (value: number | null): string => (value === null ? "" : lossText(value, 4));
   return dataTable(
     "results",
     "In the order of the colours, from dark to light",

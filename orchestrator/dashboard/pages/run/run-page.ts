@@ -2,6 +2,7 @@
 import { flopsPerToken, sparseFlopsPerToken, trainingFlops } from "../../../../schema/wire/cost.ts";
 import { MusweepError } from "../../../../schema/wire/errors.ts";
 import { BUILT_IN_TRAINER, isScriptPlan } from "../../../../schema/wire/plan.ts";
+import { lossText } from "../../../analysis/loss-text.ts";
 import { readMetrics } from "../../../database/measurements.ts";
 import {
   type Run,
@@ -144,9 +145,9 @@ function facts(run: Run, attempts: readonly RunAttempt[]): Html {
   const known: [string, Html | string | null][] = [
     [
       "validation loss",
-      run.validation_loss === null ? null : html`<strong>${run.validation_loss.toFixed(4)}</strong>`,
+      run.validation_loss === null ? null : html`<strong>${lossText(run.validation_loss, 4)}</strong>`,
     ],
-    ["training loss", run.train_loss === null ? null : run.train_loss.toFixed(4)],
+    ["training loss", run.train_loss === null ? null : lossText(run.train_loss, 4)],
     ["diverged", divergenceText(run)],
     ...Object.entries(run.own_metrics ?? {}).map(([name, value]): [string, string] => [
       name,
@@ -176,7 +177,7 @@ function divergenceText({ state, divergence, last_finite_loss, step }: Run): str
     divergence === "non-finite"
       ? "the loss was no longer a number"
       : "the loss stayed above that of the first step";
-  const last = last_finite_loss === null ? "" : `; last loss ${last_finite_loss.toFixed(3)}`;
+  const last = last_finite_loss === null ? "" : `; last loss ${lossText(last_finite_loss, 3)}`;
   return `at step ${step.toLocaleString("en-US")}: ${why}${last}`;
 }
 

@@ -8,6 +8,7 @@ import type { Context as Request } from "hono";
 import { RULES } from "../../../../schema/sweep/rules.ts";
 import { leastOf } from "../../../analysis/extremes.ts";
 import { coordinatesOf } from "../../../analysis/groups.ts";
+import { lossText } from "../../../analysis/loss-text.ts";
 import { TUNED } from "../../../analysis/tuned.ts";
 import { type CurveRun, listCurves, runsOfCurves } from "../../../database/cells.ts";
 import type { Database } from "../../../database/open.ts";
@@ -112,9 +113,9 @@ function mapLink(cell: CurveRun, best: number | null, view: View): Html {
   const what =
     above === null
       ? `${state}${state === "running" ? `, step ${cell.step} of ${cell.steps}` : ""}`
-      : `loss ${decimal(loss!, 4)}, ${above === 0 ? "the best of its row" : `${decimal(above, 2)}% above the best of its row`}`;
+      : `loss ${lossText(loss!, 4)}, ${above === 0 ? "the best of its row" : `${decimal(above, 2)}% above the best of its row`}`;
   const added = reason === "grid" ? "" : `; added, ${reason}`;
-  return html`<a href="${runPath(cell.run)}" class="${isByLoss ? `step-${step}` : state}${reason === "grid" ? "" : " added"}" title="log₂ ${TUNED[view.phase.tuned].short} ${rateLabel(cell.tuned_value)}, seed ${cell.seed}: ${what}${added}">${isByLoss ? decimal(loss!, 2) : html`<span aria-hidden="true">${SIGNS[state]}</span>`}</a>`;
+  return html`<a href="${runPath(cell.run)}" class="${isByLoss ? `step-${step}` : state}${reason === "grid" ? "" : " added"}" title="log₂ ${TUNED[view.phase.tuned].short} ${rateLabel(cell.tuned_value)}, seed ${cell.seed}: ${what}${added}">${isByLoss ? lossText(loss!, 2) : html`<span aria-hidden="true">${SIGNS[state]}</span>`}</a>`;
 }
 
 /** "−7", "−7.5", "−5.95" */

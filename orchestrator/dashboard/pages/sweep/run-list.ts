@@ -4,11 +4,12 @@
  */
 import type { Context as Request } from "hono";
 import { RULES } from "../../../../schema/sweep/rules.ts";
+import { lossText } from "../../../analysis/loss-text.ts";
 import { type ListedRun, listRuns, type RunCondition, type RunOrder } from "../../../database/cells.ts";
 import type { Database } from "../../../database/open.ts";
 import { varyingAxes } from "../../../database/phase-axes.ts";
 import { titleOf } from "../../../sweep/title.ts";
-import { duration, fixed, short } from "../../../terminal/format.ts";
+import { duration, short } from "../../../terminal/format.ts";
 import { badge, type Column, dataTable, runPath } from "../../components.ts";
 import { type Html, html } from "../../html.ts";
 import { readSlice, type Slice } from "../../paging.ts";
@@ -102,7 +103,7 @@ export function runList(c: Request, { rows, axes, order }: Listed, view: View): 
       {
         name: "validation loss",
         kind: "number",
-        value: (r) => fixed(r.validation_loss, 4),
+        value: (r) => (r.validation_loss === null ? "–" : lossText(r.validation_loss, 4)),
         sort: sort("validation_loss"),
       },
       ...axes.map((name) => ({
