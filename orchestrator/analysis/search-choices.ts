@@ -37,10 +37,14 @@ const [Z95, Z975] = [1.645, 1.96];
 /** What a group leaves open, as questions to the posteriors of its curves. */
 type Asked = { group: Group; curve: Known; base: Known; about: Ask["about"] };
 
-/** Gives up what the runs that are left would hardly decide; of the rest, the runs that tell most. */
+/**
+ * Gives up what the runs that are left would hardly decide; of the rest, the runs that tell most.
+ * @param taken of this look, for other reasons
+ */
 export function choose(
   groups: readonly Group[],
   known: ReadonlyMap<string, Known>,
+  taken: readonly NextRun[],
   question: Question,
   limits: SearchLimits,
 ): NextRun[] {
@@ -82,7 +86,9 @@ export function choose(
   }
   if (asked.length === 0 || limits.batch < 1) return [];
   const chosen = best(asked, limits.batch);
-  const planned = new Map(fitted.map((curve) => [curve, [...curve.planned]]));
+  const planned = new Map(
+    fitted.map((curve) => [curve, [...curve.planned, ...taken.filter((run) => run.curve === curve.curve)]]),
+  );
   return chosen.runs.map(({ cell, log2_tuned }) => {
     const curve = fitted[cell]!;
     const seed = nextSeed(planned.get(curve)!, log2_tuned, curve.first_seed);

@@ -86,8 +86,10 @@ export function nextRuns(
   });
   const necessary = withinLimits([...needed.values()], known, limits);
   const left = afterwards(limits, necessary, known);
-  const beside = withinLimits(idle.flatMap(measuredBeside), known, left);
-  const chosen = idle.length === 0 ? [] : choose(idle, known, question, afterwards(left, beside, known));
+  const beside = withinLimits(once(idle.flatMap(measuredBeside)), known, left);
+  const taken = [...necessary, ...beside];
+  const chosen =
+    idle.length === 0 ? [] : choose(idle, known, taken, question, afterwards(left, beside, known));
   const spent = [...known.values()].reduce((sum, { planned, cost }) => sum + planned.length * cost, 0);
   const runs = [...necessary, ...thrifty([...beside, ...chosen], known, limits.thrift * spent)];
   return {
@@ -172,12 +174,25 @@ function seedsAtStart(
   return alike.some(isStarted) || alike.indexOf(curve) >= 2 ? 1 : 2;
 }
 
-/** The loss beside the base's optimum, where its cost is small as far as the fit knows. */
+/** The loss beside the base's optimum, where its cost is small as far as the fit knows; where a run diverged there, another seed first. */
 const measuredBeside = ({ judged }: Group): NextRun[] =>
-  judged.flatMap(({ curve: { curve }, sure, beside }) =>
-    sure === null && beside !== null
-      ? [{ curve, ...beside, reason: "search: the base's optimum seems cheap here: measured beside it" }]
-      : [],
+  judged.flatMap(({ curve: { curve, read }, sure, beside }) => {
+    if (sure !== null || beside === null) return [];
+    const why = read.diverged.includes(beside.log2_tuned)
+      ? "another seed, since a run diverged there"
+      : "the base's optimum seems cheap here: measured beside it";
+    return [{ curve, ...beside, reason: `search: ${why}` }];
+  });
+
+/** A curve lies along several axes: what each of them asks for may be one run. */
+const once = (runs: readonly NextRun[]): NextRun[] =>
+  runs.filter(
+    (run, i) =>
+      i ===
+      runs.findIndex(
+        ({ curve, log2_tuned, seed }) =>
+          curve === run.curve && log2_tuned === run.log2_tuned && seed === run.seed,
+      ),
   );
 
 /** The first of them, and as many more as that money lasts. */

@@ -209,6 +209,50 @@ describe("a search where training breaks", () => {
     }
   });
 
+  it("tries another seed once where one diverged, and says so, also where two axes ask for it", () => {
+    // Widths 128 and 256 at sparsities 0 and 0.5; the last lies beside a wall that one seed has shown.
+    const rows = [
+      [
+        0,
+        0,
+        "-7.5 3.034 2.994, -6 3.021 3.054, -4.5 3.080 3.060, -8.5 3.044, -9.5 3.063, -5.5 3.015, -5 3.066, -9 3.046",
+      ],
+      [0, 0.5, "-7.5 3.006 3.083, -6 3.007 3.073, -4.5 3.077 3.159, -8.5 3.081"],
+      [1, 0, "-7.5 3.014, -6 3.038, -4.5 3.048, -8.5 3.053, -5 3.064, -5.5 3.025, -8 3.022, -9.5 3.089"],
+      [1, 0.5, "-8 3.033, -6.5 3.081, -5 3.054, -9 3.071, -4.5 3.055, -4 3.045, -3.5 nan, -8.5 3.087"],
+    ] as const;
+    const curves = rows.map(([k, sparsity, text]): SearchedCurve => {
+      const points = text.split(", ").map((row) => {
+        const [log2_tuned, ...losses] = row.split(" ").map(Number);
+        const seeds = losses.map((loss, seed) => ({
+          seed: seed + 1,
+          loss: Number.isNaN(loss) ? null : loss,
+          diverged: Number.isNaN(loss),
+        }));
+        return { log2_tuned: log2_tuned!, missing: 0, seeds };
+      });
+      return {
+        curve: `width ${WIDTHS[k]}, sparsity ${sparsity}`,
+        coordinates: { parameterization: "sp", width: WIDTHS[k]!, layers: 2, sparsity },
+        input: { points },
+        planned: points.flatMap(({ log2_tuned, seeds }) => seeds.map(({ seed }) => ({ log2_tuned, seed }))),
+        middle: -6,
+        first_seed: 1,
+        cost: 4 ** k,
+      };
+    });
+    const question = questionOf({ criterion: "octaves", margin: { octaves: 2 } });
+    const { runs } = nextRuns(curves, question, { ...LIMITS, batch: 1, thrift: Number.POSITIVE_INFINITY });
+    expect(runs).toEqual([
+      {
+        curve: "width 256, sparsity 0.5",
+        log2_tuned: -3.5,
+        seed: 2,
+        reason: "search: another seed, since a run diverged there",
+      },
+    ]);
+  });
+
   it("believes no single divergence: neither at the base's rate, nor beside the best", () => {
     for (const at of [-5, -3.5, -6.5]) {
       const { questions, planned } = searchThrough((width, x, seed) =>
