@@ -56,18 +56,23 @@ const CLOSEST = 0.25;
 const NEAR = Math.log(1.1);
 
 /**
- * The next runs for a curve whose optimum a gap or noise hides: a rate halfway to the wall, or another seed near the
- * optimum; of two places that may be it, seeds say which. Null when neither would help: it is bracketed, it lies at an edge, or runs of it are missing.
+ * The next runs for a curve whose optimum a gap or noise hides: a rate halfway between the wall and the rate below it, or another
+ * seed near the optimum; of two places that may be it, seeds say which. Null when neither would help: it is bracketed, it lies at an edge, or runs of it are missing.
  */
 export function refineCurve(planned: PlannedCurve): MoreRuns | null {
   if (planned.optimum.flag === "too noisy") return anotherSeed(planned, "noise hides the optimum");
   if (planned.optimum.flag === "ambiguous") return anotherSeed(planned, "two places may be the optimum");
   if (planned.optimum.flag !== "edge is divergence") return null;
   const best = planned.optimum.grid_log2_tuned!;
-  const wall = unstableAbove(readCurve(planned.curve), best);
-  return wall === undefined
-    ? null
-    : halfway(planned, best, wall, "the optimum lies beside a rate that diverges");
+  const curve = readCurve(planned.curve);
+  const wall = unstableAbove(curve, best);
+  if (wall === undefined) return null;
+  const below = curve.stable.findLast((p) => p.log2_tuned < wall)!.log2_tuned;
+  const between = halfway(planned, below, wall, "the optimum lies beside a rate that diverges");
+  // Of rates between the best and the wall, noise leaves open that they are better.
+  return below === best
+    ? between
+    : (between ?? anotherSeed(planned, "the optimum may lie beside a rate that diverges"));
 }
 
 /**

@@ -116,6 +116,22 @@ describe("refine, one curve", () => {
     expect(more?.reason).toBe("refine: between 2^-6 and 2^-5, the optimum lies beside a rate that diverges");
   });
 
+  it("goes to the wall where noise leaves open that the optimum is there, with seeds once there is no room", () => {
+    const open = planned({ [-8]: 2.3, [-7]: 2.05, [-6]: 2, [-5]: 2.001, [-4]: null });
+    expect(open.optimum.flag).toBe("edge is divergence");
+    const more = refineCurve(open);
+    expect(more?.points.map((p) => [Math.log2(p.tuned_value), p.seed])).toEqual([[-4.5, 1]]);
+    expect(more?.reason).toBe("refine: between 2^-5 and 2^-4, the optimum lies beside a rate that diverges");
+    const narrow = planned(
+      { [-8]: 2.3, [-7]: 2.03, [-6]: 2, [-5]: 2.0005, [-4.6]: null },
+      { optimum: { flag: "edge is divergence" } },
+    );
+    expect(refineCurve(narrow)).toMatchObject({
+      points: [-7, -6, -5].map((x) => ({ tuned_value: 2 ** x, seed: 2 })),
+      reason: "refine: another seed, the optimum may lie beside a rate that diverges",
+    });
+  });
+
   it("stops halving when the rates would come closer than a quarter octave", () => {
     const curve = planned({ [-8]: 3.2, [-7]: 2.5, [-6]: 2, [-5.6]: null });
     expect(curve.optimum.flag).toBe("edge is divergence");
