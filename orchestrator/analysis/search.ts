@@ -101,13 +101,16 @@ export function nextRuns(
       state,
       says,
     })),
-    stopped: runs.length > 0 ? null : whyStopped(groups),
+    stopped: runs.length > 0 ? null : whyStopped(groups, known),
   };
 }
 
-function whyStopped(groups: readonly Group[]): string {
+function whyStopped(groups: readonly Group[], known: ReadonlyMap<string, Known>): string {
   if (groups.every(({ state }) => state === "decided")) return "decided";
-  if (groups.some(({ state }) => state === "open")) return "its budget is spent";
+  if (groups.some(({ state }) => state === "open"))
+    return [...known.values()].some(isStarted)
+      ? "its budget is spent"
+      : "its budget is less than its first run costs";
   return [...new Set(groups.filter(({ state }) => state === "given up").map(({ says }) => says))].join("; ");
 }
 

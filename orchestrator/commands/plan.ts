@@ -321,8 +321,11 @@ function searchText({ phase, curves, grid, begins, expected, most }: SearchPlan)
     most.runs === null
       ? `${quantity(most.flops!)}FLOPs (${percent(most.flops! / grid.flops)})`
       : plural(most.runs, "run");
+  const what = `Phase ${phase} is a search: ${plural(curves, "curve")}, in place of a grid of ${plural(grid.runs, "run")} and ${quantity(grid.flops)}FLOPs.`;
+  if (begins.runs === 0)
+    return `${what}\n  Its budget, ${limit}, is less than its first run costs: it trains nothing.`;
   return [
-    `Phase ${phase} is a search: ${plural(curves, "curve")}, in place of a grid of ${plural(grid.runs, "run")} and ${quantity(grid.flops)}FLOPs.`,
+    what,
     `  It begins with ${plural(begins.runs, "run")}, ${quantity(begins.flops)}FLOPs (${percent(begins.flops / grid.flops)} of the grid's).`,
     `  To expect: about ${plural(expected.moves, "run")} where the optimum moves far, about ${expected.stays} where it stays.`,
     `  At most: ${limit}.`,

@@ -32,17 +32,17 @@ export function planSearches(phases: readonly { phase: Phase; expansion: Expansi
       { ...batchOf(phase.search, 1), ...limits },
     );
     const points = grid.reduce((sum, curve) => sum + curve.points, 0);
-    const expect = (each: number) =>
-      Math.round(Math.min(limits.runs, Math.max(runs.length, each * grid.length)));
+    const begins = runs.reduce((sum, { curve }) => sum + costs.perRun.get(curve)!, 0);
+    // After its beginning a run costs what those of the grid do.
+    const paid = runs.length + Math.max(0, limits.cost - begins) / (costs.grid / points);
+    const most = Math.floor(Math.min(limits.runs, runs.length === 0 ? 0 : paid));
+    const expect = (each: number) => Math.min(most, Math.max(runs.length, Math.round(each * grid.length)));
     return [
       {
         phase: phase.name,
         curves: grid.length,
         grid: { runs: points, flops: costs.grid },
-        begins: {
-          runs: runs.length,
-          flops: runs.reduce((sum, { curve }) => sum + costs.perRun.get(curve)!, 0),
-        },
+        begins: { runs: runs.length, flops: begins },
         expected: { moves: expect(RULE.moves), stays: expect(RULE.stays) },
         most: {
           runs: Number.isFinite(limits.runs) ? limits.runs : null,

@@ -5,9 +5,11 @@ import type { SearchState, TakenValue } from "../database/phases.ts";
 import type { PhaseProgress, SweepProgress } from "../database/progress.ts";
 import { plural } from "../terminal/format.ts";
 
-/** A line per phase under the sweep's name; nothing for a sweep of one plain grid. */
+/** A line per phase under the sweep's name; nothing for a sweep of one plain grid. A search has its lines before its first run. */
 export function phaseLines({ sweep, phases }: Pick<SweepProgress, "sweep" | "phases">): string[] {
-  if (phases.length === 1 && phases[0]!.added.length === 0 && phases[0]!.state !== "stopped") return [];
+  const [only] = phases;
+  const isPlain = only?.added.length === 0 && only.search === null && only.state !== "stopped";
+  if (phases.length === 1 && isPlain) return [];
   return [
     `Phases of ${sweep}:`,
     ...phases.flatMap((phase) => [`  ${phase.name}: ${stateText(phase)}`, ...detailLines(phase)]),

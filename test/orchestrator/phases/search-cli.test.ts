@@ -9,7 +9,7 @@ import { type Scratch, scratch } from "../../support/scratch.ts";
 const VALLEY = fileURLToPath(new URL("../../fixtures/trainers/valley.mjs", import.meta.url));
 const TRAINER = ["--trainer", `mine=${process.execPath} ${VALLEY}`, "--slots", "2", "--lock-seconds", "2"];
 
-function write(place: Scratch): string {
+function write(place: Scratch, budget = "100%"): string {
   writeFileSync(
     join(place.directory, "sought.yaml"),
     `name: sought
@@ -17,7 +17,7 @@ trainer: mine
 model: { layers: 1 }
 training: { steps: 2 }
 base: { width: 32 }
-search: { until: decided, batch: 4 }
+search: { until: decided, batch: 4, budget: ${budget} }
 axes:
   parameterization: [sp, mup]
   width: [32, 64, 128]
@@ -27,6 +27,16 @@ axes:
   );
   return "sought.yaml";
 }
+
+it("expects no more runs than its budget pays", async () => {
+  const place = scratch();
+  const plan = async (budget: string) => (await succeed(place, "plan", write(place, budget))).stdout;
+  // Runs cost 1, 4 and 16: the first 24 cost 60 of 882, a quarter of which leaves 160.5 for others at 7 on average.
+  expect(await plan("25%")).toMatch(
+    /It begins with 24 runs.*\n +To expect: about 27 runs .* 46 where it stays\./,
+  );
+  expect(await plan("0.01%")).toContain("is less than its first run costs: it trains nothing");
+});
 
 const told = (place: Scratch) =>
   sql(place, "SELECT run, reason, val_loss FROM run_results ORDER BY parameterization, width, seed, log2_lr");

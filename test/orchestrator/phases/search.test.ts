@@ -5,6 +5,7 @@ import { readPhases } from "../../../orchestrator/database/phases.ts";
 import { progressOf } from "../../../orchestrator/database/progress.ts";
 import { advancePhases } from "../../../orchestrator/phases/advance.ts";
 import { simulateSearches } from "../../../orchestrator/phases/simulate-search.ts";
+import { phaseLines } from "../../../orchestrator/report/phase-states.ts";
 import { expandPhase } from "../../../orchestrator/sweep/expand-sweep.ts";
 import { freshDatabase, sqliteOf, submitText, train } from "../../support/database.ts";
 
@@ -114,6 +115,20 @@ describe("a search", () => {
     trainOut(db, STILL);
     expect(rowsOf(db)).toHaveLength(29);
     expect(stateOf(db).search).toMatchObject({ stopped: "its budget is spent", added: 8, earlier: 21 });
+  });
+
+  it("says that its budget is too small, where that does not reach for one run", () => {
+    const db = freshDatabase();
+    submitText(db, text("search: { until: decided, budget: 0.1% }"));
+    advancePhases(db);
+    expect(rowsOf(db)).toEqual([]);
+    expect(phaseLines(progressOf(db, "sought"))).toEqual([
+      "Phases of sought:",
+      "  grid: complete, 0 grid points",
+      "    search: 0 runs, 0.0% of the grid's FLOPs (budget 0.1%)",
+      "    open: SμPar across width: cost at width 64, width 128",
+      "    no more runs: its budget is less than its first run costs",
+    ]);
   });
 
   it("says of nothing that it transfers while a curve has no run: its budget ended before", () => {
