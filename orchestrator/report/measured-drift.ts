@@ -3,6 +3,7 @@
  * how far it may move on the way there.
  */
 
+import { atLeast } from "../analysis/bounds.ts";
 import { coordinateOf, coordinatesOf, valueAlong } from "../analysis/groups.ts";
 import { signed } from "../analysis/signed.ts";
 import type { Bounded } from "../analysis/types.ts";
@@ -81,7 +82,7 @@ export function driftText({ axis, from, to, moved: { estimate, low, high } }: Me
   if (estimate !== null)
     return `${along} moved by ${signed(estimate, 2)} octaves (95%: ${signed(low!, 2)} to ${signed(high!, 2)})`;
   const least = (low ?? 0) > 0 ? low! : high!;
-  return `${along} moves ${least > 0 ? "up" : "down"} by at least ${Math.abs(least).toFixed(1)} octaves`;
+  return `${along} moves ${least > 0 ? "up" : "down"} by at least ${atLeast(Math.abs(least), 1)} octaves`;
 }
 
 /** More runs than that are a sweep of their own. */

@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
+import { driftText } from "../../../orchestrator/report/measured-drift.ts";
 import { recommend, type Target } from "../../../orchestrator/report/recommend.ts";
 import { pytorchSnippet, recommendationText } from "../../../orchestrator/report/recommend-text.ts";
 import { Attempt, applyAll, freshDatabase, sqliteOf, submitText, train } from "../../support/database.ts";
@@ -196,6 +197,13 @@ describe("an optimum that moves", () => {
     expect(Math.log2(r.validation[0]! / r.learning_rate)).toBeCloseTo(-1, 6);
     expect(recommendationText(r)).toContain(`${r.validation.length} runs at the target's size`);
   });
+});
+
+it("a drift of which only a bound is known is said rounded so that it holds", () => {
+  const far = { axis: "width", from: 128, to: 512, low: null, high: -3.0976 } as const;
+  expect(driftText({ ...far, moved: { estimate: null, low: null, high: -3.0976 } })).toBe(
+    "from width 128 to 512 the optimum moves down by at least 3.0 octaves",
+  );
 });
 
 describe("what is not said", () => {
