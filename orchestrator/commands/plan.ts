@@ -160,8 +160,9 @@ const percent = (share: number): string => `${(100 * share).toFixed(share < 0.09
 
 /** Grid and search side by side. */
 function simulationText(simulations: Simulation[]): string {
-  const both = ({ grid, search }: { grid: number; search: number }, show: (n: number) => string) =>
+  const both = <N>({ grid, search }: { grid: N; search: N }, show: (n: N) => string) =>
     `${show(grid)}, ${show(search)}`;
+  const shareText = (share: number | null): string => (share === null ? "–" : percent(share));
   return [
     "A search beside the whole grid; of two numbers the grid's is the first.",
     "",
@@ -170,9 +171,9 @@ function simulationText(simulations: Simulation[]): string {
         { title: "phase", value: (s) => s.phase },
         { title: "curves", value: (s) => s.curves },
         { title: "draws", align: "right", value: (s) => String(s.draws) },
-        { title: "decided", align: "right", value: (s) => both(s.decided, percent) },
-        { title: "wrong", align: "right", value: (s) => both(s.wrong, percent) },
-        { title: "same", align: "right", value: (s) => (s.same === null ? "–" : percent(s.same)) },
+        { title: "decided", align: "right", value: (s) => both(s.decided, shareText) },
+        { title: "wrong", align: "right", value: (s) => both(s.wrong, shareText) },
+        { title: "same", align: "right", value: (s) => shareText(s.same) },
         { title: "runs", align: "right", value: (s) => both(s.runs, (n) => n.toFixed(0)) },
         { title: "FLOPs", align: "right", value: (s) => percent(s.share) },
       ],

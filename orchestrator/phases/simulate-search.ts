@@ -25,9 +25,9 @@ export interface Simulation {
   draws: number;
   /** Of the questions that the grid decides, the share that the search says the same of; null: it decides none. */
   same: number | null;
-  /** Shares of all questions. */
-  decided: { grid: number; search: number };
-  wrong: { grid: number; search: number };
+  /** Shares of all verdicts; null: a curve that stands alone has none. */
+  decided: { grid: number | null; search: number | null };
+  wrong: { grid: number | null; search: number | null };
   /** Mean over the draws. */
   runs: { grid: number; search: number };
   /** Of the grid's FLOPs. */
@@ -99,16 +99,13 @@ function summary(pairs: readonly Pair[], cost: number): Omit<Simulation, "phase"
   const both = pairs.flatMap(({ grid, search }) =>
     grid.said.map((g, i) => ({ grid: g, search: search.said[i]! })),
   );
-  const share = (is: (pair: (typeof both)[number]) => boolean, among = both): number =>
-    among.filter(is).length / Math.max(1, among.length);
+  const share = (is: (pair: (typeof both)[number]) => boolean, among = both): number | null =>
+    among.length === 0 ? null : among.filter(is).length / among.length;
   const decided = both.filter(({ grid }) => grid.verdict !== "inconclusive");
   const mean = (of: (pair: Pair) => number): number =>
     pairs.reduce((sum, pair) => sum + of(pair), 0) / pairs.length;
   return {
-    same:
-      decided.length === 0
-        ? null
-        : share(({ grid, search }) => alike(grid.verdict) === alike(search.verdict), decided),
+    same: share(({ grid, search }) => alike(grid.verdict) === alike(search.verdict), decided),
     decided: {
       grid: share(({ grid }) => grid.verdict !== "inconclusive"),
       search: share(({ search }) => search.verdict !== "inconclusive"),

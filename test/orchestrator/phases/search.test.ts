@@ -241,4 +241,16 @@ describe("a search", () => {
     });
     expect(simulation!.share).toBeLessThan(0.5);
   });
+
+  it("of a curve that stands alone has no verdicts to be right or wrong", () => {
+    const db = freshDatabase();
+    submitText(db, text(SEARCH).replace("[32, 64, 128]", "32"));
+    const { phase, data } = stateOf(db).definition;
+    for (const simulation of simulateSearches(db, [{ phase, expansion: expandPhase(phase, data) }], 1))
+      expect(simulation).toMatchObject({
+        same: null,
+        decided: { grid: null, search: null },
+        wrong: { grid: null, search: null },
+      });
+  });
 });
