@@ -232,7 +232,7 @@ function inconclusive(v: Said, base: Cell, along: Along): string {
       reached === undefined
         ? `inconclusive at ${place(beyond[0]!, along)}`
         : upTo(reached, beyond, along, byCost);
-    const next = v.open > 0 ? `${runs(v.open)} still to come` : "the search goes on while its budget lasts";
+    const next = v.open > 0 ? `${runs(v.open)} still to come` : "with a larger budget the search goes on";
     return `${shown}: no run there yet, ${next}`;
   }
   const worst = worstOf(open, byCost);

@@ -293,7 +293,7 @@ describe("verdict", () => {
       costs_at_most: null,
       more_seeds: null,
       sentence:
-        "transfers up to sparsity 0.5; open at 0.875 and 0.984: no run there yet, the search goes on while its budget lasts",
+        "transfers up to sparsity 0.5; open at 0.875 and 0.984: no run there yet, with a larger budget the search goes on",
     });
     expect(judged([same], 2).sentence).toBe(
       "transfers up to sparsity 0.5; open at 0.875 and 0.984: no run there yet, 2 runs are still to come",

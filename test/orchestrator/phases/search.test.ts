@@ -151,7 +151,7 @@ describe("a search", () => {
       within: null,
       more_seeds: null,
       sentence:
-        "transfers by cost up to width 64; open at 128: no run there yet, the search goes on while its budget lasts",
+        "transfers by cost up to width 64; open at 128: no run there yet, with a larger budget the search goes on",
     });
     submitText(db, text(SEARCH));
     advancePhases(db);
