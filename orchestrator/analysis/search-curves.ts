@@ -5,6 +5,7 @@ import { type Axis, type CurveCoordinates, type Placed, valueAlong } from "./gro
 import { pooledNoise, type Residual, residualOf, runVariance, toldNoise } from "./noise.ts";
 import { fitCurve, fitValley } from "./optimum.ts";
 import type { Posterior } from "./posterior.ts";
+import { groupTwins } from "./twins.ts";
 import type { CurveInput, Noise, Optimum } from "./types.ts";
 
 /** A rate and a seed. */
@@ -81,7 +82,7 @@ export function readSearched(
     const own = readCurve(curve.input);
     const { parameterization } = curve.coordinates;
     residuals.set(parameterization, [...(residuals.get(parameterization) ?? []), residualOf(own)]);
-    return { ...curve, read: own };
+    return { ...curve, planned: joined(curve.planned), read: own };
   });
   const noise = new Map([...residuals].map(([name, all]) => [name, pooledNoise(all)]));
   return new Map(
@@ -102,6 +103,16 @@ export function readSearched(
       ];
     }),
   );
+}
+
+/** Two ways to write one rate are the lower one, as in the curve that is read. */
+function joined(planned: readonly Spot[]): Spot[] {
+  const lower = new Map(
+    groupTwins(planned, (spot) => 2 ** spot.log2_tuned).flatMap((twins) =>
+      twins.map(({ log2_tuned }) => [log2_tuned, twins[0].log2_tuned]),
+    ),
+  );
+  return planned.map(({ log2_tuned, seed }) => ({ log2_tuned: lower.get(log2_tuned)!, seed }));
 }
 
 function standingOf(

@@ -209,6 +209,26 @@ describe("a search where training breaks", () => {
     }
   });
 
+  it("takes two ways to write one rate for one, whose seeds have all run", () => {
+    const twice = [-8, -7, -6, -5, -4, -3, -2].flatMap((x) => [
+      { log2_tuned: x, seed: 1 },
+      { log2_tuned: x + 1e-5, seed: 2 },
+    ]);
+    const { runs } = nextRuns(
+      sweep([-5, -4.2], [twice, twice]),
+      { ...QUESTION, stated_noise: 1 },
+      { ...LIMITS, batch: 30, thrift: Number.POSITIVE_INFINITY },
+    );
+    const again = runs.filter(({ log2_tuned }) =>
+      twice.some((spot) => Math.abs(spot.log2_tuned - log2_tuned) < 0.01),
+    );
+    expect(again.length).toBeGreaterThan(0);
+    for (const { log2_tuned, seed } of again) {
+      expect(Number.isInteger(log2_tuned)).toBe(true);
+      expect(seed).toBeGreaterThan(2);
+    }
+  });
+
   it("tries another seed once where one diverged, and says so, also where two axes ask for it", () => {
     // Widths 128 and 256 at sparsities 0 and 0.5; the last lies beside a wall that one seed has shown.
     const rows = [
