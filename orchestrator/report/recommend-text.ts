@@ -8,6 +8,8 @@ import {
   ROLES,
   type ScriptPlan,
 } from "../../schema/wire/plan.ts";
+import { inYaml } from "../sweep/habits.ts";
+import { gridAt } from "../sweep/taken-axes.ts";
 import { quantity } from "../terminal/format.ts";
 import type { Recommendation } from "./recommend.ts";
 import { resolvedPlanText } from "./resolved-plan-text.ts";
@@ -71,22 +73,34 @@ function takenLines({ taken, sweep }: Recommendation): string[] {
 }
 
 function validationLines(r: Recommendation): string[] {
-  // Imported results need not say how many there were.
-  const layers = r.target.layers === 0 ? "" : `layers: [${r.target.layers}], `;
-  const { vocab_size, ...axes } = r.asked;
+  const { target, asked } = r;
   const notes = [
     ...(r.base_ffn_width === null ? [] : [`, with ffn_width: ${r.base_ffn_width} under base`]),
-    ...(vocab_size === undefined ? [] : [`, on data with a vocabulary of ${vocab_size}`]),
+    ...(asked.vocab_size === undefined ? [] : [`, on data with a vocabulary of ${asked.vocab_size}`]),
   ];
-  const asked = Object.entries(axes)
-    .map(([name, value]) => `${name}: [${value}], `)
-    .join("");
+  const axes = gridAt({
+    parameterization: [r.parameterization],
+    width: [target.width],
+    sparsity: [target.sparsity],
+    // Imported results need not say how many there were.
+    layers: target.layers === 0 ? null : [target.layers],
+    ...ownAxes(r),
+    learning_rate: r.validation.map((rate) => Number(number(rate))),
+  });
   const each = r.flops === null ? "" : `, ${quantity(r.flops)}FLOPs each`;
   return [
     `Before you rely on it, ${r.validation.length} runs at the target's size${each}: base learning rates ${r.validation.map(number).join(", ")}.`,
     `${number(r.learning_rate)} lowest: the rate has transferred. Another one lowest: take that; an outer one: go on to its side.`,
-    `In a sweep file: axes: { parameterization: [${r.parameterization}], width: [${r.target.width}], sparsity: [${r.target.sparsity}], ${layers}${asked}learning_rate: [${r.validation.map(number).join(", ")}] }${notes.join("")}`,
+    `In a sweep file: axes: ${inYaml(axes).replace(/^\{(.*)\}$/, "{ $1 }")}${notes.join("")}`,
   ];
+}
+
+/** What the curve had that is carried over, and what was said of the target: without either, those runs would be of another model. */
+function ownAxes({ source, asked }: Recommendation): Record<string, unknown[]> {
+  const { tokens, ...other } = source.other;
+  const { vocab_size: _, ...own } = asked;
+  const all = { ...other, ...(tokens === undefined || "steps" in own ? {} : { tokens }), ...own };
+  return Object.fromEntries(Object.entries(all).map(([name, value]) => [name, [value]]));
 }
 
 /** Null where numbers are times others: those cannot be pasted. */

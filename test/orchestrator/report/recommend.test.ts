@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { recommend, type Target } from "../../../orchestrator/report/recommend.ts";
 import { pytorchSnippet, recommendationText } from "../../../orchestrator/report/recommend-text.ts";
+import type { Plan, RunPlan } from "../../../schema/wire/plan.ts";
 import { Attempt, applyAll, freshDatabase, sqliteOf, submitText, train } from "../../support/database.ts";
 import { describeWithTorch, torchPython } from "../../support/torch-python.ts";
 import { scriptEnvironment } from "../../workers/python/script-process.ts";
@@ -311,6 +312,33 @@ it("has a target's own shape and length, and says what it takes from the sweep",
       batch_size: 2,
     });
   expect(r.validation[1]).toBe(r.learning_rate);
+});
+
+it("has the runs to do trained as the curve that is carried over, in whatever else varied", () => {
+  const file = SWEEP.replace("steps: 20, batch_size: 4", "batch_size: 4").replace(
+    "  seed:",
+    "  steps: [20, 40]\n  init_std: [0.02, 0.05]\n  clip_norm: [0.5, 1]\n  schedule: [cosine, constant]\n  seed:",
+  );
+  const best = { steps: 40, init_std: 0.05, clip_norm: 0.5, schedule: "cosine" };
+  const isBest = (at: At): boolean => Object.entries(best).every(([name, value]) => at[name] === value);
+  const db = trainedIn(file, (at) => ({ log2: -6, loss: isBest(at) ? 2 : 3 }));
+  const plansOf = (target: Partial<Target>): RunPlan[] => {
+    const r = recommend(db, "proxy", { width: 512, sparsity: 0, parameterization: "supar", ...target });
+    const [, axes] = /In a sweep file: (axes: \{.*\})$/m.exec(recommendationText(r))!;
+    const submitted = freshDatabase();
+    submitText(submitted, file.replace(/axes:[\s\S]*/, `${axes}\n`));
+    const stored = sqliteOf(submitted).prepare<[], { plan: string }>("SELECT plan FROM plans").all();
+    expect(stored.length).toBe(r.validation.length);
+    return [r.plan, ...stored.map(({ plan }) => JSON.parse(plan) as RunPlan)];
+  };
+  for (const target of [{}, { steps: 80 }]) {
+    const [wanted, ...plans] = plansOf(target).map((plan) => {
+      const { steps, clip_norm, schedule, groups } = plan as Plan;
+      return { steps, clip_norm, schedule, stds: groups.map(({ init_std }) => init_std) };
+    });
+    for (const plan of plans) expect(plan).toEqual(wanted);
+    expect(wanted).toMatchObject({ steps: 40, clip_norm: 0.5, schedule: { decay: "cosine" }, ...target });
+  }
 });
 
 it("gives a sparse target a feed-forward width of its own, whatever its sparsity would leave of the proxy", () => {
