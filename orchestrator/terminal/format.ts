@@ -29,5 +29,7 @@ export const fixed = (value: number | null | undefined, digits: number): string 
 
 export const plural = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? "" : "s"}`;
 
-/** Four significant digits, no padding zeros. */
-export const short = (value: number): string => String(Number(value.toPrecision(4)));
+/** Significant digits of what is shown in short. */
+export const SHORT_DIGITS = 4;
+/** No padding zeros. */
+export const short = (value: number): string => String(Number(value.toPrecision(SHORT_DIGITS)));
