@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { recommend, type Target } from "../../../orchestrator/report/recommend.ts";
 import { pytorchSnippet, recommendationText } from "../../../orchestrator/report/recommend-text.ts";
+import { suggest, suggestionsYaml } from "../../../orchestrator/report/suggest.ts";
 import type { Plan, RunPlan } from "../../../schema/wire/plan.ts";
 import { Attempt, applyAll, freshDatabase, sqliteOf, submitText, train } from "../../support/database.ts";
 import { describeWithTorch, torchPython } from "../../support/torch-python.ts";
@@ -97,6 +98,14 @@ it("refuses what the sweep cannot answer", () => {
   expect(() => recommend(db, "proxy", { width: 100, sparsity: 0 })).toThrow(/d_head/);
   const edge = trained(SWEEP.replace("from: -9, to: -3", "from: -6, to: -3"));
   expect(() => recommend(edge, "proxy", { width: 512, sparsity: 0 })).toThrow(/no estimated optimum/);
+  // What suggest has nothing for is not sent there.
+  const single = trained(SWEEP.replace("from: -9, to: -3", "from: -6, to: -6"));
+  expect(() => recommend(single, "proxy", { width: 512, sparsity: 0 })).toThrow(
+    expect.objectContaining({ remedy: expect.stringContaining("takes at least three learning rates") }),
+  );
+  expect(suggest(single, "proxy")).toMatchObject({ suggestions: [], too_few: 2 });
+  expect(suggestionsYaml(suggest(single, "proxy"))).toMatch(/^# proxy: 2 curves have too few values to fit/);
+  expect(suggest(edge, "proxy").too_few).toBe(0);
 });
 
 const withAxis = (axis: string): string =>
