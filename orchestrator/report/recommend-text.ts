@@ -120,6 +120,9 @@ const groupLine = (name: string, g: Numbers): string =>
 const heading = ({ title, target, sweep }: Recommendation): string =>
   `# ${title} at width ${target.width}, sparsity ${target.sparsity}: what sweep ${sweep} says. lr is the schedule's peak.`;
 
+/** AdamW takes no whole numbers for its β. */
+const pythonFloat = (value: number): string => number(value).replace(/^\d+$/, "$&.0");
+
 /** Masks, initial weights and AdamW's groups, for whatever model's parameters the patterns name. */
 const configure = (betas: readonly number[]): string => `
 def configure(model):
@@ -144,7 +147,7 @@ def configure(model):
         groups[group].append(parameter)
     return torch.optim.AdamW(
         [dict(params=p, **{key: GROUPS[name][key] for key in ("lr", "weight_decay", "eps")}) for name, p in groups.items() if p],
-        betas=(${betas.map(number).join(", ")}),
+        betas=(${betas.map(pythonFloat).join(", ")}),
     )
 `;
 

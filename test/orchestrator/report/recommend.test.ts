@@ -366,6 +366,14 @@ it("says of a script's own model what another fan-in changes", () => {
 });
 
 describeWithTorch("the program that it prints", () => {
+  it("runs where a β is a whole number, which AdamW wants as a float", { timeout: 120_000 }, () => {
+    const text = SWEEP.replace("batch_size: 4", "batch_size: 4, optimizer: { beta1: 0 }");
+    const r = recommend(trained(text), "proxy", { width: 256, sparsity: 0.75, layers: 1 });
+    const program = pytorchSnippet(r)!;
+    expect(program).toContain("betas=(0.0, 0.95)");
+    expect(execFileSync(torchPython, ["-c", program], { encoding: "utf8" })).toMatch(/^step 1: loss \d/);
+  });
+
   it("runs, draws what it says, and keeps the mask", { timeout: 120_000 }, () => {
     const directory = mkdtempSync(join(tmpdir(), "musweep-recommend-"));
     onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
