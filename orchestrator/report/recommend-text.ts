@@ -10,7 +10,7 @@ import {
 } from "../../schema/wire/plan.ts";
 import { inYaml } from "../sweep/habits.ts";
 import { gridAt } from "../sweep/taken-axes.ts";
-import { quantity } from "../terminal/format.ts";
+import { amount, quantity } from "../terminal/format.ts";
 import type { Recommendation } from "./recommend.ts";
 import { resolvedPlanText } from "./resolved-plan-text.ts";
 
@@ -87,7 +87,7 @@ function validationLines(r: Recommendation): string[] {
     ...ownAxes(r),
     learning_rate: r.validation.map((rate) => Number(number(rate))),
   });
-  const each = r.flops === null ? "" : `, ${quantity(r.flops)}FLOPs each`;
+  const each = r.flops === null ? "" : `, ${amount(r.flops, "FLOPs")} each`;
   return [
     `Before you rely on it, ${r.validation.length} runs at the target's size${each}: base learning rates ${r.validation.map(number).join(", ")}.`,
     `${number(r.learning_rate)} lowest: the rate has transferred. Another one lowest: take that; an outer one: go on to its side.`,

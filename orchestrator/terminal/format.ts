@@ -23,6 +23,12 @@ export function quantity(value: number): string {
   return `${Number(scaled.toPrecision(3))}${units[unit]}`;
 }
 
+/** "1.62 MFLOPs", "0 B": the same with its unit. */
+export function amount(value: number, unit: string): string {
+  const text = quantity(value);
+  return text.includes(" ") ? `${text}${unit}` : `${text} ${unit}`;
+}
+
 /** A fixed number of digits with a real minus sign's width kept ASCII, or "–" for nothing. */
 export const fixed = (value: number | null | undefined, digits: number): string =>
   value === null || value === undefined ? "–" : value.toFixed(digits);

@@ -124,6 +124,9 @@ describe("run", () => {
     });
     const { stderr } = await succeed(own, "run", other);
     expect(stderr).toContain("2 grid points, 2 runs; 2 already trained, 0 to train");
+    // Of nothing, neither FLOPs nor time nor the speed of the machine are told.
+    const plan = (await succeed(own, "plan", other)).stdout;
+    expect(plan).toMatch(/\n\nNothing is left to train\.\n$/);
     expect(sql(own, "SELECT count(*) AS n FROM attempts")).toEqual([{ n: 21 }]);
   });
 
