@@ -12,7 +12,7 @@ import { optimaRows } from "../database/results.ts";
 import { nextRuns } from "../phases/added-runs.ts";
 import { searchFurther } from "../phases/searched-runs.ts";
 import type { Coordinates } from "../sweep/expand-sweep.ts";
-import { gridAt, isRandomSearch } from "../sweep/taken-axes.ts";
+import { gridAt, isGiven, isRandomSearch } from "../sweep/taken-axes.ts";
 import { plural } from "../terminal/format.ts";
 import { csv } from "./figures/csv.ts";
 import { questionText } from "./phase-states.ts";
@@ -122,7 +122,7 @@ function countTooFew(db: Database, sweep: string, phases: readonly StoredPhase[]
 const known = (coordinates: Record<string, unknown>): Partial<Coordinates> =>
   Object.fromEntries(
     Object.entries(coordinates).filter(
-      ([name, value]) => value !== null && !((name === "width" || name === "layers") && value === 0),
+      ([name, value]) => isGiven(name, value) && !((name === "width" || name === "layers") && value === 0),
     ),
   ) as Partial<Coordinates>;
 

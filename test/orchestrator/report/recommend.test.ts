@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
+import { parse } from "yaml";
 import { recommend, type Target } from "../../../orchestrator/report/recommend.ts";
 import { pytorchSnippet, recommendationText } from "../../../orchestrator/report/recommend-text.ts";
 import { suggest, suggestionsYaml } from "../../../orchestrator/report/suggest.ts";
@@ -348,6 +349,25 @@ it("has the runs to do trained as the curve that is carried over, in whatever el
     for (const plan of plans) expect(plan).toEqual(wanted);
     expect(wanted).toMatchObject({ steps: 40, clip_norm: 0.5, schedule: { decay: "cosine" }, ...target });
   }
+});
+
+it("carries over that gradients were not clipped, which null says", () => {
+  const file = SWEEP.replace("  seed:", "  clip_norm: [1, null]\n  seed:");
+  const db = trainedIn(file, (at) => ({ log2: -6, loss: at.clip_norm === null ? 2 : 3 }));
+  const r = recommend(db, "proxy", { width: 512, sparsity: 0 });
+  expect(r.plan.clip_norm).toBe(null);
+  expect(pytorchSnippet(r)).not.toContain("clip_grad_norm_");
+  const text = recommendationText(r);
+  expect(text).toContain("sparsity 0, clip_norm null of sweep proxy");
+  expect(text).toMatch(/In a sweep file: axes: .* clip_norm: \[null\],/);
+  // Beyond an edge, too: else it would be the run of another curve.
+  const edge = trainedIn(file, () => ({ log2: 0, loss: 2 }));
+  expect(parse(suggestionsYaml(suggest(edge, "proxy"))).axes).toEqual(
+    expect.arrayContaining([
+      expect.objectContaining({ clip_norm: null, learning_rate: [0.25] }),
+      expect.objectContaining({ clip_norm: 1, learning_rate: [0.25] }),
+    ]),
+  );
 });
 
 it("gives a sparse target a feed-forward width of its own, whatever its sparsity would leave of the proxy", () => {
