@@ -217,7 +217,7 @@ export interface RunCondition {
   coordinate: string;
   comparison: "is" | "at-least" | "at-most";
   /** A word, or the numbers that are meant by what was written. */
-  value: string | { from: number; to: number };
+  value: string | { from: number; to: number } | null;
 }
 
 /** Beyond every number there is, and a number that a cursor can hold: what has no value is listed last. */
@@ -235,6 +235,7 @@ function orderedBy({ by, descending }: RunOrder): SQL<number | string> {
 
 function holds({ coordinate, comparison, value }: RunCondition): SQL {
   const its = coordinateOf(coordinate);
+  if (value === null) return sql`${its} = ''`;
   const { from, to } = typeof value === "string" ? { from: value, to: value } : value;
   if (comparison === "at-least") return sql`${its} >= ${from}`;
   if (comparison === "at-most") return sql`${its} <= ${to}`;

@@ -35,6 +35,9 @@ export const fixed = (value: number | null | undefined, digits: number): string 
 
 export const plural = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? "" : "s"}`;
 
+/** Of a coordinate that is null: nothing is clipped, or it follows from others. */
+export const NONE = "none";
+
 /** Significant digits of what is shown in short. */
 export const SHORT_DIGITS = 4;
 /** No padding zeros. */

@@ -139,7 +139,7 @@ model: { width: 64, layers: 1, d_head: 32, sequence_length: 32 }
 training: { batch_size: 2 }
 base: { width: 64 }
 axes:
-  - { parameterization: sp, steps: 1000, beta2: 0.9, schedule: cosine, tied_embeddings: true, learning_rate: 0.0148982 }
+  - { parameterization: sp, clip_norm: null, steps: 1000, beta2: 0.9, schedule: cosine, tied_embeddings: true, learning_rate: 0.0148982 }
   - { parameterization: mup, steps: 1001, beta2: 0.999, schedule: cosine, tied_embeddings: true, learning_rate: 0.1 }
   - { parameterization: mup, steps: 1002, beta2: 0.9995, schedule: linear, tied_embeddings: false, learning_rate: 0.1 }
 `,
@@ -170,8 +170,16 @@ axes:
     ["tied_embeddings", "False", [3]],
     ["parameterization", "μP", [2, 3]],
     ["parameterization", "SP", [1]],
+    ["clip_norm", "none", [1]],
+    ["clip_norm", "1", [2, 3]],
   ])("where %s is %s", async (where, to, expected) => {
     expect(await found(where, to)).toEqual(expected);
+  });
+
+  it("and what was trained know null for a value, beside one other", async () => {
+    const text = await page(app, "/sweeps/filtered");
+    expect(text).toMatch(/<dt>varied<\/dt><dd>[^<]*clip norm (none, 1|1, none);/);
+    expect(text).not.toContain("no clipping");
   });
 
   it("has bounds that hold what is shown at them", async () => {

@@ -9,7 +9,7 @@ import { type ListedRun, listRuns, type RunCondition, type RunOrder } from "../.
 import type { Database } from "../../../database/open.ts";
 import { varyingAxes } from "../../../database/phase-axes.ts";
 import { titleOf } from "../../../sweep/title.ts";
-import { duration, fixed, SHORT_DIGITS, short } from "../../../terminal/format.ts";
+import { duration, fixed, NONE, SHORT_DIGITS, short } from "../../../terminal/format.ts";
 import { badge, type Column, dataTable, runPath } from "../../components.ts";
 import { type Html, html } from "../../html.ts";
 import { readSlice, type Slice } from "../../paging.ts";
@@ -72,6 +72,7 @@ function readCondition(c: Request, axes: readonly string[]): RunCondition | unde
 /** "0.01", "2^-7", or a word, as the table has them: its numbers are rounded, so all that are shown so are meant. */
 function valueMeant(coordinate: string, text: string): RunCondition["value"] {
   if (coordinate === "parameterization") return parameterizationNamed(text) ?? text;
+  if (text === NONE || text === "null") return null;
   const [, exponent, decimals = ""] = /^2\^(-?\d+(?:\.(\d+))?)$/.exec(text) ?? [];
   if (exponent !== undefined) {
     const half = 0.5 * 10 ** -Math.max(EXPONENT_DECIMALS, decimals.length);
@@ -87,7 +88,7 @@ function valueMeant(coordinate: string, text: string): RunCondition["value"] {
 
 function valueText(name: string, value: unknown): string {
   if (name === "parameterization") return RULES[value as keyof typeof RULES].title;
-  if (typeof value !== "number") return value === undefined || value === null ? "" : String(value);
+  if (typeof value !== "number") return String(value ?? NONE);
   return name === "learning_rate" ? `2^${Number(Math.log2(value).toFixed(EXPONENT_DECIMALS))}` : short(value);
 }
 
