@@ -11,6 +11,7 @@ import {
   suggestionsCsv,
   suggestionsYaml,
   suggestSearched,
+  wouldText,
 } from "../report/suggest.ts";
 import { titleOf } from "../sweep/title.ts";
 import { plural } from "../terminal/format.ts";
@@ -86,10 +87,9 @@ function suggestionsText({ sweep, open, questions, suggestions, too_few }: Sugge
     ...questions.map(({ state, says }) => `${state}: ${says}`),
   ];
   if (suggestions.length === 0) return [...first, `${sweep}: ${nothingText(too_few)}.`].join("\n");
-  const runs = suggestions.reduce((n, { values, seeds }) => n + values.length * seeds.length, 0);
   return [
     ...first,
-    `${sweep}: ${plural(runs, "run")} would decide more.`,
+    `${sweep}: ${wouldText(suggestions)}.`,
     "",
     textTable<Suggestion>(
       [

@@ -15,7 +15,7 @@ const OTHERS = 0o077;
 /** What musweep makes in the directory itself. */
 const FILES = ["", "-wal", "-shm", "-journal"]
   .map((end) => `musweep.db${end}`)
-  .concat("token", "dashboard.url", "orchestrator.lock");
+  .concat("token", "token.new", "dashboard.url", "orchestrator.lock");
 const DIRECTORIES = ["logs", "redis", "data", "checkpoints", "weights"];
 
 /** For whoever writes into it: there, and closed to others with all that is made in it from now on. */

@@ -3,7 +3,7 @@
  * MUSWEEP_TOKEN, or a file that the user names, goes before it.
  */
 import { randomBytes } from "node:crypto";
-import { writeFileSync } from "node:fs";
+import { renameSync, rmSync, writeFileSync } from "node:fs";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import { readRegularSync } from "../../schema/wire/regular-file.ts";
 import type { StateDirectory } from "./state-directory.ts";
@@ -25,15 +25,19 @@ export function namedToken({ tokenFile }: NamedToken): string | undefined {
   throw new MusweepError("token-file", `--token-file: there is no ${tokenFile}`, { kind: "usage" });
 }
 
-/** The directory's own token. Made when missing. */
+/**
+ * The directory's own token, for who holds its lock. Made when missing, and then it is there whole: a process that is killed in the middle
+ * leaves none that is empty, which nobody could log in with.
+ */
 export function ownToken(state: StateDirectory): string {
-  try {
-    // In one write, and never over one that is there.
-    writeFileSync(state.token, `${randomBytes(32).toString("base64url")}\n`, { flag: "wx", mode: 0o600 });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-  }
-  return readToken(state.token)!;
+  const known = readToken(state.token);
+  if (known !== undefined) return known;
+  const token = randomBytes(32).toString("base64url");
+  const unfinished = `${state.token}.new`;
+  rmSync(unfinished, { force: true });
+  writeFileSync(unfinished, `${token}\n`, { flag: "wx", mode: 0o600 });
+  renameSync(unfinished, state.token);
+  return token;
 }
 
 /**

@@ -26,6 +26,8 @@ import { addSearched } from "./searched-runs.ts";
 
 export interface Addition extends MoreRuns {
   curve: string;
+  /** False: all verdicts that the curve has a part in are decided without. */
+  decides: boolean;
 }
 
 /** @returns whether the phase has points now that it had not: what asks for those that have failed would ask for ever */
@@ -92,7 +94,7 @@ function extensions(db: Database, phaseId: number, curves: Planned, max: number)
   const added = countExtensions(db, phaseId);
   return [...curves].flatMap(([curve, planned]) => {
     const more = (added.get(curve) ?? 0) < max ? extendCurve(planned) : null;
-    return more === null ? [] : [{ curve, ...more }];
+    return more === null ? [] : [{ curve, ...more, decides: true }];
   });
 }
 
@@ -117,15 +119,16 @@ function wanted(db: Database, phaseId: number, curves: Planned): Addition[] {
   for (const [curve, planned] of curves) {
     const more = refineCurve(planned);
     if (more === null) continue;
-    if (decided.has(curve)) later.push({ curve, points: more.points, reason: `${more.reason}${BESIDE}` });
-    else additions.set(curve, { curve, ...more });
+    if (decided.has(curve))
+      later.push({ curve, points: more.points, reason: `${more.reason}${BESIDE}`, decides: false });
+    else additions.set(curve, { curve, ...more, decides: true });
   }
   for (const { base, curve, more_seeds } of undecidedPairs(db, phaseId)) {
     if (curves.get(base)!.optimum.flag !== "bracketed") continue;
     for (const key of [base, curve]) {
       if (additions.has(key)) continue;
       const more = refineVerdict(curves.get(key)!, { more_seeds });
-      if (more !== null) additions.set(key, { curve: key, ...more });
+      if (more !== null) additions.set(key, { curve: key, ...more, decides: true });
     }
   }
   return [...additions.values(), ...later];

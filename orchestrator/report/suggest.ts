@@ -26,6 +26,8 @@ export interface Suggestion {
   values: number[];
   seeds: number[];
   reason: string;
+  /** False: they would sharpen an optimum, whose verdicts are all decided. */
+  decides: boolean;
 }
 
 export interface Suggestions {
@@ -50,13 +52,14 @@ export const suggest = (db: Database, sweep: string): Suggestions =>
       too_few: countTooFew(db, sweep, phases),
       questions: [],
       suggestions: phases.flatMap(({ id, name, tuned }) =>
-        nextRuns(db, id).map(({ curve, points, reason }) => ({
+        nextRuns(db, id).map(({ curve, points, reason, decides }) => ({
           phase: name,
           tuned,
           coordinates: known(coordinatesOf(curve)),
           values: rising(points.map((point) => point.tuned_value)),
           seeds: rising(points.map((point) => point.seed)),
           reason,
+          decides,
         })),
       ),
     };
@@ -100,10 +103,19 @@ export const suggestSearched = (db: Database, sweep: string, batch: number): Sug
           values: [tuned_value],
           seeds: [seed],
           reason,
+          decides: true,
         })),
       ),
     };
   });
+
+/** "3 runs would decide more" */
+export function wouldText(suggestions: readonly Suggestion[]): string {
+  const runs = suggestions.reduce((n, { values, seeds }) => n + values.length * seeds.length, 0);
+  return suggestions.some(({ decides }) => decides)
+    ? `${plural(runs, "run")} would decide more`
+    : `all verdicts are decided; ${plural(runs, "run")} would sharpen an optimum`;
+}
 
 const comparedPhases = (db: Database, sweep: number): StoredPhase[] =>
   readPhases(db, sweep).filter(

@@ -46,6 +46,20 @@ export async function openRegular(path: string, check?: CheckOpened): Promise<Fi
   }
 }
 
+/** @throws MusweepError for what is no regular file; what the system says of others */
+export function openRegularSync(path: string): number {
+  const fd = openSync(path, FLAGS);
+  try {
+    const stats = fstatSync(fd);
+    if (!stats.isFile()) throw refused(path, kindOf(stats));
+    if (MADE_UP.has(statfsSync(path).type)) throw refused(path, "made up by the kernel");
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
 /** A small text file, whole. */
 export const readRegularSync = (path: string, most: number, check?: (stats: Stats) => void): string =>
   readRegularBytesSync(path, most, check).toString("utf8");
@@ -58,10 +72,8 @@ export const readRegularSync = (path: string, most: number, check?: (stats: Stat
 export function readRegularBytesSync(path: string, most: number, check?: (stats: Stats) => void): Buffer {
   let fd: number | undefined;
   try {
-    fd = openSync(path, FLAGS);
+    fd = openRegularSync(path);
     const stats = fstatSync(fd);
-    if (!stats.isFile()) throw refused(path, kindOf(stats));
-    if (MADE_UP.has(statfsSync(path).type)) throw refused(path, "made up by the kernel");
     check?.(stats);
     // One more than allowed, so that a file that grows meanwhile is noticed too.
     const buffer = Buffer.alloc(Math.min(stats.size, most) + 1);

@@ -4,6 +4,7 @@ import { execFileSync } from "node:child_process";
 import {
   chmodSync,
   chownSync,
+  existsSync,
   lstatSync,
   mkdirSync,
   readdirSync,
@@ -176,6 +177,15 @@ describe("a token", () => {
     expect(token).toMatch(/^[\w-]{43}$/);
     expect(modeOf(state.token)).toBe("600");
     expect([ownToken(state), readToken(state.token)]).toEqual([token, token]);
+  });
+
+  it("is made anew where a process was killed in the middle of it", () => {
+    underUmask(0);
+    const state = openState({ dir: scratch().directory });
+    const unfinished = `${state.token}.new`;
+    writeFileSync(unfinished, "");
+    expect(ownToken(state)).toMatch(/^[\w-]{43}$/);
+    expect([modeOf(state.token), existsSync(unfinished)]).toEqual(["600", false]);
   });
 
   it.each<[what: string, make: (at: string) => void, says: RegExp]>([

@@ -5,7 +5,7 @@ import { progressOf } from "../../../orchestrator/database/progress.ts";
 import { advancePhases } from "../../../orchestrator/phases/advance.ts";
 import { readAnswer } from "../../../orchestrator/report/answer.ts";
 import { answerText } from "../../../orchestrator/report/answer-text.ts";
-import { suggest } from "../../../orchestrator/report/suggest.ts";
+import { suggest, wouldText } from "../../../orchestrator/report/suggest.ts";
 import { Attempt, applyAll, freshDatabase, sqliteOf, submitText, train } from "../../support/database.ts";
 
 const HEAD = `name: two
@@ -432,9 +432,14 @@ criterion: ${criterion}
       row.sparsity === 0 ? valley(-4.3)(row) : row.log2_lr > -7 ? null : 3 + 0.05 * (row.log2_lr + 7) ** 2,
     );
     expect(readAnswer(db, "two").verdicts[0]!.verdict.verdict).toBe("drifts");
-    expect(suggest(db, "two").suggestions.map(({ reason }) => reason)).toEqual([
-      "refine: between 2^-7 and 2^-6, the optimum lies beside a rate that diverges; its verdicts are decided, this would sharpen the optimum",
+    const { suggestions } = suggest(db, "two");
+    expect(suggestions.map(({ reason, decides }) => [reason, decides])).toEqual([
+      [
+        "refine: between 2^-7 and 2^-6, the optimum lies beside a rate that diverges; its verdicts are decided, this would sharpen the optimum",
+        false,
+      ],
     ]);
+    expect(wouldText(suggestions)).toBe("all verdicts are decided; 1 run would sharpen an optimum");
   });
 
   it("adds nothing where what decides is decided, whatever the other criterion says", () => {

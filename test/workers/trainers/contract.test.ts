@@ -1,5 +1,6 @@
 /** What the worker may expect of a trainer, whichever engine it is: a process on the other side of two pipes. */
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { tokenCount, trainingFlops } from "../../../schema/wire/cost.ts";
@@ -312,6 +313,21 @@ describe.each(engines.filter(([, there]) => there))("%s", (_name, _there, comman
     expect(events).toContainEqual(expect.objectContaining({ type: "evaluation", validation_loss: null }));
   });
 
+  test("a final loss of 0, which has no logarithm, fails the run with a reason", async () => {
+    const directory = temporaryDirectory();
+    // Of one token there is nothing to predict.
+    const plan = makePlan({ hash: writeData(directory, 1), vocabulary: 1 });
+    const weights = join(directory, "weights.safetensors");
+    const events = await start().train(runCommand(plan, directory, { weights_path: weights }));
+    expect(events.at(-1)).toMatchObject({
+      type: "failed",
+      code: "zero-loss",
+      retryable: false,
+      message: expect.stringMatching(/^The validation loss is 0: .* Train fewer steps, or on data/),
+    });
+    expect(existsSync(weights)).toBe(false);
+  });
+
   test("invalid commands are answered, and the trainer goes on", async () => {
     const { directory, plan } = prepare();
     const trainer = start();
@@ -372,6 +388,31 @@ describe.each(engines.filter(([, there]) => there))("%s", (_name, _there, comman
     writeFileSync(join(directory, hash, "meta.json"), "{}");
     trainer.send(runCommand(named, directory));
     expect(await trainer.next(ENDINGS)).toMatchObject({ code: "data-mismatch" });
+  });
+
+  test("pipes in the places of data and of a checkpoint are not waited for", async () => {
+    const { directory, plan } = prepare();
+    const checkpoint = { directory: join(directory, "checkpoints"), every_seconds: 1000 };
+    mkdirSync(checkpoint.directory);
+    execFileSync("mkfifo", [join(checkpoint.directory, "step-000000004.safetensors")]);
+    const trainer = start();
+    const events = await trainer.train(runCommand(plan, directory, { checkpoint }));
+    expect(events[0]).toMatchObject({
+      notes: [expect.stringMatching(/^Checkpoint step-000000004.* was passed over: .*regular file\.$/)],
+    });
+    expect(events.at(-1)).toMatchObject({ type: "finished" });
+    for (const file of ["train.bin", "meta.json"]) {
+      const path = join(directory, plan.data.hash, file);
+      rmSync(path);
+      execFileSync("mkfifo", [path]);
+      expect(await trainer.train(runCommand(plan, directory))).toEqual([
+        expect.objectContaining({
+          type: "failed",
+          code: "data-missing",
+          message: expect.stringMatching(/ cannot be read: .*regular file/),
+        }),
+      ]);
+    }
   });
 
   test("a command that arrives in pieces is one command", async () => {

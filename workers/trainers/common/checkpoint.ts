@@ -35,6 +35,7 @@ const OLD_FORMAT = "musweep-checkpoint-2";
 const EVENTS = "events";
 const KEPT = 2;
 const ABANDONED_MS = 3_600_000;
+const MESSAGE_CHARACTERS = 500;
 const NAME = /^step-(\d{9})\.safetensors$/;
 
 const metadataFields = {
@@ -145,6 +146,10 @@ function noteOf(file: string, metadata: Metadata, engine: Engine): string[] {
   ];
 }
 
+/** Of a file of somebody else's the error may list every tensor: a note that long would break the protocol, each time anew. */
+const inShort = (message: string): string =>
+  message.length > MESSAGE_CHARACTERS ? `${message.slice(0, MESSAGE_CHARACTERS)}…` : message;
+
 /**
  * Reads the newest valid checkpoint of this plan into the arrays of `tensors`. Every engine writes the same tensors under the same
  * names; from another's, training goes on as it would have there but for rounding.
@@ -169,7 +174,7 @@ export function loadCheckpoint(
       notes.push(...noteOf(file, metadata, engine));
       return { progress: { step, seconds, loss, events }, notes };
     } catch (error) {
-      notes.push(`Checkpoint ${file} was passed over: ${(error as Error).message}.`);
+      notes.push(`Checkpoint ${file} was passed over: ${inShort((error as Error).message)}.`);
     }
   }
   return { progress: null, notes };

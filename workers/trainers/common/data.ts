@@ -3,11 +3,12 @@
  * no memory, and a batch is a pure function of (seed, step).
  */
 import { createHash } from "node:crypto";
-import { closeSync, fstatSync, openSync, readFileSync, readSync } from "node:fs";
+import { closeSync, fstatSync, readFileSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { DATA_FILES, type DataMeta, dataMetaSchema } from "../../../schema/wire/data.ts";
 import { MusweepError } from "../../../schema/wire/errors.ts";
 import type { Plan } from "../../../schema/wire/plan.ts";
+import { openRegularSync } from "../../../schema/wire/regular-file.ts";
 import { RandomStream } from "./philox.ts";
 
 const BYTES_PER_TOKEN = { uint16: 2, uint32: 4 } as const;
@@ -97,7 +98,7 @@ const mismatch = (
 
 function openOrExplain(path: string): number {
   try {
-    return openSync(path, "r");
+    return openRegularSync(path);
   } catch (cause) {
     throw new MusweepError("data-missing", `${path} cannot be read: ${(cause as Error).message}`, {
       kind: "unavailable",

@@ -19,6 +19,7 @@ import { dirname } from "node:path";
 import { promisify } from "node:util";
 import { z } from "zod";
 import { canonicalJson } from "../../../schema/wire/plan.ts";
+import { openRegularSync } from "../../../schema/wire/regular-file.ts";
 
 export interface NamedTensor {
   readonly name: string;
@@ -193,7 +194,7 @@ export function readSafetensors(
   wanted: readonly NamedTensor[],
   bytes = new Map<string, Buffer>(),
 ): Record<string, string> {
-  const handle = openSync(path, "r");
+  const handle = openRegularSync(path);
   try {
     const { size } = fstatSync(handle);
     const length = Buffer.alloc(8);

@@ -15,7 +15,7 @@ import { Optimizer } from "./optimizer.ts";
 import { Region } from "./region.ts";
 import { layOutRun, places, type RunLayout } from "./run-memory.ts";
 import { drawPattern, gather, type KeptTensor, refresh, scatter } from "./sparse-matrix.ts";
-import { BoundTape, type Program, runTapes, Tape } from "./tape.ts";
+import { BoundTape, emptyCopies, type Program, runTapes, Tape } from "./tape.ts";
 
 export interface StepResult {
   /** Nats per token over the whole batch, before the step's update. May be non-finite. */
@@ -129,6 +129,7 @@ export class Engine {
   /** Gives the memory back; arrays that came from here must not be used any more. */
   release(): void {
     this.#region.release();
+    emptyCopies();
   }
 
   /** Sets weights to their initial draw and moments to 0. */

@@ -1,10 +1,14 @@
 /** How much memory a run will need, before it starts. */
 import { readFileSync } from "node:fs";
+import type { Plan } from "../../../schema/wire/plan.ts";
 import type { ModelRunCommand, TrainerEvent } from "../../../schema/wire/protocol.ts";
+import { native } from "../common/native.ts";
 import { regionBytes } from "./region.ts";
 import type { RunLayout } from "./run-memory.ts";
 import type { KeptTensor } from "./sparse-matrix.ts";
 import { CALL_BYTES } from "./tape.ts";
+
+const MULTIPLICATIONS_PER_THREAD = Number(native.func("int64_t multiplications_per_thread()")());
 
 const MEBIBYTE = 2 ** 20;
 
@@ -19,14 +23,18 @@ const NODES = [
 ];
 const NODE = NODES.find(({ from }) => Number.parseInt(process.versions.node, 10) >= from)!;
 /**
- * struct Copies of native/tape.h, of which a thread has so many huge pages: the second one is reached by the gradient of a matrix of
- * FAR rows (native/product.h) and so many columns that MOST_INNER of them do not fit the first beside what is copied of the other factor.
+ * struct Copies of native/tape.h, of which a thread that takes part in products has so many huge pages: the second one is reached by the
+ * gradient of a matrix of FAR rows (native/product.h) and so many columns that MOST_INNER of them do not fit the first beside what is
+ * copied of the other factor. In small products few threads take part.
  */
-const threadBytes = (tensors: readonly KeptTensor[]): number => {
-  const isLarge = ({ shape, sparse }: KeptTensor): boolean =>
-    sparse === null && shape.length === 2 && shape[0]! >= 512 && shape[1]! > 392;
-  return (tensors.some(isLarge) ? 4 : 2) * MEBIBYTE;
-};
+function copyBytes(plan: Plan, { tensors, passes, crew }: RunLayout): number {
+  const matrices = tensors.filter(({ shape, sparse }) => sparse === null && shape.length === 2);
+  const isLarge = ({ shape }: KeptTensor): boolean => shape[0]! >= 512 && shape[1]! > 392;
+  const tokens = passes.sequences * plan.shape.sequence_length;
+  const largest = tokens * Math.max(...matrices.map(({ size }) => size));
+  const threads = crew.teams * Math.min(crew.members, 1 + Math.floor(largest / MULTIPLICATIONS_PER_THREAD));
+  return threads * (matrices.some(isLarge) ? 4 : 2) * MEBIBYTE;
+}
 
 /** What is loaded from files: Node's own code, most of all, which is larger in some versions than in others. */
 function programBytes(): number {
@@ -94,9 +102,9 @@ function checkpointBytes(
 }
 
 /** Peak resident bytes of a trainer process that trains a plan. docs/engine.md has it beside measured ones. */
-export const estimateMemory = (command: ModelRunCommand, threads: number, layout: RunLayout): number =>
+export const estimateMemory = (command: ModelRunCommand, layout: RunLayout): number =>
   PROCESS_BYTES +
-  threads * threadBytes(layout.tensors) +
+  copyBytes(command.plan, layout) +
   regionBytes(layout.pieces) +
   tapeBytes(layout) +
   (command.checkpoint === null ? 0 : checkpointBytes(command, layout));

@@ -39,14 +39,22 @@ export class Region {
   /** Of pieces, each made once: Node's collector takes the bytes of every view for memory of its own. */
   readonly #views = new Map<string, ArrayBuffer>();
 
-  /** Zeros. @throws Error when the system has no such piece of memory */
+  /** Zeros. @throws MusweepError "memory" when the system has no such piece of memory */
   constructor(pieces: Pieces) {
     this.#pieces = pieces;
     const { places, bytes } = placesOf(pieces);
     this.#places = places;
     this.#bytes = bytes;
     const start = mapMemory(bytes) as bigint | null;
-    if (start === null) throw new Error(`the system has no ${bytes} bytes of memory left for this run`);
+    if (start === null)
+      throw new MusweepError(
+        "memory",
+        `The system has no ${Math.ceil(bytes / 2 ** 20)} MiB of memory left for this run.`,
+        {
+          kind: "unavailable",
+          remedy: "Set a smaller micro_batch_size, or train it on a machine with more memory.",
+        },
+      );
     this.#start = start;
   }
 

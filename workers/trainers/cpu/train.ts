@@ -52,7 +52,7 @@ export async function trainRun(
 ): Promise<void> {
   const { plan } = command;
   const layout = layOutRun(plan, threads);
-  const memory = estimateMemory(command, threads, layout);
+  const memory = estimateMemory(command, layout);
   if (command.memory_limit_bytes !== null && memory > command.memory_limit_bytes)
     throw new MusweepError(
       "memory",
@@ -288,6 +288,12 @@ class Run {
     const trainLoss = this.#loss.lastFinite;
     if (!Number.isFinite(validationLoss) || trainLoss === null || !this.#engine.weightsAreFinite())
       return this.#diverge("non-finite");
+    if (validationLoss === 0)
+      throw new MusweepError(
+        "zero-loss",
+        "The validation loss is 0: the model is certain of every token, and no logarithm of it can be fitted.",
+        { kind: "usage", remedy: "Train fewer steps, or on data that is harder to predict." },
+      );
     const seconds = this.#seconds();
     if (weights_path !== null)
       await writeSafetensors(weights_path, this.#engine.weightTensors(), {

@@ -6,7 +6,7 @@ import { type Answer, sayings } from "../../../report/answer.ts";
 import { coordinateLines } from "../../../report/coordinate-text.ts";
 import { additionTexts, takenTexts } from "../../../report/phase-states.ts";
 import { confirmationLines, searchLines } from "../../../report/phase-text.ts";
-import { nothingText } from "../../../report/suggest.ts";
+import { nothingText, wouldText } from "../../../report/suggest.ts";
 import { titleOf } from "../../../sweep/title.ts";
 import { plural, short } from "../../../terminal/format.ts";
 import { badge } from "../../components.ts";
@@ -54,8 +54,7 @@ export function nextView(progress: SweepProgress, { answer, suggestions }: Sweep
     return html`<p><strong>Next:</strong> <code>musweep suggest ${progress.sweep}</code> says which runs would decide more.</p>`;
   if (suggestions.length === 0)
     return html`<p><strong>Next:</strong> nothing is suggested; ${nothingText(answer.rows.filter(({ optimum }) => hasTooFew(optimum)).length)}.</p>`;
-  const runs = suggestions.reduce((n, { values, seeds }) => n + values.length * seeds.length, 0);
-  return html`<p><strong>Next:</strong> ${plural(runs, "run")} would decide more (<code>musweep suggest ${progress.sweep}</code>).</p>
+  return html`<p><strong>Next:</strong> ${wouldText(suggestions)} (<code>musweep suggest ${progress.sweep}</code>).</p>
 <ul class="next">${suggestions
     .slice(0, SUGGESTIONS_SHOWN)
     .map(

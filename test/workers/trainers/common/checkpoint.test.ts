@@ -1,7 +1,8 @@
 /** What a checkpoint says beside its tensors: whose it is, and what is to be said again. */
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { startedFields } from "../../../../schema/wire/outcomes.ts";
 import type { TrainerEvent } from "../../../../schema/wire/protocol.ts";
 import {
   type Engine,
@@ -82,6 +83,25 @@ test("one of the format before, which had no version, is read with a note", asyn
   expect(notes).toEqual([
     expect.stringContaining("of engine musweep-cpu of an unknown version, not musweep-cpu 3"),
   ]);
+});
+
+test("a file of another program's tensors is passed over, with a note that the protocol takes", () => {
+  const directory = temporaryDirectory();
+  const entries = Array.from({ length: 1000 }, (_, i) => [
+    `layers.${i}`,
+    { dtype: "BF16", shape: [1], data_offsets: [2 * i, 2 * i + 2] },
+  ]);
+  const header = Buffer.from(JSON.stringify({ __metadata__: {}, ...Object.fromEntries(entries) }));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  writeFileSync(
+    join(directory, "step-000000007.safetensors"),
+    Buffer.concat([length, header, Buffer.alloc(2000)]),
+  );
+  const { progress, notes } = loadCheckpoint(directory, RUN, OWN, tensors());
+  expect(progress).toBe(null);
+  expect(notes).toEqual([expect.stringMatching(/^Checkpoint step-000000007.* was passed over: .*F32/s)]);
+  expect(startedFields.notes.safeParse(notes).success).toBe(true);
 });
 
 test("however many events there are, the header stays small", async () => {

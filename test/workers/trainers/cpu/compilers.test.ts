@@ -32,6 +32,7 @@ const build = (directory: string, compiler: string, path = process.env.PATH) =>
   });
 
 const reportSchema = z.object({
+  numTotalTests: z.int(),
   numPassedTests: z.int(),
   numFailedTests: z.int(),
   numPendingTests: z.int(),
@@ -59,7 +60,7 @@ function testKernels(library: string): z.infer<typeof reportSchema> {
   return counts;
 }
 
-const COMPILERS = ["gcc", "clang"].map((compiler) => ({
+const COMPILERS = (["gcc", "clang"] as const).map((compiler) => ({
   compiler,
   isThere: spawnSync(compiler, ["--version"]).status === 0,
 }));
@@ -89,6 +90,26 @@ describe.each(COMPILERS)("$compiler", ({ compiler, isThere }) => {
     PATIENT,
   );
 });
+
+/** Have a program end where it does what C leaves undefined; clang knows of more. */
+const TRAPS = {
+  clang: "-fsanitize=undefined,float-cast-overflow -fsanitize-trap=all",
+  gcc: "-fsanitize=undefined,float-cast-overflow -fsanitize-undefined-trap-on-error",
+};
+const strictest = (["clang", "gcc"] as const).find(
+  (name) => COMPILERS.find((c) => c.compiler === name)!.isThere,
+);
+
+test.skipIf(strictest === undefined)(
+  "the kernels' tests, NaN and overflow among them, come by nothing that C leaves undefined",
+  () => {
+    const directory = temporaryDirectory();
+    expect(build(directory, `${strictest} ${TRAPS[strictest!]}`).status).toBe(0);
+    const counts = testKernels(join(directory, "trainer.so"));
+    expect(counts).toMatchObject({ numFailedTests: 0, numPassedTests: counts.numTotalTests });
+  },
+  PATIENT,
+);
 
 /** A program `cc` that writes down what it is called with, warns, and makes an empty library. */
 function writeCompiler(directory: string): string {

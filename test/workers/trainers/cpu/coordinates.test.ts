@@ -147,7 +147,7 @@ test("a measured run trains with the bits of one that is not, and is another run
   expect(await traceTraining(measured, directory)).toEqual(plain);
   expect(runIdOf(measured)).not.toBe(runIdOf(plan));
   const [more, less] = [measured, plan].map((p) =>
-    estimateMemory(runCommand(p, directory), 1, layOutRun(p, 1)),
+    estimateMemory(runCommand(p, directory), layOutRun(p, 1)),
   ) as [number, number];
   expect(more).toBeGreaterThan(less);
 

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { setTimeout } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { type Plan, runIdOf } from "../../../../schema/wire/plan.ts";
+import { modelPlan, type Plan, runIdOf } from "../../../../schema/wire/plan.ts";
 import type { RunCommand } from "../../../../schema/wire/protocol.ts";
 import { builtInTrainer } from "../../../../workers/trainer-process.ts";
 import { onLinux as isOnLinux } from "../../../support/tested-where.ts";
@@ -69,6 +69,7 @@ onLinux.each<[string, PlanOptions, Parameters<typeof train>[1]?]>([
   ["many passes", { shape: wide, plan: { micro_batch_size: 2 } }],
   ["a large vocabulary", { vocabulary: 20_000, shape: { ...wide, layers: 1 }, plan: { steps: 8 } }],
   ["wide, on two threads", { shape: broad, plan: { steps: 3 } }, { threads: 2 }],
+  ["on more threads than its products are worth", {}, { threads: 8 }],
   ["many steps", { plan: { steps: 5000 } }, { everySeconds: 0.2 }],
   [
     "long sequences, many of them",
@@ -89,6 +90,15 @@ onLinux.each<[string, PlanOptions, Parameters<typeof train>[1]?]>([
   const limit = Math.floor(estimate) - 1;
   trainer.send({ ...run, plan: { ...run.plan, seed: 8 }, memory_limit_bytes: limit });
   expect(await trainer.next(["failed", "started"])).toMatchObject({ type: "failed", code: "memory" });
+});
+
+onLinux("what threads took for a larger run's products is none of the next one's", async () => {
+  const { trainer, command: large } = await train({ shape: broad, plan: { steps: 1 } }, { threads: 8 });
+  const small = makePlan({ hash: modelPlan(large.plan).data.hash, shape: tiny, plan: { steps: 1 } });
+  trainer.send(command(small, large.data_directory));
+  const { estimated_memory_bytes: estimate } = await trainer.next(["started"]);
+  await trainer.next(["finished"]);
+  expect(residentBytes(trainer, "VmRSS")).toBeLessThan(estimate);
 });
 
 onLinux("a sparse run takes less memory than the dense one", async () => {

@@ -53,6 +53,18 @@ test.each<[string, PlanOptions]>([
   );
 });
 
+test.each([2 ** 52, 2 ** 63, 2 ** 80])(
+  "memory that the system does not have, %d bytes, is refused as such",
+  (bytes) => {
+    expect(() => new Region(new Map([["large", bytes]]))).toThrow(
+      expect.objectContaining({
+        code: "memory",
+        message: expect.stringMatching(/^The system has no \d+ MiB of memory left for this run/),
+      }),
+    );
+  },
+);
+
 const canBeTooLong = constants.MAX_LENGTH <= 2 ** 40;
 if (!canBeTooLong)
   console.warn(

@@ -183,7 +183,7 @@ test("a sparse run takes less memory than the dense one, by what its weights and
   const shape = { layers: 4, d_model: 256, d_head: 64, d_ffn: 688, sequence_length: 256 };
   const bytes = (density: number): number => {
     const plan = makePlan({ density, shape, plan: { batch_size: 8 } });
-    return estimateMemory(runCommand(plan, ""), 1, layOutRun(plan, 1));
+    return estimateMemory(runCommand(plan, ""), layOutRun(plan, 1));
   };
   const weights = 4 * (4 * 256 ** 2 + 3 * 256 * 688);
   // Weight, two moments and the two lanes' gradients of each that does not exist, and no mask; the patterns and panels take some back.

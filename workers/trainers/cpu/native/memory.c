@@ -23,4 +23,6 @@ void *map_memory(int64_t bytes) {
   return aligned;
 }
 
+void empty_memory(void *memory, int64_t bytes) { madvise(memory, whole_pages(bytes), MADV_DONTNEED); }
+
 void unmap_memory(void *memory, int64_t bytes) { munmap(memory, whole_pages(bytes)); }

@@ -236,9 +236,6 @@ static void multiply(Matrix a, Matrix b, Area area, int64_t inner_length, float 
   }
 }
 
-/* Waking threads for a product of fewer multiplications than this takes longer than it helps. */
-enum { PART = 1 << 20 };
-
 /*
  * out = alpha · a·b, plus onto. a [rows, inner], or [inner, rows] if turned; b [inner, columns], or [columns, inner] if turned;
  * onto [rows, columns] or null, may be out. at: a, b, onto, out; size: rows, inner, columns, a turned, b turned; scalar: alpha
@@ -247,8 +244,7 @@ static void product(const Call *call, Team team) {
   const int64_t rows = call->size[0], inner = call->size[1], columns = call->size[2];
   const Matrix a = {call->at[0], call->size[3] ? rows : inner, call->size[3]};
   const Matrix b = {call->at[1], call->size[4] ? inner : columns, call->size[4]};
-  const int64_t worth_it = rows * inner * columns / PART + 1;
-  team.members = least(team.members, worth_it);
+  team.members = least(team.members, rows * inner * columns / MULTIPLICATIONS_PER_THREAD + 1);
   if (team.member >= team.members) return;
   Area area = {{0, rows}, {0, columns}};
   /* Parts of the longer axis. */

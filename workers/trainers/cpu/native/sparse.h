@@ -183,11 +183,11 @@ static void sparse_product(const Call *call, Team team) {
   const int64_t n = call->size[0], inner = call->size[1], outputs = call->size[2];
   const Pattern w = {call->at[1], call->at[2], call->size[3], outputs};
   const float *x = call->at[0], *value = call->at[3], *onto = call->at[5];
-  float *y = call->at[4], *out = call->at[6], *room = (float *)call->at[7] + team.member * PANEL * outputs;
+  float *y = call->at[4], *out = call->at[6], *room = call->at[7];
   const Range part = part_of(pieces(n, PANEL), 1, team);
   for (int64_t p = part.begin; p < part.end; p++) {
     const int64_t place = p * PANEL * outputs;
-    float *sums = y ? y + place : room;
+    float *sums = y ? y + place : room + team.member * PANEL * outputs;
     sparse_panel(w, value, x + p * PANEL * inner, sums, call->size[4]);
     if (out) turn_out(sums, outputs, least(PANEL, n - p * PANEL), call->scalar[0], onto ? onto + place : 0, out + place);
   }

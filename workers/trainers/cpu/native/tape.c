@@ -192,6 +192,11 @@ int64_t ensure_threads(int64_t wanted) {
   return threads;
 }
 
+/* Between runs: the next one may have smaller products, which fewer threads share. */
+void empty_copies(void) {
+  for (int64_t i = 0; i < threads; i++) empty_memory(pool[i].copies, sizeof(Copies));
+}
+
 /* Runs tapes to their ends; at least teams · members threads must have been made. */
 void run_tapes(const Call *const *tapes, const int64_t *lengths, int64_t count, int64_t teams, int64_t members) {
   job = (Job){tapes, lengths, count, teams, members, kernels()};
@@ -205,7 +210,8 @@ void run_tapes(const Call *const *tapes, const int64_t *lengths, int64_t count, 
   for (long now; (now = atomic_load(&done.value)) != through;) wait_beyond(&done, now);
 }
 
-/* For tape.ts, which lays the memory out. */
+/* For those that lay the memory out. */
+int64_t multiplications_per_thread(void) { return MULTIPLICATIONS_PER_THREAD; }
 int64_t attention_weight_numbers(int64_t tokens) { return attention_weights(tokens); }
 int64_t attention_room_numbers(int64_t tokens, int64_t numbers) { return attention_room(tokens, numbers); }
 int64_t attention_block_queries(void) { return ATTENTION_BLOCK; }

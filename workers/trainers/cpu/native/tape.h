@@ -22,6 +22,9 @@ typedef struct {
   _Alignas(64) float b[MOST_INNER * MOST_COLUMNS];
 } Copies;
 
+/* Of a product. Waking a thread for fewer takes longer than it helps. */
+enum { MULTIPLICATIONS_PER_THREAD = 1 << 20 };
+
 /*
  * The threads that share a tape: each walks the whole list, does its part of every call and waits for the others. A kernel
  * gives every number of its result the same sum in the same order, whatever the parts.

@@ -43,9 +43,10 @@ INLINE Range part_of(int64_t count, int64_t step, Team team) {
  * and e^r by its Taylor series to the seventh power. 0 below −87, where floats end; NaN stays NaN.
  */
 INLINE float exponential(float x) {
-  const float to_integer = 12582912.0f; /* 1.5 · 2^23: adding it rounds to an integer */
+  const float to_integer = 12582912.0f; /* 1.5 · 2^23: adding it rounds to an integer, which then stands in the lowest bits */
   float bounded = x < -87.0f ? -87.0f : x > 88.0f ? 88.0f : x;
-  float n = (bounded * 1.44269504f + to_integer) - to_integer;
+  float shifted = bounded * 1.44269504f + to_integer;
+  float n = shifted - to_integer;
   float r = (bounded - n * 0.693359375f) + n * 2.12194440e-4f; /* ln 2 in two parts */
   float p = 1.0f / 5040;
   p = p * r + 1.0f / 720;
@@ -55,7 +56,10 @@ INLINE float exponential(float x) {
   p = p * r + 0.5f;
   p = p * r + 1.0f;
   p = p * r + 1.0f;
-  int32_t bits = ((int32_t)n + 127) << 23;
+  /* Of bits, because a NaN is no integer: to convert it is undefined. */
+  uint32_t bits;
+  memcpy(&bits, &shifted, sizeof bits);
+  bits = (bits + 127) << 23;
   float power;
   memcpy(&power, &bits, sizeof power);
   return x < -87.0f ? 0.0f : p * power;

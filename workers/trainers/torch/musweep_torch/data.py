@@ -11,6 +11,7 @@ import torch
 from . import checks
 from .failure import Failure
 from .philox import Stream
+from .regular_file import open_regular
 
 DTYPES = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}
 # Offsets are drawn for this many sequences at a time: one by one they would cost more than a small model's step.
@@ -37,10 +38,10 @@ def _mismatch(message, remedy="Prepare the data set again (musweep data prepare)
 
 def _open(path):
     try:
-        return path.open("rb")
+        return open_regular(path)
     except OSError as error:
         remedy = "Prepare the data set on this host, or point data_directory at it."
-        raise Failure("data-missing", f"{path} cannot be read: {error.strerror}. {remedy}") from error
+        raise Failure("data-missing", f"{path} cannot be read: {error.strerror or error}. {remedy}") from error
 
 
 def _read_meta(directory, plan):

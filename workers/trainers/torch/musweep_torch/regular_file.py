@@ -4,14 +4,20 @@ import os
 import stat
 
 
-def read_regular(path, most):
-    """The bytes of a regular file. OSError, also for what is none, or larger than so many."""
+def open_regular(path):
+    """A regular file, to read its bytes. OSError, also for what is none."""
     # Without waiting for the writer of a pipe.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError("it is no regular file")
-        if status.st_size > most:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError("it is no regular file")
+    return os.fdopen(descriptor, "rb")
+
+
+def read_regular(path, most):
+    """The bytes of a regular file. OSError, also for what is none, or larger than so many."""
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
             raise OSError(f"it is larger than {most >> 20} MiB")
-        return file.read(status.st_size)
+        return file.read(size)

@@ -11,6 +11,7 @@ import secrets
 import numpy as np
 
 from .canonical import canonical_json
+from .regular_file import open_regular
 
 CHECKSUM = "sha256"
 METADATA = "__metadata__"
@@ -86,7 +87,7 @@ def read(path, shapes):
     The file's tensors by name, its metadata, and the bytes that it holds beside tensors, by name. shapes: exactly the tensors that it
     must hold, name → shape. Damaged says what is wrong with it.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         length = int.from_bytes(file.read(8), "little")
         if length > min(MAX_HEADER_BYTES, size):

@@ -14,6 +14,7 @@ import torch
 from . import checkpoint, divergence, safetensors_file
 from .canonical import run_id_of
 from .data import DataSource
+from .failure import Failure
 from .plan import flops_per_token, parameter_count, token_count
 
 # A step is reported at least this often, so that nobody takes a slow model for a dead trainer.
@@ -212,6 +213,12 @@ class Seat:
         finite = divergence.finite_or_none(validation_loss) is not None
         if not finite or train_loss is None or not self.program.weights_are_finite(self.replica):
             return self.diverge("non-finite")
+        if validation_loss == 0:
+            raise Failure(
+                "zero-loss",
+                "The validation loss is 0: the model is certain of every token, and no logarithm of it can be fitted."
+                " Train fewer steps, or on data that is harder to predict.",
+            )
         path = self.request.weights_path
         if path is not None and self.peers.leads:
             self._write_weights(Path(path))
