@@ -6,8 +6,15 @@ import type { Optimum, OptimumFlag } from "./types.ts";
 type Told = { tuned?: TakenName; searched?: boolean; open?: number };
 
 /** Whether too few values trained since those above them diverge: lower ones would train. */
-export const divergesAbove = ({ flag, log2_tuned_high }: Optimum): boolean =>
+export const divergesAbove = ({
+  flag,
+  log2_tuned_high,
+}: Pick<Optimum, "flag" | "log2_tuned_high">): boolean =>
   flag === "too few points" && log2_tuned_high !== null;
+
+/** Whether an optimum takes more values than the curve has, and nothing says where they should lie. */
+export const hasTooFew = (optimum: Pick<Optimum, "flag" | "log2_tuned_high">): boolean =>
+  optimum.flag === "too few points" && !divergesAbove(optimum);
 
 /**
  * Why an optimum is no estimate, in words; when it is one, whether it lies above a divergence, else empty.

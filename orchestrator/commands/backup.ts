@@ -5,7 +5,7 @@ import { checkDatabase, copyDatabase } from "../database/check.ts";
 import { diskError } from "../database/disk-error.ts";
 import { openDatabase } from "../database/open.ts";
 import { keepFilesPrivate } from "../machine/open-state.ts";
-import { quantity } from "../terminal/format.ts";
+import { amount } from "../terminal/format.ts";
 import { type CommonOptions, common, print, withDatabase } from "./common.ts";
 
 export function addBackup(program: Command): void {
@@ -40,7 +40,7 @@ export function addBackup(program: Command): void {
       options,
       { file, bytes },
       () =>
-        `Wrote ${file} (${quantity(bytes)}B). To go back to it: stop musweep, put it in the place of ${options.dir}/musweep.db, and remove musweep.db-wal and -shm.`,
+        `Wrote ${file} (${amount(bytes, "B")}). To go back to it: stop musweep, put it in the place of ${options.dir}/musweep.db, and remove musweep.db-wal and -shm.`,
     );
   });
 }

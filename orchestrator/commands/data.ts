@@ -9,7 +9,7 @@ import { isJsonLines, resolvePaths } from "../data/spec.ts";
 import { openState } from "../machine/open-state.ts";
 import { stateDirectory } from "../machine/state-directory.ts";
 import { explainIssues } from "../sweep/explain-issues.ts";
-import { quantity } from "../terminal/format.ts";
+import { amount, quantity } from "../terminal/format.ts";
 import { progressLine } from "../terminal/progress.ts";
 import { type CommonOptions, common, print, sayGone } from "./common.ts";
 
@@ -71,7 +71,7 @@ export function addData(program: Command): void {
       onProgress: ({ read_bytes, total_bytes }) =>
         line.update(
           total_bytes > 0 ? read_bytes / total_bytes : 0,
-          `tokenizing ${source}: ${quantity(read_bytes)}B`,
+          `tokenizing ${source}: ${amount(read_bytes, "B")}`,
         ),
     }).finally(() => line.end());
     // What was prepared earlier under another name is this source too.

@@ -23,9 +23,11 @@ const shipped = (...names: string[]): string =>
     // Editors would look for the schema where the file lay.
     .replace(/^# yaml-language-server.*\n#\n/, "");
 
+const TEMPLATE = "template";
+
 /** @param path where the file is written, if that is said: what is in it may name itself */
 const STARTS: Record<string, (path?: string) => Start> = {
-  template: () => ({ file: "sweep.yaml", text: SWEEP_TEMPLATE }),
+  [TEMPLATE]: () => ({ file: "sweep.yaml", text: SWEEP_TEMPLATE }),
   quickstart: () => ({ file: "quickstart.yaml", text: shipped("sweeps", "quickstart.yaml") }),
   "own-text": () => ({
     file: "sweep.yaml",
@@ -62,14 +64,19 @@ export function addInit(program: Command): void {
           "template: every section; quickstart; own-text; own-model, with a training script; paper: its main figure",
         )
           .choices(Object.keys(STARTS))
-          .default("template"),
+          .default(TEMPLATE),
       ),
     ["musweep init", "musweep init mine.yaml", "musweep init --from own-text"],
     "none",
   ).action((file: string | undefined, options: CommonOptions & { from: string }) => {
     const start = STARTS[options.from]!(file);
     const path = file ?? start.file;
-    writeNewFile(path, withDocPaths(start.text), "Name another file: musweep init FILE.");
+    const from = options.from === TEMPLATE ? [] : ["--from", options.from];
+    writeNewFile(
+      path,
+      withDocPaths(start.text),
+      `Name another file: ${commandLine(["init", ...from, "FILE"])}.`,
+    );
     if (start.script !== undefined) writeBeside(path, start.script);
     const script = start.script?.file ?? null;
     print(options, { file: path, script }, () =>

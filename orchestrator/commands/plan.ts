@@ -20,7 +20,7 @@ import {
 import { BUSY_FROM, knownSpeeds, measureSpeeds } from "../submission/speed.ts";
 import { needsOfPhase } from "../sweep/needs-of-phase.ts";
 import { titleOf } from "../sweep/title.ts";
-import { duration, plural, quantity } from "../terminal/format.ts";
+import { amount, duration, plural, quantity } from "../terminal/format.ts";
 import { textTable } from "../terminal/table.ts";
 import {
   type CommonOptions,
@@ -223,9 +223,14 @@ const needsTexts = (needs: readonly PhaseNeed[]): string[] =>
         `Phase ${phase} waits for ${describeNeed(need)}: \`${command}\` starts one.`,
     );
 
+function costText(s: PlanSummary, estimated: boolean): string {
+  if (s.to_train === 0) return "Nothing is left to train.";
+  return s.seconds === null ? `${flopsText(s)} in all.` : `${flopsText(s)} in all; ${timeText(s, estimated)}`;
+}
+
 /** As for dense models; and what is left of them where weights do not exist. */
 const flopsText = ({ flops, sparse_flops }: PlanSummary): string =>
-  `${quantity(flops)}FLOPs${sparse_flops < flops ? ` (${quantity(sparse_flops)} without the weights that do not exist)` : ""}`;
+  `${amount(flops, "FLOPs")}${sparse_flops < flops ? ` (${quantity(sparse_flops)} without the weights that do not exist)` : ""}`;
 
 /** Where the expected time comes from, and what it is worth. */
 function timeText({ seconds, slots, busy }: PlanSummary, estimated: boolean): string {
@@ -278,7 +283,7 @@ function summaryText(s: PlanSummary, estimated: boolean, tflops: number): string
         ? ["What a script's runs take is not known before some are trained; run and status show it then."]
         : []),
     ...(s.gpu === null ? [] : [`On GPUs: ${gpuText(s.gpu, tflops)}.`]),
-    ...(s.widths.length === 0 ? [] : [COUNTING]),
+    ...(s.widths.length === 0 || s.to_train === 0 ? [] : [COUNTING]),
     ...(s.failed > 0
       ? [
           `What failed is trained again only when asked for, once the sweep is submitted: musweep requeue ${s.sweep} --failed`,
@@ -287,7 +292,7 @@ function summaryText(s: PlanSummary, estimated: boolean, tflops: number): string
     ...repeatsText(s),
     ...s.waiting.map(
       (p) =>
-        `Then phase ${p.phase}, once decided (${p.takes.join("; ")}): ${plural(p.points, "grid point")}, at most ${plural(p.runs, "run")}, ${quantity(p.flops)}FLOPs${p.gpu === null ? "" : `, ${gpuText(p.gpu, tflops)}`}; not counted above.${modelsText(p.models)}`,
+        `Then phase ${p.phase}, once decided (${p.takes.join("; ")}): ${plural(p.points, "grid point")}, at most ${plural(p.runs, "run")}, ${amount(p.flops, "FLOPs")}${p.gpu === null ? "" : `, ${gpuText(p.gpu, tflops)}`}; not counted above.${modelsText(p.models)}`,
     ),
     ...searches,
   ];
@@ -314,20 +319,20 @@ const costLines = (s: PlanSummary, estimated: boolean): string[] => [
     s.widths,
   ),
   "",
-  s.seconds === null ? `${flopsText(s)} in all.` : `${flopsText(s)} in all; ${timeText(s, estimated)}`,
+  costText(s, estimated),
 ];
 
 function searchText({ phase, curves, grid, begins, expected, most }: SearchPlan): string {
   const limit =
     most.runs === null
-      ? `${quantity(most.flops!)}FLOPs (${percent(most.flops! / grid.flops)})`
+      ? `${amount(most.flops!, "FLOPs")} (${percent(most.flops! / grid.flops)})`
       : plural(most.runs, "run");
-  const what = `Phase ${phase} is a search: ${plural(curves, "curve")}, in place of a grid of ${plural(grid.runs, "run")} and ${quantity(grid.flops)}FLOPs.`;
+  const what = `Phase ${phase} is a search: ${plural(curves, "curve")}, in place of a grid of ${plural(grid.runs, "run")} and ${amount(grid.flops, "FLOPs")}.`;
   if (begins.runs === 0)
     return `${what}\n  Its budget, ${limit}, is less than its first run costs: it trains nothing.`;
   return [
     what,
-    `  It begins with ${plural(begins.runs, "run")}, ${quantity(begins.flops)}FLOPs (${percent(begins.flops / grid.flops)} of the grid's).`,
+    `  It begins with ${plural(begins.runs, "run")}, ${amount(begins.flops, "FLOPs")} (${percent(begins.flops / grid.flops)} of the grid's).`,
     `  To expect: about ${plural(expected.moves, "run")} where the optimum moves far, about ${expected.stays} where it stays.`,
     `  At most: ${limit}.`,
   ].join("\n");

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { MusweepError } from "../../schema/wire/errors.ts";
-import { plural, quantity } from "../terminal/format.ts";
+import { amount, plural } from "../terminal/format.ts";
 import { textTable } from "../terminal/table.ts";
 import { findLeftovers, type Leftover, removeLeftovers } from "../upkeep/leftovers.ts";
 import { type CommonOptions, common, print, withDatabase } from "./common.ts";
@@ -71,7 +71,7 @@ function total(leftovers: readonly Leftover[]): string {
     return kind === "checkpoints" || kind === "weights" ? `${kind} of ${plural(n, "run")}` : plural(n, kind);
   });
   const bytes = leftovers.reduce((sum, l) => sum + l.bytes, 0);
-  return `${counts.join(", ")}, ${quantity(bytes)}B of files`;
+  return `${counts.join(", ")}, ${amount(bytes, "B")} of files`;
 }
 
 const listed = (leftovers: readonly Leftover[]): string => {
@@ -79,7 +79,7 @@ const listed = (leftovers: readonly Leftover[]): string => {
   const table = textTable<Leftover>(
     [
       { title: "kind", value: (l) => l.kind },
-      { title: "size", align: "right", value: (l) => (l.kind === "run" ? "" : `${quantity(l.bytes)}B`) },
+      { title: "size", align: "right", value: (l) => (l.kind === "run" ? "" : `${amount(l.bytes, "B")}`) },
       { title: "why", value: (l) => l.why },
       { title: "what", value: (l) => l.what },
     ],

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { removeSweep } from "../database/keep-and-remove.ts";
 import { progressOf } from "../database/progress.ts";
-import { plural, quantity } from "../terminal/format.ts";
+import { amount, plural } from "../terminal/format.ts";
 import { removeFilesOf } from "../upkeep/leftovers.ts";
 import { type CommonOptions, common, print, withDatabase } from "./common.ts";
 import { confirm } from "./confirm.ts";
@@ -28,7 +28,7 @@ export function addRm(program: Command): void {
       const value = { sweep, runs: removed.runs.length, kept: removed.kept, held: removed.held, bytes };
       print(options, value, () =>
         [
-          `${sweep}: removed, with ${plural(value.runs, "run")} and ${quantity(bytes)}B of files`,
+          `${sweep}: removed, with ${plural(value.runs, "run")} and ${amount(bytes, "B")} of files`,
           ...(value.kept > 0 ? [`${plural(value.kept, "run")} that another sweep wants stay`] : []),
           ...(options.shared === undefined
             ? []

@@ -3,9 +3,9 @@ import type { Command } from "commander";
 import { EXIT_CODES } from "../../schema/wire/errors.ts";
 import type { Service } from "../queue/service.ts";
 import { type Answer, readAnswer } from "../report/answer.ts";
-import { answerText } from "../report/answer-text.ts";
+import { answerText, tellingNames } from "../report/answer-text.ts";
 import { suggest } from "../report/suggest.ts";
-import { curvesQuery } from "../sql/examples.ts";
+import { curvesQuery, drawnRunsQuery, slopesQuery } from "../sql/examples.ts";
 import { commandLine, common, parsePort, printAnswer, sayWarnings, whereOf, withRedis } from "./common.ts";
 import { givenSweepFile } from "./given-file.ts";
 import { type TrainOptions, trainHere } from "./train-here.ts";
@@ -47,7 +47,6 @@ async function run(file: string, options: TrainOptions): Promise<void> {
 function finish(service: Service, sweep: string, options: TrainOptions, seconds: number): void {
   const answer = readAnswer(service.db, sweep);
   const { failed, cancelled } = answer.progress.by_state;
-  const tuned = [...new Set(answer.rows.map((row) => row.tuned))];
   printAnswer(options, { ...answer, seconds }, () => {
     const dir = whereOf(options);
     const line = (words: string[], why = ""): string => `  ${commandLine([...words, ...dir])}${why}`;
@@ -63,7 +62,7 @@ function finish(service: Service, sweep: string, options: TrainOptions, seconds:
         ? []
         : [line(["recommend", sweep, ...target], "   # for a model that you will train")]),
       line(["report", sweep]),
-      line(["sql", curvesQuery(sweep, tuned)]),
+      line(["sql", resultsQuery(answer)]),
       ...(failed + cancelled > 0
         ? [line(["requeue", sweep, "--missing"], "   # then run the same file again")]
         : []),
@@ -72,6 +71,22 @@ function finish(service: Service, sweep: string, options: TrainOptions, seconds:
   });
   const stopped = answer.progress.phases.some((phase) => phase.state === "stopped");
   process.exitCode = failed + cancelled > 0 || stopped ? EXIT_CODES.incomplete : EXIT_CODES.ok;
+}
+
+function resultsQuery({ rows, searches, checks, progress: { sweep } }: Answer): string {
+  if (rows.length > 0 || searches.length + checks.length === 0)
+    return curvesQuery(sweep, [...new Set(rows.map((row) => row.tuned))], tellingNames(rows));
+  if (searches.length === 0) return slopesQuery(sweep);
+  const best = searches.flatMap((search) =>
+    search.best.map(({ coordinates }) => Object.entries(coordinates)),
+  );
+  const names = new Set(best.flatMap((one) => one.map(([name]) => name)));
+  const varying = [...names].filter(
+    (name) =>
+      name !== "parameterization" &&
+      new Set(best.map((one) => String(new Map<string, unknown>(one).get(name)))).size > 1,
+  );
+  return drawnRunsQuery(sweep, varying.length > 0 ? varying : ["learning_rate"]);
 }
 
 /** Where a verdict is decided: the options of `recommend` for a model four times as wide as the widest, as sparse as the sparsest. */

@@ -4,6 +4,7 @@ import type { Command } from "commander";
 import { MusweepError } from "../../schema/wire/errors.ts";
 import type { Database } from "../database/open.ts";
 import {
+  nothingText,
   type Suggestion,
   type Suggestions,
   suggest,
@@ -78,14 +79,14 @@ export function addSuggest(program: Command): void {
 /** Where nobody says how many runs train at a time. */
 const BATCH = 4;
 
-function suggestionsText({ sweep, open, questions, suggestions }: Suggestions): string {
+function suggestionsText({ sweep, open, questions, suggestions, too_few }: Suggestions): string {
   const first = [
     ...(open === 0
       ? []
       : [`${plural(open, "run")} of ${sweep} still to be trained; these would come after them.`]),
     ...questions.map(({ state, says }) => `${state}: ${says}`),
   ];
-  if (suggestions.length === 0) return [...first, `${sweep}: no run would decide more.`].join("\n");
+  if (suggestions.length === 0) return [...first, `${sweep}: ${nothingText(too_few)}.`].join("\n");
   return [
     ...first,
     `${sweep}: ${wouldText(suggestions)}.`,

@@ -33,7 +33,7 @@ import { phaseNews } from "../report/phase-states.ts";
 import { loadSweep, type SweepText, submitSweep } from "../submission/load-sweep.ts";
 import { needsOfPhase } from "../sweep/needs-of-phase.ts";
 import { titleOf } from "../sweep/title.ts";
-import { plural, quantity } from "../terminal/format.ts";
+import { amount, plural } from "../terminal/format.ts";
 import { progressLine, timeLeft } from "../terminal/progress.ts";
 import { type CommonOptions, commandLine, say, sayGone, sayInstalling } from "./common.ts";
 import { submittedText } from "./submit.ts";
@@ -163,7 +163,7 @@ async function submitFile(
     onGone: sayGone,
     verify: true,
     onProgress: ({ read_bytes, total_bytes }) =>
-      line.update(total_bytes > 0 ? read_bytes / total_bytes : 0, `tokenizing: ${quantity(read_bytes)}B`),
+      line.update(total_bytes > 0 ? read_bytes / total_bytes : 0, `tokenizing: ${amount(read_bytes, "B")}`),
   }).finally(() => line.end());
   say(submittedText(await submitSweep(service.db, loaded)));
 }

@@ -216,14 +216,16 @@ export interface RunOrder {
 export interface RunCondition {
   coordinate: string;
   comparison: "is" | "at-least" | "at-most";
-  value: number | string;
+  /** A word, or the numbers that are meant by what was written. */
+  value: string | { from: number; to: number } | null;
 }
 
 /** Beyond every number there is, and a number that a cursor can hold: what has no value is listed last. */
 const LAST = 1e308;
 
+const pathOf = (name: string): string => `$."${name}"`;
 const coordinateOf = (name: string): SQL =>
-  sql`ifnull(json_extract(${cells.coordinates}, ${`$."${name}"`}), '')`;
+  sql`ifnull(json_extract(${cells.coordinates}, ${pathOf(name)}), '')`;
 
 function orderedBy({ by, descending }: RunOrder): SQL<number | string> {
   if (typeof by === "object") return coordinateOf(by.coordinate) as SQL<number | string>;
@@ -233,12 +235,15 @@ function orderedBy({ by, descending }: RunOrder): SQL<number | string> {
 
 function holds({ coordinate, comparison, value }: RunCondition): SQL {
   const its = coordinateOf(coordinate);
-  if (comparison === "at-least") return sql`${its} >= ${value}`;
-  if (comparison === "at-most") return sql`${its} <= ${value}`;
-  // A rate that was read from a page has fewer digits than the stored one.
-  return typeof value === "number"
-    ? sql`abs(${its} - ${value}) <= 1e-3 * abs(${value})`
-    : sql`${its} = ${value}`;
+  if (value === null) return sql`${its} = ''`;
+  const { from, to } = typeof value === "string" ? { from: value, to: value } : value;
+  if (comparison === "at-least") return sql`${its} >= ${from}`;
+  if (comparison === "at-most") return sql`${its} <= ${to}`;
+  if (typeof value !== "string") return sql`${its} BETWEEN ${from} AND ${to}`;
+  // SQLite has no truth values: what JSON's are is told from their type.
+  return /^(true|false)$/i.test(value)
+    ? sql`json_type(${cells.coordinates}, ${pathOf(coordinate)}) = ${value.toLowerCase()}`
+    : sql`${its} = ${value} COLLATE NOCASE`;
 }
 
 /**

@@ -7,11 +7,11 @@ import { type Database, given, prepared } from "./connection.ts";
 export interface VaryingAxis {
   /** As a coordinate is called. */
   name: string;
-  /** How many values, the smallest and the largest of them, and all of them where they are few. */
+  /** How many values, the smallest and the largest of them, and all of them where they are few. Null is a value, and neither of the ends. */
   count: number;
   least: number | string;
   most: number | string;
-  values: (number | string)[] | null;
+  values: (number | string | null)[] | null;
 }
 
 /** Enough points, in training order, to see every axis vary: a sweep may have a million. */
@@ -25,9 +25,9 @@ const varying = prepared(({ sqlite }) =>
   >(
     `WITH v AS (SELECT j.key AS name, CASE j.type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE j.value END AS value
        FROM (SELECT coordinates FROM cells WHERE phase_id = @phase ORDER BY position LIMIT @limit) c, json_each(c.coordinates) j)
-     SELECT name, count(DISTINCT value) AS count, min(value) AS least, max(value) AS most,
+     SELECT name, count(DISTINCT value) + max(value IS NULL) AS count, min(value) AS least, max(value) AS most,
        CASE WHEN count(DISTINCT value) <= @few THEN json_group_array(DISTINCT value) END AS "values"
-     FROM v GROUP BY name HAVING count(DISTINCT value) > 1`,
+     FROM v GROUP BY name HAVING count(DISTINCT value) + max(value IS NULL) > 1`,
   ),
 );
 

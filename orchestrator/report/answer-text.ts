@@ -115,6 +115,12 @@ const otherNames = (rows: readonly AnswerRow[]): string[] =>
     isVarying(rows, (row) => row.other[name]),
   );
 
+/** What tells rows apart beside parameterization and sparsity, the phase among them. */
+export const tellingNames = (rows: readonly AnswerRow[]): string[] => [
+  ...(["phase", "width", "layers"] as const).filter((name) => isVarying(rows, (row) => row[name])),
+  ...otherNames(rows),
+];
+
 /** " per sparsity", " per width": what tells the rows of a parameterization apart. */
 function perText(rows: readonly AnswerRow[]): string {
   if (hasDrift(rows)) return " per sparsity";

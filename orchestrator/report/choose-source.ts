@@ -1,7 +1,7 @@
 /** Which of a sweep's curves has the optimum that is carried over to a model about to be trained. */
 import { PARAMETERIZATIONS, type Parameterization, RULES, type Rules } from "../../schema/sweep/rules.ts";
 import { MusweepError } from "../../schema/wire/errors.ts";
-import { explainFlag } from "../analysis/flags.ts";
+import { explainFlag, hasTooFew } from "../analysis/flags.ts";
 import type { StoredPhase } from "../database/phases.ts";
 import type { Values } from "../sweep/grids.ts";
 import { settingsReader } from "../sweep/settings-of.ts";
@@ -109,6 +109,8 @@ function remedyFor({ progress: { sweep } }: Answer, { row, phase }: Source): str
   if (row.open > 0) return `Wait until it has trained: musweep status ${sweep} says how far it is.`;
   if (row.optimum.flag === "incomplete" && phase.definition.imported === undefined)
     return `Train what is missing: musweep requeue ${sweep} --missing, then run the same file again.`;
+  if (hasTooFew(row.optimum) && !row.searched)
+    return "Only a bracketed optimum is carried over, and it takes at least three learning rates: add some.";
   const more = row.searched
     ? "give the search a larger budget, then submit it again"
     : `musweep suggest ${sweep} says which runs would give one`;

@@ -8,7 +8,9 @@ import {
   ROLES,
   type ScriptPlan,
 } from "../../schema/wire/plan.ts";
-import { quantity } from "../terminal/format.ts";
+import { inYaml } from "../sweep/habits.ts";
+import { gridAt } from "../sweep/taken-axes.ts";
+import { amount, quantity } from "../terminal/format.ts";
 import type { Recommendation } from "./recommend.ts";
 import { resolvedPlanText } from "./resolved-plan-text.ts";
 
@@ -71,22 +73,34 @@ function takenLines({ taken, sweep }: Recommendation): string[] {
 }
 
 function validationLines(r: Recommendation): string[] {
-  // Imported results need not say how many there were.
-  const layers = r.target.layers === 0 ? "" : `layers: [${r.target.layers}], `;
-  const { vocab_size, ...axes } = r.asked;
+  const { target, asked } = r;
   const notes = [
     ...(r.base_ffn_width === null ? [] : [`, with ffn_width: ${r.base_ffn_width} under base`]),
-    ...(vocab_size === undefined ? [] : [`, on data with a vocabulary of ${vocab_size}`]),
+    ...(asked.vocab_size === undefined ? [] : [`, on data with a vocabulary of ${asked.vocab_size}`]),
   ];
-  const asked = Object.entries(axes)
-    .map(([name, value]) => `${name}: [${value}], `)
-    .join("");
-  const each = r.flops === null ? "" : `, ${quantity(r.flops)}FLOPs each`;
+  const axes = gridAt({
+    parameterization: [r.parameterization],
+    width: [target.width],
+    sparsity: [target.sparsity],
+    // Imported results need not say how many there were.
+    layers: target.layers === 0 ? null : [target.layers],
+    ...ownAxes(r),
+    learning_rate: r.validation.map((rate) => Number(number(rate))),
+  });
+  const each = r.flops === null ? "" : `, ${amount(r.flops, "FLOPs")} each`;
   return [
     `Before you rely on it, ${r.validation.length} runs at the target's size${each}: base learning rates ${r.validation.map(number).join(", ")}.`,
     `${number(r.learning_rate)} lowest: the rate has transferred. Another one lowest: take that; an outer one: go on to its side.`,
-    `In a sweep file: axes: { parameterization: [${r.parameterization}], width: [${r.target.width}], sparsity: [${r.target.sparsity}], ${layers}${asked}learning_rate: [${r.validation.map(number).join(", ")}] }${notes.join("")}`,
+    `In a sweep file: axes: ${inYaml(axes).replace(/^\{(.*)\}$/, "{ $1 }")}${notes.join("")}`,
   ];
+}
+
+/** What the curve had that is carried over, and what was said of the target: without either, those runs would be of another model. */
+function ownAxes({ source, asked }: Recommendation): Record<string, unknown[]> {
+  const { tokens, ...other } = source.other;
+  const { vocab_size: _, ...own } = asked;
+  const all = { ...other, ...(tokens === undefined || "steps" in own ? {} : { tokens }), ...own };
+  return Object.fromEntries(Object.entries(all).map(([name, value]) => [name, [value]]));
 }
 
 /** Null where numbers are times others: those cannot be pasted. */
@@ -105,6 +119,9 @@ const groupLine = (name: string, g: Numbers): string =>
 
 const heading = ({ title, target, sweep }: Recommendation): string =>
   `# ${title} at width ${target.width}, sparsity ${target.sparsity}: what sweep ${sweep} says. lr is the schedule's peak.`;
+
+/** AdamW takes no whole numbers for its β. */
+const pythonFloat = (value: number): string => number(value).replace(/^\d+$/, "$&.0");
 
 /** Masks, initial weights and AdamW's groups, for whatever model's parameters the patterns name. */
 const configure = (betas: readonly number[]): string => `
@@ -130,7 +147,7 @@ def configure(model):
         groups[group].append(parameter)
     return torch.optim.AdamW(
         [dict(params=p, **{key: GROUPS[name][key] for key in ("lr", "weight_decay", "eps")}) for name, p in groups.items() if p],
-        betas=(${betas.map(number).join(", ")}),
+        betas=(${betas.map(pythonFloat).join(", ")}),
     )
 `;
 

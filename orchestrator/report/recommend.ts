@@ -17,7 +17,7 @@ import { checkPhase } from "../sweep/check-sweep.ts";
 import { expandPhase } from "../sweep/expand-sweep.ts";
 import type { Values } from "../sweep/grids.ts";
 import { settingsReader } from "../sweep/settings-of.ts";
-import { gridAt } from "../sweep/taken-axes.ts";
+import { gridAt, isGiven } from "../sweep/taken-axes.ts";
 import { type Answer, type AnswerRow, readAnswer, sayings } from "./answer.ts";
 import { brokenAxes, chooseSource, LENGTHS, rateRows, type Source, type Wanted } from "./choose-source.ts";
 import { driftText, type MeasuredDrift, measuredDrifts, validationRates } from "./measured-drift.ts";
@@ -143,7 +143,7 @@ export function recommend(db: Database, sweepName: string, asked: Target): Recom
       width: row.width,
       layers: row.layers,
       sparsity: row.sparsity,
-      other: Object.fromEntries(Object.entries(row.other).filter(([, value]) => value !== null)),
+      other: Object.fromEntries(Object.entries(row.other).filter(([name, value]) => isGiven(name, value))),
     },
     target: { width: target.width, sparsity: target.sparsity, layers },
     base_ffn_width: target.ffn_width === undefined ? null : (own.base.ffn_width ?? null),

@@ -2,14 +2,17 @@
 import { stringify } from "yaml";
 import type { TakenName } from "../../schema/sweep/hyperparameters.ts";
 import { MusweepError } from "../../schema/wire/errors.ts";
+import { hasTooFew } from "../analysis/flags.ts";
 import { coordinatesOf } from "../analysis/groups.ts";
+import type { OptimumFlag } from "../analysis/types.ts";
 import type { Database } from "../database/open.ts";
 import { isCoordinateCheck, readPhases, type StoredPhase } from "../database/phases.ts";
 import { progressOf, unfinished } from "../database/progress.ts";
+import { optimaRows } from "../database/results.ts";
 import { nextRuns } from "../phases/added-runs.ts";
 import { searchFurther } from "../phases/searched-runs.ts";
 import type { Coordinates } from "../sweep/expand-sweep.ts";
-import { gridAt, isRandomSearch } from "../sweep/taken-axes.ts";
+import { gridAt, isGiven, isRandomSearch } from "../sweep/taken-axes.ts";
 import { plural } from "../terminal/format.ts";
 import { csv } from "./figures/csv.ts";
 import { questionText } from "./phase-states.ts";
@@ -34,17 +37,21 @@ export interface Suggestions {
   /** Runs of the sweep that are still to be trained: what they say may make some of these needless. */
   open: number;
   suggestions: Suggestion[];
+  /** Curves with fewer values than an optimum takes, for which nothing is suggested. */
+  too_few: number;
 }
 
 /** What `extend` and `refine` would add. @throws MusweepError when there is no such sweep */
 export const suggest = (db: Database, sweep: string): Suggestions =>
   db.snapshot(() => {
     const progress = progressOf(db, sweep);
+    const phases = comparedPhases(db, progress.id);
     return {
       sweep,
       open: unfinished(progress),
+      too_few: countTooFew(db, sweep, phases),
       questions: [],
-      suggestions: comparedPhases(db, progress.id).flatMap(({ id, name, tuned }) =>
+      suggestions: phases.flatMap(({ id, name, tuned }) =>
         nextRuns(db, id).map(({ curve, points, reason, decides }) => ({
           phase: name,
           tuned,
@@ -72,13 +79,15 @@ export const suggestSearched = (db: Database, sweep: string, batch: number): Sug
         kind: "usage",
         remedy: "What a search adds next depends on them: ask again when they have ended.",
       });
-    const steps = comparedPhases(db, progress.id).map((phase) => ({
+    const phases = comparedPhases(db, progress.id);
+    const steps = phases.map((phase) => ({
       phase,
       ...searchFurther(db, phase, batch),
     }));
     return {
       sweep,
       open,
+      too_few: countTooFew(db, sweep, phases),
       questions: steps.flatMap(({ phase, questions }) =>
         questions.map((question) => ({
           phase: phase.name,
@@ -113,11 +122,19 @@ const comparedPhases = (db: Database, sweep: number): StoredPhase[] =>
     ({ id, definition }) => !isCoordinateCheck(db, id) && !isRandomSearch(definition.phase.axes),
   );
 
+function countTooFew(db: Database, sweep: string, phases: readonly StoredPhase[]): number {
+  const names = new Set(phases.map(({ name }) => name));
+  return optimaRows(db, sweep).filter(
+    ({ phase, flag, log2_tuned_high }) =>
+      names.has(phase) && hasTooFew({ flag: flag as OptimumFlag, log2_tuned_high }),
+  ).length;
+}
+
 /** Without what no grid can say: a size that imported results do not tell, a value that follows from another. */
 const known = (coordinates: Record<string, unknown>): Partial<Coordinates> =>
   Object.fromEntries(
     Object.entries(coordinates).filter(
-      ([name, value]) => value !== null && !((name === "width" || name === "layers") && value === 0),
+      ([name, value]) => isGiven(name, value) && !((name === "width" || name === "layers") && value === 0),
     ),
   ) as Partial<Coordinates>;
 
@@ -149,10 +166,16 @@ export function suggestionsCsv({ suggestions }: Suggestions): string {
   return csv(rows, heading);
 }
 
+/** Where nothing is suggested. */
+export const nothingText = (too_few: number): string =>
+  too_few === 0
+    ? "no run would decide more"
+    : `${plural(too_few, "curve")} ${too_few === 1 ? "has" : "have"} too few values to fit: an optimum takes at least three`;
+
 /** The axes of a sweep file that trains them, a grid for each curve. */
-export const suggestionsYaml = ({ sweep, suggestions }: Suggestions): string =>
+export const suggestionsYaml = ({ sweep, suggestions, too_few }: Suggestions): string =>
   suggestions.length === 0
-    ? `# ${sweep}: no run would decide more.\n`
+    ? `# ${sweep}: ${nothingText(too_few)}.\n`
     : stringify(
         {
           axes: suggestions.map(({ coordinates, tuned, values, seeds }) => ({

@@ -18,7 +18,7 @@ import {
 } from "../database/phase-axes.ts";
 import { readPhases, type StoredPhase } from "../database/phases.ts";
 import { findSweep } from "../database/sweeps.ts";
-import { plural, quantity, short } from "../terminal/format.ts";
+import { NONE, plural, quantity, short } from "../terminal/format.ts";
 import type { Answer } from "./answer.ts";
 
 interface Fact {
@@ -111,7 +111,8 @@ function phaseFacts(db: Database, { id, name, definition }: StoredPhase, isNamed
 
 /** "sparsity 0, 0.75, 0.9375", "learning rate 2^-12 to 2^-2 (21 values)" */
 function axisText({ name, count, least, most, values }: VaryingAxis): string {
-  const text = (value: number | string): string => {
+  const text = (value: number | string | null): string => {
+    if (value === null) return NONE;
     if (name === "learning_rate") return titleOfValue(name, value).replace("lr ", "");
     if (name === "parameterization") return RULES[value as Parameterization].title;
     return typeof value === "number" ? short(value) : value;

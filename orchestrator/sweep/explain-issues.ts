@@ -18,17 +18,17 @@ export interface Explained extends Finding {
 /** @param value what was parsed, with `reportInput` set */
 export function explainIssues(schema: Schema, value: unknown, issues: readonly Issue[]): Explained[] {
   const ownSettings = takesSettings(value);
-  return issues.flatMap((issue) => explain(schema, value, issue, [], ownSettings));
+  return issues.flatMap((issue) => explain(schema, value, issue, [], { ownSettings, schema }));
 }
 
-/** @param ownSettings whether names of somebody's own have a place in the file */
-function explain(
-  root: Schema,
-  value: unknown,
-  issue: Issue,
-  prefix: Path,
-  ownSettings: boolean,
-): Explained[] {
+interface File {
+  /** Whether names of somebody's own have a place in it. */
+  ownSettings: boolean;
+  /** Of the whole. */
+  schema: Schema;
+}
+
+function explain(root: Schema, value: unknown, issue: Issue, prefix: Path, file: File): Explained[] {
   const path = [...prefix, ...(issue.path as (string | number)[])];
   const input = valueAt(value, issue.path as Path);
   const here = (message: string): Explained[] => [{ path, message, remove: path }];
@@ -56,8 +56,9 @@ function explain(
         atKey: true,
         message: `unknown key ${quoted(key)}${
           meantBy(key, valid, path, valueAt(input, [key])) ||
+          placedElsewhere(key, path, file.schema) ||
           didYouMean(key, valid) ||
-          (ownSettings ? settingMeant(key, valid, path) : "") ||
+          (file.ownSettings ? settingMeant(key, valid, path) : "") ||
           `; expected one of ${valid.join(", ")}`
         }`,
         remove: [...path, key],
@@ -74,7 +75,7 @@ function explain(
         return here(`expected ${expected}; ${got}${nearKey(input, keysOf(schema).flat())}`);
       }
       return (issue.errors[closest] ?? []).flatMap((inner) =>
-        explain(options[closest] as Schema, input, inner, path, ownSettings),
+        explain(options[closest] as Schema, input, inner, path, file),
       );
     }
     case "invalid_type":
@@ -84,7 +85,7 @@ function explain(
     case "invalid_value": {
       if (input === undefined) return missing(path, issue.values.map(String).join(", "));
       const valid = issue.values.map(String);
-      const near = typeof input === "string" ? wordMeantBy(input, valid) : "";
+      const near = ["string", "number"].includes(typeof input) ? wordMeantBy(String(input), valid) : "";
       if (hasOwnMessage(issue)) return here(`${issue.message}${near}`);
       return here(`expected ${valid.join(", ")}; ${got}${near}`);
     }
@@ -99,6 +100,14 @@ function explain(
     default:
       return here(`${issue.message}; ${got}`);
   }
+}
+
+/** Of a key that stands in another section, or at the top of the file. */
+function placedElsewhere(key: string, path: Path, schema: Schema): string {
+  const [keys = []] = keysOf(schema);
+  if (path.length > 0) return keys.includes(key) ? "; it stands at the top of the file" : "";
+  const section = keys.find((name) => keysOf(schemaAt(schema, [name])).some((its) => its.includes(key)));
+  return section === undefined ? "" : `; did you mean ${section}.${key}?`;
 }
 
 /** Of each option that is a map. */

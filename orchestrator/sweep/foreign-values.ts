@@ -112,16 +112,21 @@ function ofBounds(value: Record<string, unknown>): Meant {
   });
 }
 
-/** {log2: {min, max}}, {log10: {start, stop, num}}, {multiples_of: 3, log10: {…}} */
+/** {log2: {min, max}}, {log10: {start, stop, num}}, {multiples_of: 3, log10: {…}}, {log2: [-9, -8, -7]} */
 function ofRange(value: Record<string, unknown>, key: string): Meant | null {
   const inner = value[key];
+  if (Array.isArray(inner) && inner.length !== 2) return ofExponents(inner, key, value.multiples_of);
   if ("multiples_of" in value && key !== "log2") {
     const [from, to] = endsOf(inner) ?? [-3, 3];
     const log2 = key === "log10" ? octaves(10 ** from, 10 ** to) : { from: -3, to: 3 };
     return { kind: "grid", grid: { multiples_of: value.multiples_of, log2 } };
   }
   const ends = endsOf(inner);
-  if (isMap(inner) && ("from" in inner || "to" in inner) && (ends === undefined || !("num" in inner)))
+  if (
+    isMap(inner) &&
+    ("from" in inner || "to" in inner) &&
+    (ends === undefined || !COUNTS.some((count) => count in inner))
+  )
     return null;
   if (ends === undefined) return { kind: "range" };
   const [from, to] = ends;
@@ -129,9 +134,28 @@ function ofRange(value: Record<string, unknown>, key: string): Meant | null {
   // No exponents: those of rates are below 0, those of sizes are whole.
   if (key !== "linear" && multiples_of === undefined && from > 0 && to <= 1 && from < to)
     return between(ends, true);
-  const { step, num } = isMap(inner) ? inner : {};
-  const grid = { [key]: stepped(from, to, key === "linear", number(step), number(num)) };
+  const { step, count } = isMap(inner) ? { step: inner.step, count: countOf(inner) } : {};
+  const grid = { [key]: stepped(from, to, key === "linear", number(step), count) };
   return { kind: "grid", grid: multiples_of === undefined ? grid : { multiples_of, ...grid } };
+}
+
+/** A grid of such values, or of exponents, where they are evenly spaced; else each of them. */
+export function ofExponents(listed: readonly unknown[], key: string, multiplesOf: unknown = 1): Meant {
+  const values = listed.flatMap((one) => number(one) ?? []);
+  const [from, second = from] = values;
+  const scale = number(multiplesOf);
+  if (from === undefined || values.length < listed.length || scale === undefined) return { kind: "range" };
+  const step = rounded(second! - from);
+  const isEven = step > 0 && values.every((value, i) => Math.abs(value - (from + i * step)) < 1e-9);
+  if (isEven && scale === 1) {
+    const needsStep = key === "linear" || step !== 1;
+    return { kind: "grid", grid: { [key]: { from, to: values.at(-1), ...(needsStep ? { step } : {}) } } };
+  }
+  const base = { log2: 2, log10: 10 }[key];
+  const power = (one: number): number => rounded(scale * (base === undefined ? one : base ** one));
+  // As a power no digit is lost.
+  const isPlain = base === 2 && scale === 1;
+  return { kind: "list", values: values.map((one) => (isPlain ? `2^${one}` : power(one))) };
 }
 
 /** Whole exponents of two that enclose two numbers. */

@@ -26,6 +26,8 @@ import { rangeLength, rangeMistake, rangeValues } from "./values.ts";
  * @param takes whether a value is one for this place
  */
 export function scalarInstead(value: unknown, path: Path, takes: (value: unknown) => boolean): string {
+  if (typeof value === "number" && Number.isInteger(value) && value < -1 && takes(`2^${value}`))
+    return `; if an exponent is meant, write 2^${value}`;
   if (typeof value === "number" || typeof value === "boolean")
     return takes(String(value)) ? `; write it in quotes: "${value}"` : "";
   if (typeof value !== "string") return "";
@@ -313,5 +315,5 @@ export function inYaml(value: unknown): string {
       .map(([key, inner]) => `${key}: ${inYaml(inner)}`)
       .join(", ")}}`;
   const text = String(value);
-  return typeof value !== "string" || /^[A-Za-z0-9_.+-]+%?$/.test(text) ? text : quoted(text);
+  return typeof value !== "string" || /^[A-Za-z0-9_.+^-]+%?$/.test(text) ? text : quoted(text);
 }

@@ -1,8 +1,15 @@
 /** Names as people give them who come from another tool, or from another corner of the file, and what they are called here. */
 import { HYPERPARAMETER_NAMES, type HyperparameterName, homeOf } from "../../schema/sweep/hyperparameters.ts";
-import { INSTEAD, LOOSE_NAMES, OTHER_NAMES, parameterizationNamed } from "../../schema/sweep/other-names.ts";
+import {
+  INSTEAD,
+  LOOSE_NAMES,
+  OTHER_NAMES,
+  OTHER_WORDS,
+  parameterizationNamed,
+} from "../../schema/sweep/other-names.ts";
 import { BUILT_IN_TRAINER, settingNameSchema } from "../../schema/wire/plan.ts";
-import { isMap, placeOf } from "./habits.ts";
+import { ofExponents } from "./foreign-values.ts";
+import { inYaml, isMap, placeOf } from "./habits.ts";
 import { didYouMean, nearestName, type Path } from "./problems.ts";
 
 /** A key as it is compared: without case, and of a dotted path, optimizer.beta2, the end. */
@@ -35,7 +42,17 @@ export function otherToolsFile(file: unknown): string | null {
   );
 }
 
-const LIKE_AXES = ["parameters", "hyperparameters", "params", "grid", "search_space", "axis"];
+const LIKE_AXES = [
+  "parameters",
+  "hyperparameters",
+  "params",
+  "grid",
+  "matrix",
+  "search_space",
+  "space",
+  "sweep",
+  "axis",
+];
 
 /** The key of a file that stands for its axes; null where it has such, or nothing like them. */
 export function keyOfAxes(file: unknown): string | null {
@@ -45,7 +62,7 @@ export function keyOfAxes(file: unknown): string | null {
 
 /** Every hyperparameter that a key can have meant. */
 export function namesMeantBy(key: string): readonly string[] {
-  const name = nameCalled(key) ?? nearestName(key, HYPERPARAMETER_NAMES);
+  const name = nameCalled(key) ?? logOf(key)?.name ?? nearestName(key, HYPERPARAMETER_NAMES);
   return [...(name === null ? [] : [name]), ...(insteadOfKey(key)?.give ?? [])];
 }
 
@@ -63,6 +80,8 @@ export function meantBy(key: string, valid: readonly string[], at: Path, value: 
     return didYouMeanThis(parameterization);
   if (key.trim() !== "" && Number.isFinite(Number(key)))
     return "; several values are a list, in brackets, such as [1, 2]";
+  const exponents = exponentsOf(key, valid, at, value);
+  if (exponents !== null) return `; write ${exponents}`;
   // Further inside, what the section takes says more.
   const isSection = at.length <= (at[0] === "phases" ? 3 : 1) || at.at(-1) === "optimizer";
   const instead = insteadOfKey(key);
@@ -80,6 +99,23 @@ export function meantBy(key: string, valid: readonly string[], at: Path, value: 
   const home = homeOf(name);
   if (home !== undefined && key.includes(".")) return `; write ${nested(home)}`;
   return `; did you mean ${home === undefined ? "" : `${home.join(".")} or `}axes.${name}?`;
+}
+
+function logOf(key: string): { range: string; name: HyperparameterName } | undefined {
+  const [, range, of = ""] = /^(log2|log10)_(.+)$/.exec(plainKey(key)) ?? [];
+  const name = nameCalled(of);
+  return range === undefined || name === undefined ? undefined : { range, name };
+}
+
+/** "log2_lr: [-9, -8]": the axis whose exponents these are; null: a key that is no such thing. */
+function exponentsOf(key: string, valid: readonly string[], at: Path, value: unknown): string | null {
+  const { range, name } = logOf(key) ?? {};
+  if (range === undefined || name === undefined || !valid.includes(name)) return null;
+  if (placeOf([...at, name])?.kind !== "axis") return null;
+  if (isMap(value)) return `${name}: ${inYaml({ [range]: value })}`;
+  const meant = ofExponents(Array.isArray(value) ? value : [value], range);
+  if (meant.kind === "list") return `${name}: ${inYaml(meant.values)}`;
+  return meant.kind === "grid" ? `${name}: ${inYaml(meant.grid)}` : null;
 }
 
 /** Whether a file's trainer has a model of its own, and with it settings of any name. */
@@ -107,6 +143,6 @@ const didYouMeanThis = (name: string): string => `; did you mean "${name}"?`;
 
 /** The same for a value that is one of a few words. */
 export function wordMeantBy(text: string, valid: readonly string[]): string {
-  const name = parameterizationNamed(text);
+  const name = parameterizationNamed(text) ?? OTHER_WORDS[text.toLowerCase()];
   return name !== undefined && valid.includes(name) ? didYouMeanThis(name) : didYouMean(text, valid);
 }

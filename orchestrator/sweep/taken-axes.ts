@@ -3,7 +3,14 @@
  * and the phase as it reads once they are known. Pure.
  */
 import type { Axes, GridFile, Taken } from "../../schema/sweep/axes.ts";
-import { isSettingName, TABLE, TAKEN, type TakenName } from "../../schema/sweep/hyperparameters.ts";
+import {
+  HYPERPARAMETERS,
+  type HyperparameterName,
+  isSettingName,
+  TABLE,
+  TAKEN,
+  type TakenName,
+} from "../../schema/sweep/hyperparameters.ts";
 import type { Parameterization } from "../../schema/sweep/rules.ts";
 import type { Phase } from "../../schema/sweep/sweep.ts";
 import { type Path, showPath } from "./problems.ts";
@@ -68,9 +75,15 @@ export function withValues(
   });
 }
 
+/** Whether a coordinate has a value of its own: null is one of what may be switched off, and of all else says that it follows from others. */
+export const isGiven = (name: string, value: unknown): boolean =>
+  value !== undefined && (value !== null || (isName(name) && HYPERPARAMETERS[name].safeParse(null).success));
+
+const isName = (name: string): name is HyperparameterName => Object.hasOwn(HYPERPARAMETERS, name);
+
 /** The grid of one point: coordinates as axes, settings of a script's own in their map; what follows from others is left out. */
 export function gridAt(coordinates: Readonly<Record<string, unknown>>): GridFile {
-  const given = Object.entries(coordinates).filter(([, value]) => value !== null && value !== undefined);
+  const given = Object.entries(coordinates).filter(([name, value]) => isGiven(name, value));
   const own = given.filter(([name]) => isSettingName(name));
   return {
     ...Object.fromEntries(given.filter(([name]) => !isSettingName(name))),

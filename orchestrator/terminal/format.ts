@@ -23,11 +23,22 @@ export function quantity(value: number): string {
   return `${Number(scaled.toPrecision(3))}${units[unit]}`;
 }
 
+/** "1.62 MFLOPs", "0 B": the same with its unit. */
+export function amount(value: number, unit: string): string {
+  const text = quantity(value);
+  return text.includes(" ") ? `${text}${unit}` : `${text} ${unit}`;
+}
+
 /** A fixed number of digits with a real minus sign's width kept ASCII, or "–" for nothing. */
 export const fixed = (value: number | null | undefined, digits: number): string =>
   value === null || value === undefined ? "–" : value.toFixed(digits);
 
 export const plural = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? "" : "s"}`;
 
-/** Four significant digits, no padding zeros. */
-export const short = (value: number): string => String(Number(value.toPrecision(4)));
+/** Of a coordinate that is null: nothing is clipped, or it follows from others. */
+export const NONE = "none";
+
+/** Significant digits of what is shown in short. */
+export const SHORT_DIGITS = 4;
+/** No padding zeros. */
+export const short = (value: number): string => String(Number(value.toPrecision(SHORT_DIGITS)));

@@ -49,7 +49,7 @@ export const LOOSE_NAMES: typeof OTHER_NAMES = {
     "num_train_steps",
     "num_training_steps",
   ],
-  seed: ["seeds", "manual_seed"],
+  seed: ["seeds", "manual_seed", "n_seeds", "num_seeds", "repeats", "n_repeats", "num_repeats"],
   layers: ["n_blocks", "num_blocks", "blocks"],
   schedule: ["lr_scheduler_type", "lr_scheduler", "lr_schedule", "scheduler", "lr_decay_style"],
   clip_norm: ["gradient_clip_val", "clip_grad", "clip_grad_norm", "max_norm"],
@@ -58,7 +58,7 @@ export const LOOSE_NAMES: typeof OTHER_NAMES = {
   eps: ["epsilon", "adam_epsilon", "adam_eps"],
   norm: ["norm_type", "normalization"],
   norm_eps: ["layer_norm_eps", "layer_norm_epsilon", "rms_norm_eps"],
-  tied_embeddings: ["tie_word_embeddings", "tie_embeddings", "weight_tying"],
+  tied_embeddings: ["tie_word_embeddings", "tie_embeddings", "tie_weights", "weight_tying"],
   precision: ["mixed_precision"],
 };
 
@@ -91,12 +91,31 @@ export const INSTEAD: readonly {
     why: "the last rate is a share of the peak",
   },
   {
+    names: ["ffn_ratio", "mlp_ratio", "ffn_mult", "mlp_mult", "expansion_factor"],
+    give: ["ffn_width"],
+    why: "a ratio is model.ffn.ratio, for all models; an axis is over widths",
+  },
+  {
     names: ["betas", "adam_betas"],
     give: ["beta1", "beta2"],
     all: true,
     why: "each has a name",
   },
 ];
+
+/** What others call a value that is one of a few words. */
+export const OTHER_WORDS: Readonly<Record<string, string>> = {
+  bf16: "bfloat16",
+  "bf16-mixed": "bfloat16",
+  "bf16-true": "bfloat16",
+  fp32: "float32",
+  "32": "float32",
+  "32-true": "float32",
+  rms: "rmsnorm",
+  layer: "layernorm",
+  ln: "layernorm",
+  constant_with_warmup: "constant",
+};
 
 /** μ, which keyboards lack, is written mu or u; signs and capitals say nothing. */
 const plainly = (name: string): string =>

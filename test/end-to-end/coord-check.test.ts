@@ -1,7 +1,9 @@
 /** `musweep coord-check` and the gate, as a user runs them: real training of tiny networks. */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import { openDatabase } from "../../orchestrator/database/open.ts";
+import { browser, openApp } from "../orchestrator/dashboard/start-app.ts";
 import { type Ended, musweep, sql, succeed } from "../support/musweep.ts";
 import { scratch } from "../support/scratch.ts";
 
@@ -72,6 +74,19 @@ describe("coord-check", () => {
     ]);
     // A row for each of the runs' 3 measurements of 5 modules, twice where two parameterizations share a run.
     expect(sql(place, "SELECT count(*) AS n FROM coordinates")).toEqual([{ n: 12 * 3 * 5 }]);
+  });
+
+  it("has its figures on its page, and to take away", async () => {
+    const db = openDatabase(join(place.directory, ".musweep", "musweep.db"));
+    onTestFinished(() => db.close());
+    const { app } = openApp(undefined, db);
+    const at = "/sweeps/tiny.coordinate-check";
+    const text = await (await app.request(at, { headers: browser })).text();
+    expect(text).toContain("Mean absolute activation on held-out text against density");
+    expect(text).not.toContain("Nothing fits the filters");
+    const files = [...text.matchAll(/\/files\/(coordinates-by-density\.(?:svg|png))"/g)].map((m) => m[1]!);
+    expect(files).toEqual(["coordinates-by-density.svg", "coordinates-by-density.png"]);
+    for (const name of files) expect((await app.request(`${at}/files/${name}`)).status).toBe(200);
   });
 
   it("with other settings measures what is new, and ends with 1 when a promise is not kept", async () => {

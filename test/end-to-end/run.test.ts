@@ -124,6 +124,9 @@ describe("run", () => {
     });
     const { stderr } = await succeed(own, "run", other);
     expect(stderr).toContain("2 grid points, 2 runs; 2 already trained, 0 to train");
+    // Of nothing, neither FLOPs nor time nor the speed of the machine are told.
+    const plan = (await succeed(own, "plan", other)).stdout;
+    expect(plan).toMatch(/\n\nNothing is left to train\.\n$/);
     expect(sql(own, "SELECT count(*) AS n FROM attempts")).toEqual([{ n: 21 }]);
   });
 
@@ -160,5 +163,30 @@ describe("run", () => {
     const rows = await asked(await succeed(own, "run", file));
     expect(rows.map((row) => row.log2_init_std)).toEqual([-6, -5, -4]);
     expect(rows.every((row) => typeof row.mean_loss === "number")).toBe(true);
+  });
+
+  it("and whose rows are told apart by whatever varies", async () => {
+    const own = copyOfPlace();
+    const withAxes = async (name: string, axes: string) => {
+      const file = join(own.directory, writeSweep(own, { name, sparsity: "[0]", rates: "[0.01, 0.02]" }));
+      const text = readFileSync(file, "utf8");
+      writeFileSync(file, text.replace(/ {2}learning_rate.*\n/, axes));
+      const { stdout } = await succeed(own, "run", `${name}.yaml`);
+      const query = /^ {2}musweep sql "(.*)"$/m.exec(stdout)![1]!;
+      return JSON.parse((await succeed(own, "sql", query, "--json")).stdout) as Record<string, unknown>[];
+    };
+    const rates = "  learning_rate: [0.01, 0.02]\n";
+    const grid = await withAxes("varied", `  layers: [1, 2]\n  clip_norm: [0.5, 1]\n${rates}`);
+    const places = grid.map(({ layers, clip_norm, log2_lr }) => `${layers} ${clip_norm} ${log2_lr}`);
+    expect([grid.length, new Set(places).size]).toEqual([8, 8]);
+    const drawn = await withAxes(
+      "drawn",
+      "  random: { n: 4, distributions: { learning_rate: { log_uniform: { from: 0.001, to: 0.1 } }, clip_norm: { choice: [0.5, 1] } } }\n",
+    );
+    expect(drawn.map((row) => Object.keys(row))[0]).toEqual(
+      expect.arrayContaining(["learning_rate", "clip_norm", "val_loss"]),
+    );
+    const losses = drawn.map((row) => row.val_loss as number);
+    expect(losses).toEqual(losses.toSorted((a, b) => a - b));
   });
 });

@@ -27,13 +27,18 @@ export function csvFiles({ answer, phases, optima: optimaRows }: FigureData): Cs
   };
   const points = curves.flatMap((curve) => curve.points.map((p) => withOthers(pointRow(answer, curve, p))));
   return [
-    { name: "curves.csv", content: csv(points) },
+    { name: "curves.csv", content: csv(points, POINT_COLUMNS) },
     { name: "optima.csv", content: csv(optimaRows.map(withOthers), VIEW_COLUMNS.optima) },
     { name: "transfer.csv", content: csv(answer.transfer.map(withOthers), VIEW_COLUMNS.transfer) },
     { name: "exponents.csv", content: csv(answer.exponents, VIEW_COLUMNS.exponents) },
     { name: "level.csv", content: csv(answer.level.map(withOthers), VIEW_COLUMNS.level) },
   ];
 }
+
+const POINT_COLUMNS =
+  "sweep phase parameterization width layers sparsity density log2_lr finished diverged missing mean_loss min_loss max_loss sd_loss tuned log2_tuned curve".split(
+    " ",
+  );
 
 const pointRow = ({ progress }: FigureData["answer"], curve: FigureCurve, p: FigurePoint) => ({
   sweep: progress.sweep,

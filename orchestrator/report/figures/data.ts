@@ -8,8 +8,9 @@ import { leastOf, mostOf } from "../../analysis/extremes.ts";
 import type { CurvePoint } from "../../analysis/types.ts";
 import { countCurves, readCurves, readSomeCurves } from "../../database/curves.ts";
 import type { Database } from "../../database/open.ts";
-import { readPhases } from "../../database/phases.ts";
+import { isCoordinateCheck, readPhases } from "../../database/phases.ts";
 import { type LevelRow, type OptimaRow, optimaRows } from "../../database/results.ts";
+import { isRandomSearch } from "../../sweep/taken-axes.ts";
 import { type Answer, type AnswerRow, type Narrowed, readAnswer } from "../answer.ts";
 import { readTrained, type Trained } from "../trained.ts";
 import { lossUnit } from "./labels.ts";
@@ -78,7 +79,11 @@ export function readFigureData(db: Database, sweep: string, narrowed: Narrowed |
             .sort((a, b) => a.log2_tuned - b.log2_tuned),
           level: levels.get(row.curve) ?? null,
         })),
-        left_out: narrowed === null ? 0 : countCurves(db, id, choice) - rows.length,
+        // Points that are drawn at random, or measured, are no curves.
+        left_out:
+          narrowed === null || isRandomSearch(definition.phase.axes) || isCoordinateCheck(db, id)
+            ? 0
+            : countCurves(db, id, choice) - rows.length,
       };
     });
     const position = new Map(answer.rows.map((row, i) => [`${row.phase} ${row.curve}`, i]));

@@ -3,6 +3,7 @@
  * where there is something to draw.
  */
 import { TUNED } from "../../analysis/tuned.ts";
+import { plural } from "../../terminal/format.ts";
 import { curvesFigure, type FigureOptions } from "./curves-figure.ts";
 import type { FigureData, FigurePhase } from "./data.ts";
 import { type Facets, facetsOf, widthFacets } from "./facets.ts";
@@ -73,13 +74,16 @@ export function drawnPhases({ answer, phases: all }: FigureData): DrawnPhase[] {
 /** What of a phase no figure shows, in words; empty when nothing is left out. */
 export function leftOut({ facets }: DrawnPhase): string {
   const { without_curve, too_many } = facets.left_out;
+  const { one } = TUNED[facets.tuned];
   const parts = [
     ...(without_curve > 0
       ? [
-          `${without_curve} combinations of ${facets.varying.join(", ")} with a single ${TUNED[facets.tuned].one}`,
+          facets.varying.length === 0
+            ? `curves with a single ${one}`
+            : `${plural(without_curve, "combination")} of ${facets.varying.join(", ")} with a single ${one}`,
         ]
       : []),
-    ...(too_many > 0 ? [`${too_many} rows of panels beyond the first ${facets.rows.length}`] : []),
+    ...(too_many > 0 ? [`${plural(too_many, "row")} of panels beyond the first ${facets.rows.length}`] : []),
   ];
   return parts.length === 0 ? "" : `Not drawn: ${parts.join(", and ")}. The tables and CSV files have them.`;
 }

@@ -430,6 +430,12 @@ describe("init", () => {
     }
     expect(readFileSync(join(own.directory, "text.yaml"), "utf8")).toContain("  file: my-text.txt");
     expect(readFileSync(join(own.directory, "train.py"), "utf8")).toContain("musweep.main(train)");
+    // Another name for the same beginning, not for the commented one.
+    const again = await musweep(own, "init", "text.yaml", "--from", "own-text");
+    expect(again).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining(": musweep init --from own-text FILE."),
+    });
   });
 });
 

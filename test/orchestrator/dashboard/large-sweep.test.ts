@@ -41,3 +41,15 @@ it("shows the first curves of a large sweep, others by its filters, and hands ou
   const compared = await ask("/compare/sweeps?sweep=large", browser);
   expect(compared).toContain(`of at least ${2 * EACH}`);
 });
+
+it("misses no curves of a random search, which has none", async () => {
+  const { app, db } = openApp();
+  const drawn = `  parameterization: [mup]
+  random: { n: ${CURVES_SHOWN + 1}, distributions: { learning_rate: { log_uniform: { from: 0.001, to: 0.1 } }, eps: { log_uniform: { from: 1.0e-9, to: 1.0e-7 } } } }
+`;
+  submitText(db, TEXT.replace(/ {2}parameterization[\s\S]*/, drawn));
+  for (const path of ["/sweeps/large", "/compare/sweeps?sweep=large"]) {
+    const text = await (await app.request(path, { headers: browser })).text();
+    expect([path, text]).toEqual([path, expect.not.stringContaining("The first 0 curves")]);
+  }
+});

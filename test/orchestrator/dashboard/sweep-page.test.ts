@@ -125,6 +125,70 @@ describe("the list of runs", () => {
   });
 });
 
+describe("the filter of the runs", () => {
+  const { app, db } = openApp(
+    undefined,
+    openDatabase(join(place.directory, "filtered.db")),
+    (close) => void closers.push(close),
+  );
+  submitText(
+    db,
+    `name: filtered
+data: { corpus: moby-dick }
+model: { width: 64, layers: 1, d_head: 32, sequence_length: 32 }
+training: { batch_size: 2 }
+base: { width: 64 }
+axes:
+  - { parameterization: sp, clip_norm: null, steps: 1000, beta2: 0.9, schedule: cosine, tied_embeddings: true, learning_rate: 0.0148982 }
+  - { parameterization: mup, steps: 1001, beta2: 0.999, schedule: cosine, tied_embeddings: true, learning_rate: 0.1 }
+  - { parameterization: mup, steps: 1002, beta2: 0.9995, schedule: linear, tied_embeddings: false, learning_rate: 0.1 }
+`,
+  );
+  const found = async (where: string, to: string, compared = "is"): Promise<number[]> => {
+    const query = new URLSearchParams({ where, to, compared });
+    const text = await page(app, `/sweeps/filtered?${query}`);
+    const runs = text.matchAll(/type="checkbox" name="run" value="([^"]+)"/g);
+    return [...runs].map(([, run]) => order.indexOf(run!) + 1).toSorted();
+  };
+  const order = sqliteOf(db)
+    .prepare<[], { run: string }>("SELECT run FROM run_results ORDER BY json_extract(coordinates, '$.steps')")
+    .all()
+    .map(({ run }) => run);
+
+  it.each([
+    // As the table shows it.
+    ["learning_rate", "2^-6.07", [1]],
+    ["learning_rate", "0.0149", [1]],
+    ["learning_rate", "0.0148982", [1]],
+    ["learning_rate", "0.0148", []],
+    ["beta2", "0.9995", [3]],
+    ["beta2", "0.999", [2]],
+    ["steps", "1001", [2]],
+    ["steps", "1e3", [1]],
+    ["schedule", "Cosine", [1, 2]],
+    ["tied_embeddings", "true", [1, 2]],
+    ["tied_embeddings", "False", [3]],
+    ["parameterization", "μP", [2, 3]],
+    ["parameterization", "SP", [1]],
+    ["clip_norm", "none", [1]],
+    ["clip_norm", "1", [2, 3]],
+  ])("where %s is %s", async (where, to, expected) => {
+    expect(await found(where, to)).toEqual(expected);
+  });
+
+  it("and what was trained know null for a value, beside one other", async () => {
+    const text = await page(app, "/sweeps/filtered");
+    expect(text).toMatch(/<dt>varied<\/dt><dd>[^<]*clip norm (none, 1|1, none);/);
+    expect(text).not.toContain("no clipping");
+  });
+
+  it("has bounds that hold what is shown at them", async () => {
+    expect(await found("learning_rate", "2^-6.07", "at-most")).toEqual([1]);
+    expect(await found("learning_rate", "2^-6.07", "at-least")).toEqual([1, 2, 3]);
+    expect(await found("learning_rate", "2^-6.08", "at-most")).toEqual([]);
+  });
+});
+
 describe("a random search", () => {
   it("has its pictures, with a point for each run that leads to it, and no grid", async () => {
     const { app, db } = openApp();

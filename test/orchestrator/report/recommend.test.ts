@@ -4,9 +4,12 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
+import { parse } from "yaml";
 import { driftText } from "../../../orchestrator/report/measured-drift.ts";
 import { recommend, type Target } from "../../../orchestrator/report/recommend.ts";
 import { pytorchSnippet, recommendationText } from "../../../orchestrator/report/recommend-text.ts";
+import { suggest, suggestionsYaml } from "../../../orchestrator/report/suggest.ts";
+import type { Plan, RunPlan } from "../../../schema/wire/plan.ts";
 import { Attempt, applyAll, freshDatabase, sqliteOf, submitText, train } from "../../support/database.ts";
 import { describeWithTorch, torchPython } from "../../support/torch-python.ts";
 import { scriptEnvironment } from "../../workers/python/script-process.ts";
@@ -97,6 +100,14 @@ it("refuses what the sweep cannot answer", () => {
   expect(() => recommend(db, "proxy", { width: 100, sparsity: 0 })).toThrow(/d_head/);
   const edge = trained(SWEEP.replace("from: -9, to: -3", "from: -6, to: -3"));
   expect(() => recommend(edge, "proxy", { width: 512, sparsity: 0 })).toThrow(/no estimated optimum/);
+  // What suggest has nothing for is not sent there.
+  const single = trained(SWEEP.replace("from: -9, to: -3", "from: -6, to: -6"));
+  expect(() => recommend(single, "proxy", { width: 512, sparsity: 0 })).toThrow(
+    expect.objectContaining({ remedy: expect.stringContaining("takes at least three learning rates") }),
+  );
+  expect(suggest(single, "proxy")).toMatchObject({ suggestions: [], too_few: 2 });
+  expect(suggestionsYaml(suggest(single, "proxy"))).toMatch(/^# proxy: 2 curves have too few values to fit/);
+  expect(suggest(edge, "proxy").too_few).toBe(0);
 });
 
 const withAxis = (axis: string): string =>
@@ -321,6 +332,52 @@ it("has a target's own shape and length, and says what it takes from the sweep",
   expect(r.validation[1]).toBe(r.learning_rate);
 });
 
+it("has the runs to do trained as the curve that is carried over, in whatever else varied", () => {
+  const file = SWEEP.replace("steps: 20, batch_size: 4", "batch_size: 4").replace(
+    "  seed:",
+    "  steps: [20, 40]\n  init_std: [0.02, 0.05]\n  clip_norm: [0.5, 1]\n  schedule: [cosine, constant]\n  seed:",
+  );
+  const best = { steps: 40, init_std: 0.05, clip_norm: 0.5, schedule: "cosine" };
+  const isBest = (at: At): boolean => Object.entries(best).every(([name, value]) => at[name] === value);
+  const db = trainedIn(file, (at) => ({ log2: -6, loss: isBest(at) ? 2 : 3 }));
+  const plansOf = (target: Partial<Target>): RunPlan[] => {
+    const r = recommend(db, "proxy", { width: 512, sparsity: 0, parameterization: "supar", ...target });
+    const [, axes] = /In a sweep file: (axes: \{.*\})$/m.exec(recommendationText(r))!;
+    const submitted = freshDatabase();
+    submitText(submitted, file.replace(/axes:[\s\S]*/, `${axes}\n`));
+    const stored = sqliteOf(submitted).prepare<[], { plan: string }>("SELECT plan FROM plans").all();
+    expect(stored.length).toBe(r.validation.length);
+    return [r.plan, ...stored.map(({ plan }) => JSON.parse(plan) as RunPlan)];
+  };
+  for (const target of [{}, { steps: 80 }]) {
+    const [wanted, ...plans] = plansOf(target).map((plan) => {
+      const { steps, clip_norm, schedule, groups } = plan as Plan;
+      return { steps, clip_norm, schedule, stds: groups.map(({ init_std }) => init_std) };
+    });
+    for (const plan of plans) expect(plan).toEqual(wanted);
+    expect(wanted).toMatchObject({ steps: 40, clip_norm: 0.5, schedule: { decay: "cosine" }, ...target });
+  }
+});
+
+it("carries over that gradients were not clipped, which null says", () => {
+  const file = SWEEP.replace("  seed:", "  clip_norm: [1, null]\n  seed:");
+  const db = trainedIn(file, (at) => ({ log2: -6, loss: at.clip_norm === null ? 2 : 3 }));
+  const r = recommend(db, "proxy", { width: 512, sparsity: 0 });
+  expect(r.plan.clip_norm).toBe(null);
+  expect(pytorchSnippet(r)).not.toContain("clip_grad_norm_");
+  const text = recommendationText(r);
+  expect(text).toContain("sparsity 0, clip_norm null of sweep proxy");
+  expect(text).toMatch(/In a sweep file: axes: .* clip_norm: \[null\],/);
+  // Beyond an edge, too: else it would be the run of another curve.
+  const edge = trainedIn(file, () => ({ log2: 0, loss: 2 }));
+  expect(parse(suggestionsYaml(suggest(edge, "proxy"))).axes).toEqual(
+    expect.arrayContaining([
+      expect.objectContaining({ clip_norm: null, learning_rate: [0.25] }),
+      expect.objectContaining({ clip_norm: 1, learning_rate: [0.25] }),
+    ]),
+  );
+});
+
 it("gives a sparse target a feed-forward width of its own, whatever its sparsity would leave of the proxy", () => {
   const text = SWEEP.replace("base: { width: 256,", "base: { width: 64,");
   const r = recommend(trained(text), "proxy", { width: 512, sparsity: 0.99, ffn_width: 2048 });
@@ -337,6 +394,14 @@ it("says of a script's own model what another fan-in changes", () => {
 });
 
 describeWithTorch("the program that it prints", () => {
+  it("runs where a β is a whole number, which AdamW wants as a float", { timeout: 120_000 }, () => {
+    const text = SWEEP.replace("batch_size: 4", "batch_size: 4, optimizer: { beta1: 0 }");
+    const r = recommend(trained(text), "proxy", { width: 256, sparsity: 0.75, layers: 1 });
+    const program = pytorchSnippet(r)!;
+    expect(program).toContain("betas=(0.0, 0.95)");
+    expect(execFileSync(torchPython, ["-c", program], { encoding: "utf8" })).toMatch(/^step 1: loss \d/);
+  });
+
   it("runs, draws what it says, and keeps the mask", { timeout: 120_000 }, () => {
     const directory = mkdtempSync(join(tmpdir(), "musweep-recommend-"));
     onTestFinished(() => rmSync(directory, { recursive: true, force: true }));

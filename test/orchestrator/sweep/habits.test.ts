@@ -109,6 +109,14 @@ describe("another tool's", () => {
     ],
     ["learning_rate: {log10: {start: -4, stop: -2, num: 5}}", "{log10: {from: -4, to: -2, step: 0.5}}"],
     ["beta2: {linear: {from: 0.9, to: 0.99, num: 4}}", "{linear: {from: 0.9, to: 0.99, step: 0.03}}"],
+    // "steps" is not "step" mistyped: of 5 there would be one rate.
+    ["learning_rate: {log10: {from: -4, to: -2, steps: 5}}", "{log10: {from: -4, to: -2, step: 0.5}}"],
+    ["learning_rate: {log2: {from: -9, to: -5, n: 3}}", "{log2: {from: -9, to: -5, step: 2}}"],
+    ["learning_rate: {log2: [-9, -8, -7]}", "a grid is {log2: {from: -9, to: -7}}"],
+    ["learning_rate: {log10: [-4, -3.5, -3]}", "a grid is {log10: {from: -4, to: -3, step: 0.5}}"],
+    ["learning_rate: {log2: [-9, -8, -7, -5]}", "write the list itself: [2^-9, 2^-8, 2^-7, 2^-5]"],
+    ["width: {log2: [5, 6, 8]}", "write the list itself: [32, 64, 256]"],
+    ["learning_rate: {multiples_of: 3, log2: [-3, -2, -1]}", "write the list itself: [0.375, 0.75, 1.5]"],
     ["learning_rate: {low: 0.001, high: 0.1, log: true}", "{log_uniform: {from: 0.001, to: 0.1}}"],
     ["learning_rate: {choices: [0.1, 0.2]}", "write the list itself: [0.1, 0.2]"],
     ["learning_rate: {grid_search: [0.1, 0.2]}", "write the list itself: [0.1, 0.2]"],
@@ -265,6 +273,41 @@ describe("another tool's", () => {
     for (const axes of [`${name}: ${theirs}`, `${name}: [${theirs}]`])
       expect(ofAxes(axes)).toMatch(new RegExp(`got the text "[^"]*"; write ${ours.replace("^", "\\^")}$`));
     expect(ofAxes(`${name}: ${ours}`)).toBe("");
+  });
+
+  it.each([
+    ["learning_rate: -9", "got -9; if an exponent is meant, write 2^-9"],
+    ["log2_lr: [-9, -8]", 'unknown key "log2_lr"; write learning_rate: {log2: {from: -9, to: -8}}'],
+    ["log2_lr: [-9, -8, -5]", "write learning_rate: [2^-9, 2^-8, 2^-5]"],
+    ["log2_learning_rate: {from: -9, to: -5}", "write learning_rate: {log2: {from: -9, to: -5}}"],
+    ["log10_lr: -3", "write learning_rate: [0.001]"],
+  ])("an exponent where its power is wanted: %s", (axes, end) => {
+    expect(ofAxes(axes).split("\n")).toEqual([expect.stringContaining(end)]);
+    expect(ofAxes(axes).slice(-end.length)).toBe(end);
+    const suggested = end.replace(/.*write /, "");
+    expect(ofAxes(suggested.includes(":") ? suggested : `learning_rate: ${suggested}`)).toBe("");
+  });
+
+  it.each([
+    ["norm", "rms", "rmsnorm"],
+    ["precision", "bf16-mixed", "bfloat16"],
+    ["precision", "32", "float32"],
+    ["schedule", "constant_with_warmup", "constant"],
+  ])("word for %s: %s is %s", (name, theirs, ours) => {
+    expect(ofAxes(`${name}: ${theirs}`)).toMatch(new RegExp(`; did you mean "${ours}"\\?$`));
+  });
+
+  it.each([
+    ["training", "device: cuda", 'unknown key "device"; it stands at the top of the file'],
+    ["axes", "extend: {max: 3}", 'unknown key "extend"; it stands at the top of the file'],
+    ["", "optimizer: {beta2: 0.9}", 'unknown key "optimizer"; did you mean training.optimizer?'],
+    ["", "ffn: {ratio: 4}", 'unknown key "ffn"; did you mean model.ffn?'],
+    ["", "random: {n: 3}", 'unknown key "random"; did you mean axes.random?'],
+    ["model", "mlp_ratio: 4", "a ratio is model.ffn.ratio, for all models; an axis is over widths"],
+  ])("keys in the wrong section %s: %s", (section, key, hint) => {
+    const text = sweepText({ axes: "axes: { parameterization: sp, learning_rate: 0.1 }" });
+    const misplaced = section === "" ? `${text}\n${key}\n` : text.replace(`\n${section}: {`, `$& ${key},`);
+    expect(problemsOf(misplaced).join("\n")).toContain(hint);
   });
 
   it.each([

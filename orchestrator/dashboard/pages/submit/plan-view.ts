@@ -1,6 +1,6 @@
 /** What a sweep would train, as the page shows it before anything is queued. */
 import { type PlanSummary, repeatsSentence } from "../../../submission/plan-summary.ts";
-import { duration, plural, quantity } from "../../../terminal/format.ts";
+import { amount, duration, plural, quantity } from "../../../terminal/format.ts";
 import { dataTable } from "../../components.ts";
 import { type Html, html } from "../../html.ts";
 
@@ -47,15 +47,15 @@ ${plan.searches.map(
   (
     s,
   ) => html`<p class="note">Phase <strong>${s.phase}</strong> is a search: ${plural(s.curves, "curve")}, in place of a grid of
-${plural(s.grid.runs, "run")} and ${quantity(s.grid.flops)}FLOPs. It begins with ${plural(s.begins.runs, "run")}; expect about
+${plural(s.grid.runs, "run")} and ${amount(s.grid.flops, "FLOPs")}. It begins with ${plural(s.begins.runs, "run")}; expect about
 ${s.expected.moves} where the optimum moves far, about ${s.expected.stays} where it stays, and at most
-${s.most.runs === null ? `${quantity(s.most.flops!)}FLOPs` : plural(s.most.runs, "run")}${isSearchAlone ? "" : "; not counted above"}.</p>`,
+${s.most.runs === null ? `${amount(s.most.flops!, "FLOPs")}` : plural(s.most.runs, "run")}${isSearchAlone ? "" : "; not counted above"}.</p>`,
 )}
 ${plan.waiting.map(
   (
     p,
   ) => html`<p class="note">Then phase <strong>${p.phase}</strong>, once decided (${p.takes.join("; ")}): ${plural(p.points, "grid point")},
-at most ${plural(p.runs, "run")}, ${quantity(p.flops)}FLOPs${p.gpu === null ? "" : `, ${duration(p.gpu.seconds)} of one GPU’s time`}; not counted above.</p>`,
+at most ${plural(p.runs, "run")}, ${amount(p.flops, "FLOPs")}${p.gpu === null ? "" : `, ${duration(p.gpu.seconds)} of one GPU’s time`}; not counted above.</p>`,
 )}`;
 }
 
@@ -66,8 +66,8 @@ function flopsFact({ to_train, widths, flops, sparse_flops }: PlanSummary): Fact
   if (to_train > 0 && widths.length === 0)
     return ["not known", name, "a script’s own model: musweep cannot count it"];
   const less =
-    sparse_flops < flops ? `; ${quantity(sparse_flops)}FLOPs without the weights that do not exist` : "";
-  return [flops === 0 ? "nothing" : `${quantity(flops)}FLOPs`, name, `counted as for dense models${less}`];
+    sparse_flops < flops ? `; ${amount(sparse_flops, "FLOPs")} without the weights that do not exist` : "";
+  return [flops === 0 ? "nothing" : `${amount(flops, "FLOPs")}`, name, `counted as for dense models${less}`];
 }
 
 function timeFact({ to_train, failed, gpu, widths, seconds, slots }: PlanSummary): Fact {

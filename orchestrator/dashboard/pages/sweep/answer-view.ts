@@ -1,11 +1,12 @@
 /** What a sweep has found out: its verdicts in words, and where its phases stand. */
+import { hasTooFew } from "../../../analysis/flags.ts";
 import type { CellVerdict } from "../../../analysis/types.ts";
 import { type SweepProgress, unfinished } from "../../../database/progress.ts";
 import { type Answer, sayings } from "../../../report/answer.ts";
 import { coordinateLines } from "../../../report/coordinate-text.ts";
 import { additionTexts, takenTexts } from "../../../report/phase-states.ts";
 import { confirmationLines, searchLines } from "../../../report/phase-text.ts";
-import { wouldText } from "../../../report/suggest.ts";
+import { nothingText, wouldText } from "../../../report/suggest.ts";
 import { titleOf } from "../../../sweep/title.ts";
 import { plural, short } from "../../../terminal/format.ts";
 import { badge } from "../../components.ts";
@@ -51,7 +52,8 @@ export function nextView(progress: SweepProgress, { answer, suggestions }: Sweep
   if (answer.rows.length === 0) return "";
   if (suggestions === null)
     return html`<p><strong>Next:</strong> <code>musweep suggest ${progress.sweep}</code> says which runs would decide more.</p>`;
-  if (suggestions.length === 0) return html`<p><strong>Next:</strong> nothing; no run would decide more.</p>`;
+  if (suggestions.length === 0)
+    return html`<p><strong>Next:</strong> nothing is suggested; ${nothingText(answer.rows.filter(({ optimum }) => hasTooFew(optimum)).length)}.</p>`;
   return html`<p><strong>Next:</strong> ${wouldText(suggestions)} (<code>musweep suggest ${progress.sweep}</code>).</p>
 <ul class="next">${suggestions
     .slice(0, SUGGESTIONS_SHOWN)

@@ -1,5 +1,7 @@
 /** The report's figures and tables of the chosen phase and curves. */
 import { type Answer, axesBesideDensity } from "../../../report/answer.ts";
+import type { CoordinateAnswer } from "../../../report/coordinate-answer.ts";
+import { checkFigures } from "../../../report/figures/coordinates-figure.ts";
 import type { LinkOf } from "../../../report/figures/curve-marks.ts";
 import type { FigureData } from "../../../report/figures/data.ts";
 import { drawTwice } from "../../../report/figures/html.ts";
@@ -44,6 +46,16 @@ const runsOf =
     });
     return `${sweepPath(progress.sweep)}?${choice}#runs-heading`;
   };
+
+/** Of a coordinate check, which has no curves. */
+export function* checkView(checks: readonly CoordinateAnswer[]): Generator<void, Html> {
+  const figures: Markup[] = [];
+  for (const figure of checkFigures(checks)) {
+    figures.push(...drawTwice(figure, figure.name));
+    yield;
+  }
+  return html`${embed(figures)}`;
+}
 
 export function* figuresView(drawn: DrawnPhase | null, view: View): Generator<void, Html> {
   if (drawn === null) return html`<p class="muted">${nothingText(view)}</p>`;

@@ -1,11 +1,12 @@
 /** What can be taken away from a sweep's page: its numbers, its figures, its report. */
 
+import { checkFigures } from "../../../report/figures/coordinates-figure.ts";
 import { CSV_NAMES, csvFiles } from "../../../report/figures/csv.ts";
 import type { FigureData } from "../../../report/figures/data.ts";
 import { standalone } from "../../../report/figures/frame.ts";
 import { htmlReport } from "../../../report/figures/html.ts";
 import { renderPng } from "../../../report/figures/png.ts";
-import { drawnPhases, PAGE } from "../../../report/figures/report-figures.ts";
+import { drawnPhases, type NamedFigure, PAGE } from "../../../report/figures/report-figures.ts";
 import { sweepPath } from "../../components.ts";
 import { type Html, html } from "../../html.ts";
 
@@ -16,6 +17,11 @@ export interface Download {
 
 const JSON_TYPE = "application/json; charset=utf-8";
 
+const figuresOf = (data: FigureData): NamedFigure[] => [
+  ...checkFigures(data.answer.checks),
+  ...drawnPhases(data).flatMap((phase) => phase.figures),
+];
+
 /** @returns null when there is no such file */
 export async function readDownload(name: string, data: FigureData): Promise<Download | null> {
   if (name === "report.html") return { type: "text/html; charset=utf-8", content: htmlReport(data) };
@@ -24,7 +30,7 @@ export async function readDownload(name: string, data: FigureData): Promise<Down
     ? csvFiles(data).find((file) => file.name === name)
     : undefined;
   if (csv !== undefined) return { type: "text/csv; charset=utf-8", content: csv.content };
-  for (const figure of drawnPhases(data).flatMap((phase) => phase.figures)) {
+  for (const figure of figuresOf(data)) {
     const kind = name === `${figure.name}.svg` ? "svg" : name === `${figure.name}.png` ? "png" : undefined;
     if (kind === undefined) continue;
     const drawn = figure.draw({ id: figure.name.replace(/[^A-Za-z0-9-]/g, "-"), ...PAGE });
@@ -38,7 +44,7 @@ export async function readDownload(name: string, data: FigureData): Promise<Down
 /** In turns: it has to draw what may turn out to be nothing. */
 export function* fileList(sweep: string, data: FigureData): Generator<void, Html> {
   const figures: string[] = [];
-  for (const { draw, name } of drawnPhases(data).flatMap((phase) => phase.figures)) {
+  for (const { draw, name } of figuresOf(data)) {
     yield;
     if (draw({ id: "x", ...PAGE }) !== null) figures.push(name);
   }

@@ -3,19 +3,22 @@
  * at a time; those that are checked are compared.
  */
 import type { Context as Request } from "hono";
+import { parameterizationNamed } from "../../../../schema/sweep/other-names.ts";
 import { RULES } from "../../../../schema/sweep/rules.ts";
 import { lossText } from "../../../analysis/loss-text.ts";
 import { type ListedRun, listRuns, type RunCondition, type RunOrder } from "../../../database/cells.ts";
 import type { Database } from "../../../database/open.ts";
 import { varyingAxes } from "../../../database/phase-axes.ts";
 import { titleOf } from "../../../sweep/title.ts";
-import { duration, short } from "../../../terminal/format.ts";
+import { duration, NONE, SHORT_DIGITS, short } from "../../../terminal/format.ts";
 import { badge, type Column, dataTable, runPath } from "../../components.ts";
 import { type Html, html } from "../../html.ts";
 import { readSlice, type Slice } from "../../paging.ts";
 import { chosenPoints, nothingText, otherView, type View } from "./view.ts";
 
 const SIZE = 25;
+/** Of rates in the table. */
+const EXPONENT_DECIMALS = 2;
 const COMPARISONS = { is: "is", "at-least": "is at least", "at-most": "is at most" } as const;
 
 /** What of the list the address says. */
@@ -60,20 +63,34 @@ function readCondition(c: Request, axes: readonly string[]): RunCondition | unde
   const comparison = c.req.query("compared") ?? "is";
   const text = c.req.query("to")?.trim() ?? "";
   if (!axes.includes(coordinate) || text === "" || !Object.hasOwn(COMPARISONS, comparison)) return undefined;
-  return { coordinate, comparison: comparison as RunCondition["comparison"], value: readValue(text) };
+  return {
+    coordinate,
+    comparison: comparison as RunCondition["comparison"],
+    value: valueMeant(coordinate, text),
+  };
 }
 
-/** "0.01", "2^-7", or a word. */
-function readValue(text: string): number | string {
-  const power = /^2\^(-?\d+(?:\.\d+)?)$/.exec(text);
-  if (power !== null) return 2 ** Number(power[1]);
-  return Number.isNaN(Number(text)) ? text : Number(text);
+/** "0.01", "2^-7", or a word, as the table has them: its numbers are rounded, so all that are shown so are meant. */
+function valueMeant(coordinate: string, text: string): RunCondition["value"] {
+  if (coordinate === "parameterization") return parameterizationNamed(text) ?? text;
+  if (text === NONE || text === "null") return null;
+  const [, exponent, decimals = ""] = /^2\^(-?\d+(?:\.(\d+))?)$/.exec(text) ?? [];
+  if (exponent !== undefined) {
+    const half = 0.5 * 10 ** -Math.max(EXPONENT_DECIMALS, decimals.length);
+    return { from: 2 ** (Number(exponent) - half), to: 2 ** (Number(exponent) + half) };
+  }
+  const number = Number(text);
+  if (Number.isNaN(number)) return text;
+  if (number === 0 || !Number.isFinite(number)) return { from: number, to: number };
+  const written = text.replace(/e.*/i, "").replaceAll(/^\D*0*\.?0*|\./g, "").length;
+  const last = Math.floor(Math.log10(Math.abs(number))) + 1 - Math.max(SHORT_DIGITS, written);
+  return { from: number - 0.5 * 10 ** last, to: number + 0.5 * 10 ** last };
 }
 
 function valueText(name: string, value: unknown): string {
   if (name === "parameterization") return RULES[value as keyof typeof RULES].title;
-  if (typeof value !== "number") return value === undefined || value === null ? "" : String(value);
-  return name === "learning_rate" ? `2^${Number(Math.log2(value).toFixed(2))}` : short(value);
+  if (typeof value !== "number") return String(value ?? NONE);
+  return name === "learning_rate" ? `2^${Number(Math.log2(value).toFixed(EXPONENT_DECIMALS))}` : short(value);
 }
 
 export function runList(c: Request, { rows, axes, order }: Listed, view: View): Html {

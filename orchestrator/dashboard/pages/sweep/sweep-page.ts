@@ -12,6 +12,8 @@ import { inTurns } from "../../../machine/turns.ts";
 import { readWorkers, type Workers } from "../../../queue/read-workers.ts";
 import { atOnce } from "../../../redis/in-time.ts";
 import { tunedNames } from "../../../report/answer.ts";
+import type { CoordinateAnswer } from "../../../report/coordinate-answer.ts";
+import { seriesOf } from "../../../report/figures/coordinates-figure.ts";
 import { trained } from "../../../report/figures/html.ts";
 import type { DrawnPhase } from "../../../report/figures/report-figures.ts";
 import { plural } from "../../../terminal/format.ts";
@@ -26,7 +28,7 @@ import { pager } from "../../paging.ts";
 import { narrowedText, nextView, phasesView, specialAnswer, verdictView } from "./answer-view.ts";
 import { type Answers, isLarge, keepAnswers, type SweepData } from "./answers.ts";
 import { downloadAside } from "./download-aside.ts";
-import { chosenPhase, figuresView, tablesView } from "./figures-view.ts";
+import { checkView, chosenPhase, figuresView, tablesView } from "./figures-view.ts";
 import { fileList, readDownload } from "./files.ts";
 import { filterBar, phaseTabs } from "./filters.ts";
 import { heatMap } from "./heat-map.ts";
@@ -119,6 +121,9 @@ interface Parts {
   drawn: DrawnPhase | null;
 }
 
+const checksOf = ({ answer }: SweepData, { phase }: View): CoordinateAnswer[] =>
+  answer.checks.filter((check) => check.phase === phase.name);
+
 /** The parts that follow the database, in turns. */
 function* parts(
   c: Request,
@@ -134,7 +139,12 @@ function* parts(
   const status = statusView(db, view.progress, data.answer.failures, workers);
   const verdicts = html`${narrowedText(data)}${verdictView(data.answer)}`;
   yield;
-  const figures = isSearchView(view) ? searchView(db, data, view) : yield* figuresView(drawn, view);
+  const checks = checksOf(data, view);
+  const figures = isSearchView(view)
+    ? searchView(db, data, view)
+    : checks.length > 0
+      ? yield* checkView(checks)
+      : yield* figuresView(drawn, view);
   yield;
   const tables = html`${yield* tablesView(drawn, data.answer)}`;
   yield;
@@ -177,7 +187,7 @@ async function sweep(
       title: name,
       section: "/",
       live: `${sweepPath(name)}/live${search}`,
-      figureSeries: [...FEW_LINES, ...(drawn?.series ?? [])],
+      figureSeries: [...FEW_LINES, ...(drawn?.series ?? []), ...checksOf(data, view).map(seriesOf)],
       body: html`<div class="title"><h1>${name}</h1></div>
 ${notice(c)}
 ${noteView(view.progress)}

@@ -284,4 +284,11 @@ describe("sweeps without an answer yet", () => {
     expect(text).toContain("Not drawn: 2 combinations of init_std with a single learning rate.");
     expect(text).toContain("too few LRs to fit");
   });
+
+  test("a single run is said to have no curve, in words that end", () => {
+    const db = freshDatabase();
+    storeSynthetic(db, sweepYaml("one", "  parameterization: [supar]\n  learning_rate: [0.01]"), valley);
+    const text = parseXml(htmlReport(readFigureData(db, "one")))[0]!.text;
+    expect(text).toContain("Not drawn: curves with a single learning rate.");
+  });
 });

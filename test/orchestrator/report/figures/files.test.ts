@@ -7,7 +7,7 @@ import { csv } from "../../../../orchestrator/report/figures/csv.ts";
 import { readFigureData } from "../../../../orchestrator/report/figures/data.ts";
 import { renderPng } from "../../../../orchestrator/report/figures/png.ts";
 import { writeReport } from "../../../../orchestrator/report/figures/write-report.ts";
-import { sqliteOf } from "../../../support/database.ts";
+import { freshDatabase, sqliteOf, submitText } from "../../../support/database.ts";
 import { scratch } from "../../../support/scratch.ts";
 import { mixedDatabase } from "./fixture.ts";
 import { parseXml } from "./parse.ts";
@@ -74,6 +74,30 @@ test("pictures have text without any font of the system, also the signs of the a
 });
 
 describe("CSV", () => {
+  test("of a random search, which has no curves, has the headings of one that has", async () => {
+    const { directory } = scratch();
+    const db = freshDatabase();
+    submitText(
+      db,
+      `name: drawn
+data: { corpus: moby-dick }
+model: { width: 64, layers: 1, d_head: 32, sequence_length: 32 }
+training: { steps: 20, batch_size: 2 }
+base: { width: 64 }
+axes: { parameterization: [mup], random: { n: 2, distributions: { learning_rate: { log_uniform: { from: 0.001, to: 0.1 } } } } }
+`,
+    );
+    await writeReport(readFigureData(db, "drawn"), { csv: join(directory, "drawn") });
+    await writeReport(readFigureData(mixedDatabase(), "mixed"), { csv: join(directory, "mixed") });
+    for (const name of readdirSync(join(directory, "drawn"))) {
+      const names = (of: string) =>
+        readFileSync(join(directory, of, name), "utf8")
+          .split("\r\n", 1)[0]!
+          .split(",");
+      expect([name, names("drawn").toSorted()]).toEqual([name, names("mixed").toSorted()]);
+    }
+  });
+
   test("any field comes back as it went in", () => {
     const rows = [
       { "a,b": 'say "no"', plain: "line\r\nbreak", number: 0.1 + 0.2 },
