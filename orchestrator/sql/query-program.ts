@@ -13,7 +13,6 @@ import { type QueryRequest, queryRequestSchema } from "./query-messages.ts";
 
 const BUFFER_CHARACTERS = 1 << 16;
 const FULL_MS = 2;
-/** Nobody wakes who waits for it. */
 
 let pending = "";
 
