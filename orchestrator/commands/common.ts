@@ -7,7 +7,7 @@ import { MusweepError } from "../../schema/wire/errors.ts";
 import { printable } from "../../schema/wire/printable.ts";
 import { shellLine } from "../../schema/wire/shell-line.ts";
 import { type Database, openDatabase, requireDatabase } from "../database/open.ts";
-import { lockHolder, lockState } from "../database/state-lock.ts";
+import { inBrackets, lockHolder, lockState } from "../database/state-lock.ts";
 import { openState } from "../machine/open-state.ts";
 import { type StateDirectory, stateDirectory } from "../machine/state-directory.ts";
 import { hasPassword } from "../redis/probe.ts";
@@ -176,7 +176,7 @@ async function openToRead(state: StateDirectory): Promise<Database> {
       else if (performance.now() > until)
         throw new MusweepError("database-older", error.message, {
           kind: "conflict",
-          remedy: `Process ${holder} is still at work on it: stop that one, or read it with its own version. If that one has only just started, wait until it has brought it up to date, then try again.`,
+          remedy: `Another musweep${inBrackets(holder)} is still at work on it: stop that one, or read it with its own version. If that one has only just started, wait until it has brought it up to date, then try again.`,
         });
       else await sleep(LOOK_MS);
     }

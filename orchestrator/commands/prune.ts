@@ -79,7 +79,7 @@ const listed = (leftovers: readonly Leftover[]): string => {
   const table = textTable<Leftover>(
     [
       { title: "kind", value: (l) => l.kind },
-      { title: "size", align: "right", value: (l) => (l.kind === "run" ? "" : `${amount(l.bytes, "B")}`) },
+      { title: "size", align: "right", value: (l) => (l.kind === "run" ? "" : amount(l.bytes, "B")) },
       { title: "why", value: (l) => l.why },
       { title: "what", value: (l) => l.what },
     ],

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { awayRuns } from "../database/away-runs.ts";
 import type { Database } from "../database/open.ts";
 import { doneText, isSettled, progressOf, type SweepProgress, sweepProgress } from "../database/progress.ts";
-import { lockHolder } from "../database/state-lock.ts";
+import { inBrackets, lockHolder } from "../database/state-lock.ts";
 import { newestSweep } from "../database/sweeps.ts";
 import type { StateDirectory } from "../machine/state-directory.ts";
 import { fleetOf, needsMet, readWorkers, type Workers } from "../queue/read-workers.ts";
@@ -56,7 +56,7 @@ export function addStatus(program: Command): void {
         const waits = !sweeps.every(isSettled);
         const serving =
           holder !== undefined
-            ? `Orchestrator running (process ${holder}).`
+            ? `Orchestrator running${inBrackets(holder)}.`
             : waits
               ? "No orchestrator is running on this directory: `musweep run FILE` or `musweep serve` trains what is pending."
               : "Nothing is left to train.";

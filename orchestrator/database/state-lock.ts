@@ -37,8 +37,7 @@ export function lockState({ root, lock }: Lockable): () => void {
   const release = held.has(lock) ? undefined : take(lock);
   if (release !== undefined) return release;
   const holder = lockHolder({ root, lock });
-  const name = holder === undefined || holder === 0 ? "" : ` (process ${holder})`;
-  throw new MusweepError("state-locked", `${root} is in use by another musweep${name}`, {
+  throw new MusweepError("state-locked", `${root} is in use by another musweep${inBrackets(holder)}`, {
     kind: "conflict",
     remedy: "Submit to it with `musweep submit`, stop it first, or use another --dir.",
   });
@@ -88,6 +87,10 @@ export function lockHolder({ lock }: Lockable): number | undefined {
   }
   return undefined;
 }
+
+/** " (process 123)", where that is known. */
+export const inBrackets = (holder: number | undefined): string =>
+  holder === undefined || holder === 0 ? "" : ` (process ${holder})`;
 
 function saidHolder(lock: string): number {
   const file = readFileSync(lock);

@@ -2,7 +2,7 @@
 
 import { atLeast, atMost } from "../analysis/bounds.ts";
 import { explainFlag } from "../analysis/flags.ts";
-import { lossDigits, lossText } from "../analysis/loss-text.ts";
+import { lossBound, lossText } from "../analysis/loss-text.ts";
 import { TUNED } from "../analysis/tuned.ts";
 import type { Optimum } from "../analysis/types.ts";
 import { unfinished } from "../database/progress.ts";
@@ -177,8 +177,4 @@ function interval({ log2_tuned, log2_tuned_low: low, log2_tuned_high: high }: Op
 }
 
 const lossCell = (o: Optimum): string =>
-  o.loss !== null
-    ? lossText(o.loss, 3)
-    : o.grid_loss !== null
-      ? `≤ ${atMost(o.grid_loss, lossDigits(o.grid_loss, 3))}`
-      : "–";
+  o.loss !== null ? lossText(o.loss, 3) : o.grid_loss !== null ? lossBound(o.grid_loss, 3) : "–";

@@ -3,7 +3,7 @@ import type { TakenName } from "../../schema/sweep/hyperparameters.ts";
 import { type Parameterization, RULES } from "../../schema/sweep/rules.ts";
 import { atLeast, atMost, roundDown, roundUp } from "../analysis/bounds.ts";
 import { type Axis, samePlaces } from "../analysis/groups.ts";
-import { lossDigits, lossText } from "../analysis/loss-text.ts";
+import { lossBound, lossText } from "../analysis/loss-text.ts";
 import { signed } from "../analysis/signed.ts";
 import { TUNED } from "../analysis/tuned.ts";
 import type { Drift, Regret } from "../analysis/types.ts";
@@ -121,8 +121,7 @@ export function levelLines(rows: readonly AnswerRow[], levels: readonly LevelRow
 
 function levelCell(l: LevelRow | undefined): string {
   if (l === undefined) return "–";
-  if (l.loss === null)
-    return l.loss_high === null ? "–" : `≤ ${atMost(l.loss_high, lossDigits(l.loss_high, 3))}`;
+  if (l.loss === null) return l.loss_high === null ? "–" : lossBound(l.loss_high, 3);
   return `${lossText(l.loss, 3)} ${l.per_cent_above_best === 0 ? "lowest" : `+${l.per_cent_above_best.toFixed(1)}%`.padStart(6)}`;
 }
 

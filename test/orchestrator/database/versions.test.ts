@@ -202,7 +202,7 @@ describe("a database whose fits another method has made", () => {
     const refused = await musweep(place, "report", "grid");
     expect(refused).toMatchObject({ code: 4, stdout: "" });
     expect(refused.stderr).toMatch(/written by an older musweep/);
-    expect(refused.stderr).toContain(`Process ${process.pid} is still at work on it`);
+    expect(refused.stderr).toContain(`Another musweep (process ${process.pid}) is still at work on it`);
     release();
     expect((await succeed(place, "report", "grid")).stdout).toMatch(/^SμPar: /m);
   });

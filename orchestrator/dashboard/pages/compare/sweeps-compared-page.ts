@@ -1,7 +1,7 @@
 /** Two or more sweeps side by side: their verdicts, their optima curve by curve, their pictures. */
 
 import { atLeast, atMost } from "../../../analysis/bounds.ts";
-import { lossDigits, lossText } from "../../../analysis/loss-text.ts";
+import { lossBound, lossText } from "../../../analysis/loss-text.ts";
 import type { Database } from "../../../database/open.ts";
 import { progressOf } from "../../../database/progress.ts";
 import { sweepNames } from "../../../database/sweeps.ts";
@@ -156,11 +156,7 @@ function optimumText(row: AnswerRow | undefined): string {
 function lossThere(row: AnswerRow | undefined): string {
   if (row === undefined) return "";
   const { loss, grid_loss } = row.optimum;
-  return loss !== null
-    ? lossText(loss, 3)
-    : grid_loss !== null
-      ? `≤ ${atMost(grid_loss, lossDigits(grid_loss, 3))}`
-      : "";
+  return loss !== null ? lossText(loss, 3) : grid_loss !== null ? lossBound(grid_loss, 3) : "";
 }
 
 const pictures = ({ answer }: FigureData, { pictures }: Drawn): Html =>

@@ -49,7 +49,7 @@ ${plan.searches.map(
   ) => html`<p class="note">Phase <strong>${s.phase}</strong> is a search: ${plural(s.curves, "curve")}, in place of a grid of
 ${plural(s.grid.runs, "run")} and ${amount(s.grid.flops, "FLOPs")}. It begins with ${plural(s.begins.runs, "run")}; expect about
 ${s.expected.moves} where the optimum moves far, about ${s.expected.stays} where it stays, and at most
-${s.most.runs === null ? `${amount(s.most.flops!, "FLOPs")}` : plural(s.most.runs, "run")}${isSearchAlone ? "" : "; not counted above"}.</p>`,
+${s.most.runs === null ? amount(s.most.flops!, "FLOPs") : plural(s.most.runs, "run")}${isSearchAlone ? "" : "; not counted above"}.</p>`,
 )}
 ${plan.waiting.map(
   (
@@ -67,7 +67,7 @@ function flopsFact({ to_train, widths, flops, sparse_flops }: PlanSummary): Fact
     return ["not known", name, "a script’s own model: musweep cannot count it"];
   const less =
     sparse_flops < flops ? `; ${amount(sparse_flops, "FLOPs")} without the weights that do not exist` : "";
-  return [flops === 0 ? "nothing" : `${amount(flops, "FLOPs")}`, name, `counted as for dense models${less}`];
+  return [flops === 0 ? "nothing" : amount(flops, "FLOPs"), name, `counted as for dense models${less}`];
 }
 
 function timeFact({ to_train, failed, gpu, widths, seconds, slots }: PlanSummary): Fact {

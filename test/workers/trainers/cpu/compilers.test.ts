@@ -99,6 +99,10 @@ const TRAPS = {
 const strictest = (["clang", "gcc"] as const).find(
   (name) => COMPILERS.find((c) => c.compiler === name)!.isThere,
 );
+if (strictest === undefined)
+  console.warn(
+    "SKIPPED: kernels that trap on undefined behaviour, because there is neither clang nor gcc here.",
+  );
 
 test.skipIf(strictest === undefined)(
   "the kernels' tests, NaN and overflow among them, come by nothing that C leaves undefined",
